@@ -1,0 +1,2 @@
+//! The `reconcile` command.
+fn main() {}

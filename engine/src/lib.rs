@@ -1,0 +1,1 @@
+//! Revisions, snapshots and watches over a durable store.

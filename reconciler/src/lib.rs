@@ -1,0 +1,1 @@
+//! Manifest, desired state, diff, plan, apply, live state, session.
