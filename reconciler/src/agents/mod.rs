@@ -1,0 +1,6 @@
+//! The built-in domain: agents, their settings and credentials.
+//!
+//! `kinds.rs` lists its kinds, `catalogue.rs` its model providers, `resolver.rs` decides what a session gets. Its manifest
+//! grammar lies in `manifest/`. Never here: planning, storage, HTTP or a terminal.
+
+pub mod kinds;
