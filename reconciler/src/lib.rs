@@ -6,6 +6,9 @@
 pub mod agents;
 pub mod desired;
 pub mod diagnostic;
+pub mod error;
 pub mod kind;
+pub mod plan;
+pub mod plane;
 pub mod resource;
 pub mod value;

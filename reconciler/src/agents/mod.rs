@@ -3,4 +3,6 @@
 //! `kinds.rs` lists its kinds, `catalogue.rs` its model providers, `resolver.rs` decides what a session gets. Its manifest
 //! grammar lies in `manifest/`. Never here: planning, storage, HTTP or a terminal.
 
+pub mod context;
+pub mod evidence;
 pub mod kinds;
