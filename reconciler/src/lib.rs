@@ -6,9 +6,17 @@
 pub mod agents;
 pub mod desired;
 pub mod diagnostic;
+pub mod diff;
+pub mod effect;
 pub mod error;
+pub mod guard;
+pub mod keyfile;
 pub mod kind;
 pub mod plan;
 pub mod plane;
+pub mod planner;
 pub mod resource;
+pub mod secret;
+mod suggest;
 pub mod value;
+pub mod vault;
