@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_comment_stands_in_its_column_or_three_spaces_behind_a_longer_row() {
-        for (row, expected) in [("ab", "ab        c"), ("abcdefghijk", "abcdefghijk   c"), ("日本", "日本      c")] {
+        for (row, expected) in [("ab", "ab        c"), ("abcdefghijk", "abcdefghijk   c"), ("日本", "日本      c")]
+        {
             let mut text = Text::new();
             text.plain(row).pad(10, 3).plain("c");
             assert_eq!(text.render(Colour::Off), expected);

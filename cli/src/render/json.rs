@@ -46,12 +46,7 @@ pub(crate) struct Failure<'a> {
 
 impl<'a> From<&'a Problem> for Failure<'a> {
     fn from(problem: &'a Problem) -> Self {
-        Self {
-            code: &problem.code,
-            message: &problem.message,
-            causes: &problem.causes,
-            help: problem.help.as_deref(),
-        }
+        Self { code: &problem.code, message: &problem.message, causes: &problem.causes, help: problem.help.as_deref() }
     }
 }
 

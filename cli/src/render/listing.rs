@@ -31,7 +31,8 @@ pub(crate) fn history(page: &CommitsPage) -> Text {
 
 /// Draws one commit with the keys that it touched.
 pub(crate) fn commit(info: &CommitInfo) -> Text {
-    let CommitInfo { revision, commit, parent, time, author, message, source, git: state, plan, summary, changes } = info;
+    let CommitInfo { revision, commit, parent, time, author, message, source, git: state, plan, summary, changes } =
+        info;
     let mut text = Text::new();
     text.add(Role::Strong, format!("Commit {revision}")).end().end();
     let mut facts = vec![("id", commit.clone()), ("parent", parent.clone()), ("time", time.clone())];
@@ -105,9 +106,9 @@ pub(crate) fn status(status: &Status) -> Text {
     let mut text = Text::new();
     text.add(Role::Strong, "Status").plain(format!("   {}   org {org}", head.revision)).end().end();
     let time = head.time.as_deref().map_or("no commit yet".to_owned(), ToOwned::to_owned);
-    let held = holder.as_ref().map_or("this command only".to_owned(), |holder| {
-        format!("pid {} (version {})", holder.pid, holder.version)
-    });
+    let held = holder
+        .as_ref()
+        .map_or("this command only".to_owned(), |holder| format!("pid {} (version {})", holder.pid, holder.version));
     let resources: Vec<String> = resources.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     let sessions: Vec<String> =
         open_sessions.iter().map(|(revision, count)| format!("{count} at r{revision}")).collect();

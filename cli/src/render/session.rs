@@ -43,10 +43,10 @@ pub(crate) fn draw(context: &SessionContext, length: Length) -> Text {
         .collect();
     text.append(table(&credentials, 2));
 
-    if !settings.is_empty() {
+    if !settings.fields().is_empty() {
         text.end().add(Role::Strong, "Settings:").end();
     }
-    for (name, value) in settings {
+    for (name, value) in settings.fields() {
         text.plain("  ").add(Role::Quiet, name).add(Role::Quiet, ": ").plain(inline(value, length)).end();
     }
     if !steps.is_empty() {
