@@ -7,5 +7,6 @@ pub mod agents;
 pub mod desired;
 pub mod diagnostic;
 pub mod kind;
+pub mod manifest;
 pub mod resource;
 pub mod value;
