@@ -564,7 +564,7 @@ fn plan_id(plan: &Plan) -> String {
     Digest::of_parts("holdfast plan", &[&bytes]).to_string()
 }
 
-fn damaged(key: &str) -> Problem {
+pub(crate) fn damaged(key: &str) -> Problem {
     Problem::new(ProblemKind::Internal, "E_DAMAGED", format!("the record `{key}` is damaged"))
         .help("run `reconcile verify`")
 }

@@ -6,7 +6,7 @@
 const NEAR_MAX: usize = 3;
 
 /// The candidates that differ from the word by few edits (optimal string alignment distance), best first.
-pub fn near<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Vec<String> {
+pub(crate) fn near<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Vec<String> {
     let allowed = (word.chars().count() / 3).max(1);
     let mut near: Vec<(usize, &str)> = candidates
         .into_iter()

@@ -1,0 +1,10 @@
+//! The integration tests of the reconciler, one module for each subject.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod manifest_files;
+mod manifest_invalid;
+mod manifest_valid;
+mod planes;
+mod story;
+mod support;
