@@ -2,10 +2,12 @@
 //!
 //! Never here: how it is resolved (`resolver.rs`), and credential values.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::evidence::Evidence;
-use crate::resource::OrgId;
+use crate::resource::{OrgId, Record};
 use crate::value::Fields;
 use holdfast_engine::Revision;
 
@@ -64,6 +66,35 @@ pub struct Credential {
     pub placeholder: String,
 }
 
+/// The settings of a session, shared with the snapshot that they were read from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings(Arc<Record>);
+
+impl Settings {
+    /// Shares a record.
+    pub(super) fn new(record: Arc<Record>) -> Self {
+        Self(record)
+    }
+
+    /// The fields.
+    pub fn fields(&self) -> &Fields {
+        &self.0.fields
+    }
+}
+
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.fields().serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Settings {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let fields = Fields::deserialize(from)?;
+        Ok(Self(Arc::new(Record { fields, ..Record::default() })))
+    }
+}
+
 /// What a session is given, pinned to one revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionContext {
@@ -84,7 +115,7 @@ pub struct SessionContext {
     /// The credentials, one for each installed provider that has one.
     pub credentials: Vec<Credential>,
     /// The settings, as in diffs.
-    pub settings: Fields,
+    pub settings: Settings,
     /// How each step of the resolution went.
     pub evidence: Vec<Evidence>,
 }

@@ -3,6 +3,9 @@
 //! `kinds.rs` lists its kinds, `catalogue.rs` its model providers, `resolver.rs` decides what a session gets. Its manifest
 //! grammar lies in `manifest/`. Never here: planning, storage, HTTP or a terminal.
 
+pub mod catalogue;
 pub mod context;
+mod credential;
 pub mod evidence;
 pub mod kinds;
+pub mod resolver;
