@@ -1,2 +1,6 @@
 //! The `reconcile` command.
+mod args;
+mod error;
+mod output;
+mod render;
 fn main() {}
