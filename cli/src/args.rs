@@ -44,7 +44,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Works as if started in DIR; the project is looked for there
-    #[arg(short = 'C', value_name = "DIR", global = true, help_heading = "Global options")]
+    #[arg(id = "project", short = 'C', value_name = "DIR", global = true, help_heading = "Global options")]
     pub(crate) directory: Option<PathBuf>,
     /// The store's folder [default: `.holdfast` in the project, or HOLDFAST_STORE]
     #[arg(long, value_name = "PATH", global = true, help_heading = "Global options")]
@@ -73,7 +73,7 @@ pub(crate) struct Global {
 }
 
 /// Flags of planning and applying.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct PlanArgs {
     /// The project's directory [default: the one of -C, else this one]
     #[arg(value_name = "DIR")]

@@ -99,6 +99,18 @@ impl Output {
         write_talk(&diagnostic::draw(&shown, self.talk));
     }
 
+    /// Sends log lines to standard error, for a command that runs long.
+    pub(crate) fn log(&self) {
+        let level = match self.verbosity {
+            Verbosity::Quiet => tracing::Level::ERROR,
+            Verbosity::Normal => tracing::Level::INFO,
+            Verbosity::Verbose => tracing::Level::DEBUG,
+        };
+        let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+        // Only the first call of a process takes effect, and there is only one.
+        let _ = lines.with_ansi(self.talk == Colour::On).try_init();
+    }
+
     /// Shows why a command failed: for people on standard error and, if JSON was asked for and nothing stands there yet, as
     /// a document on standard output.
     pub(crate) fn failure(&self, failure: &Failure) {

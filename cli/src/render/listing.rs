@@ -151,9 +151,9 @@ pub(crate) fn verification(found: &Verification) -> Text {
         text.add(Role::Create, "sound").plain(format!("   {read}, chain and checksums hold")).end();
         return text;
     }
-    text.add(Role::Error, "damaged").plain(format!("   {read}, {} findings", damage.len())).end();
+    text.add(Role::Error, "damaged").plain(format!("   {read}, {} damaged", damage.len())).end();
     for finding in damage {
-        text.plain("  - ").plain(finding).end();
+        text.plain("  * ").plain(finding).end();
     }
     text
 }

@@ -5,9 +5,11 @@
 
 pub(crate) mod diagnostic;
 pub(crate) mod escape;
+pub(crate) mod github;
 pub(crate) mod ink;
 pub(crate) mod json;
 pub(crate) mod listing;
+pub(crate) mod markdown;
 pub(crate) mod problem;
 pub(crate) mod row;
 pub(crate) mod session;

@@ -44,6 +44,6 @@ pub(crate) fn evidence(step: &Evidence) -> Text {
         Outcome::Expired | Outcome::Undecryptable | Outcome::Unresolved => Role::Warning,
     };
     let mut text = Text::new();
-    text.plain("  - ").add(role, step.to_string()).end();
+    text.plain("  * ").add(role, step.to_string()).end();
     text
 }

@@ -8,7 +8,7 @@ use super::ink::{Colour, Text};
 use super::row::Listed;
 use super::text::{PlanView, Values};
 use super::value::Length;
-use super::{diagnostic, fixtures, json, listing, problem, session, text};
+use super::{diagnostic, fixtures, github, json, listing, markdown, problem, session, text};
 
 fn check(name: &str, shown: &str) {
     let mut settings = insta::Settings::clone_current();
@@ -43,6 +43,32 @@ fn plan_text() {
 fn plan_json() {
     check("plan-json@rich", &json::document(&fixtures::rich()));
     check("plan-json@lacking-value", &json::document(&fixtures::lacking_value()));
+}
+
+#[test]
+fn plan_markdown() {
+    check("plan-markdown@design", &markdown::plan(&fixtures::design(), &kinds()));
+    check("plan-markdown@rich", &markdown::plan(&fixtures::rich(), &kinds()));
+    check("plan-markdown@unchanged", &markdown::plan(&fixtures::unchanged(), &kinds()));
+}
+
+#[test]
+fn a_comment_stays_in_its_bounds_and_keeps_blocks_and_deletes() {
+    let mut plan = fixtures::rich();
+    plan.changes.extend(fixtures::design().changes);
+    let many = plan.changes[0].clone();
+    plan.changes.extend((0..2000).map(|_| many.clone()));
+    let comment = markdown::plan(&plan, &kinds());
+    assert!(comment.chars().count() <= 60_000);
+    for kept in ["E_CONFLICT", "E_BREAKS", "agent/old-bot", "settings/old-bot", "left out for length"] {
+        assert!(comment.contains(kept), "{kept}");
+    }
+}
+
+#[test]
+fn plan_annotations() {
+    check("plan-github@rich", &github::plan(&fixtures::rich()));
+    check("diagnostics-github@all", &github::annotations(&fixtures::diagnostics()));
 }
 
 /// DESIGN section 7, byte for byte below the first line.

@@ -50,7 +50,7 @@ pub(crate) fn plan(plan: &Plan, kinds: &Kinds, view: PlanView) -> Text {
     for section in sections(plan, kinds, view.listed) {
         text.end().plain("  ").add(Role::Strong, section.heading).add(Role::Strong, ":").end();
         for row in &section.rows {
-            draw_row(&mut text, row, view);
+            text.append(row_text(row, view));
         }
     }
     adopts(&mut text, plan);
@@ -101,19 +101,22 @@ fn header(text: &mut Text, plan: &Plan) {
     text.plain(format!("   org {}", plan.org)).end();
 }
 
-fn draw_row(text: &mut Text, row: &Row<'_>, view: PlanView) {
+/// One row with its values.
+pub(crate) fn row_text(row: &Row<'_>, view: PlanView) -> Text {
+    let mut text = Text::new();
     let (mark, role) = row.mark();
     text.plain("  ").add(role, format!("{mark} {} {}", row.kind, row.name));
     let fields = row.fields();
     if !fields.is_empty() {
         text.plain(format!(" ({})", fields.join(", ")));
     }
-    comment(text, &row.comment());
+    comment(&mut text, &row.comment());
     if let (What::Change(change), Values::Shown) = (&row.what, view.values) {
         for field in &change.fields {
-            value::field(text, change.action, field, 6, view.length);
+            value::field(&mut text, change.action, field, 6, view.length);
         }
     }
+    text
 }
 
 fn comment(text: &mut Text, comment: &str) {
