@@ -18,6 +18,7 @@
 //! The data's way: [`Txn`] -> `queue` -> `stage` (judges) -> [`Store`] (writes and syncs) -> [`Snapshot`] (published) ->
 //! [`Receipt`]. Never in this crate: manifests, HTTP, a terminal, the environment or the clock.
 
+mod codec;
 mod commit;
 mod digest;
 mod engine;
@@ -46,7 +47,9 @@ pub use error::{AtError, Damage, OpenError, StoreError};
 pub use key::{Key, KeyError};
 pub use revision::{Revision, RevisionError, Timestamp};
 pub use snapshot::{Head, Snapshot};
+pub use store::embedded::{SledOptions, SledStore, StoreOpenError};
 pub use store::memory::MemoryStore;
+pub use store::sync::{DiskSyncer, Syncer};
 pub use store::{Identity, Store};
 pub use txn::{CommitError, Outcome, Precondition, Receipt, Txn};
 pub use verify::VerifyReport;

@@ -47,6 +47,10 @@ pub const LOG_COMMITS_MAX: usize = 10_000;
 
 /// Largest piece of a record that the embedded store writes under one key, in bytes.
 pub const CHUNK_BYTES_MAX: usize = 4096;
+/// A new base is begun when the commits after the last one have at least this many bytes, and at least as many as it has.
+pub const BASE_LAG_BYTES_MIN: u64 = 32 << 20;
+/// About as many bytes of trailing work are done between two groups of commits, or twice what was committed if that is more.
+pub const SLICE_BYTES: usize = 64 << 10;
 
 const _: () = assert!(VALUE_BYTES_MAX < COMMIT_BYTES_MAX, "a commit holds a value of the largest size");
 const _: () = assert!(SEALED_BYTES_MAX < COMMIT_BYTES_MAX, "a commit holds a sealed value of the largest size");

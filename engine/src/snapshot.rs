@@ -43,6 +43,13 @@ impl Default for Head {
     }
 }
 
+impl Head {
+    /// The newer of two.
+    pub(crate) fn max_of(self, other: Self) -> Self {
+        if other.revision > self.revision { other } else { self }
+    }
+}
+
 impl Snapshot {
     pub(crate) fn new(state: State) -> Self {
         Self(Arc::new(state))

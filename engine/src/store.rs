@@ -3,7 +3,16 @@
 //! Never here: revisions being given out, preconditions, snapshots. A store writes what it is told, or says that somebody
 //! else was faster.
 
+mod base;
+mod check;
+mod contain;
+pub(crate) mod embedded;
+mod folder;
+mod layout;
 pub(crate) mod memory;
+mod records;
+mod sled;
+pub(crate) mod sync;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -75,19 +75,16 @@ impl Writer {
         }));
         // If this thread dies, nobody must wait for it.
         let _guard = Abandon(core);
-        let mut idle_work = true;
+        let mut trailing = Progress::More;
         loop {
-            match core.queue.next(idle_work && !core.is_poisoned()) {
+            match core.queue.next(trailing == Progress::More) {
                 Work::Group(group) => {
                     self.commit(core, group);
-                    idle_work = true;
+                    trailing = self.trail(core);
                 }
                 Work::Job(job) => job(&mut *self.store),
                 Work::Moved => self.follow(core),
-                Work::Idle => match self.trail(core) {
-                    Progress::More => {}
-                    Progress::Idle => idle_work = false,
-                },
+                Work::Idle => trailing = self.trail(core),
                 Work::Close => break,
             }
             core.set_store_status(self.store.status());
@@ -192,7 +189,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Does a slice of what trails: after each group too, so that it keeps up with a queue that is never empty.
     fn trail(&mut self, core: &Core) -> Progress {
+        if core.is_poisoned() {
+            return Progress::Idle;
+        }
         let trail = Trail { head: self.state.head, entries: &self.state.entries, requests: &self.requests };
         self.store.trail(&trail).unwrap_or_else(|error| {
             core.poison(error);

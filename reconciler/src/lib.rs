@@ -17,6 +17,7 @@ pub mod error;
 pub mod guard;
 pub mod keyfile;
 pub mod kind;
+pub mod manifest;
 mod open_sessions;
 pub mod plan;
 pub mod plane;

@@ -44,6 +44,8 @@ macro_rules! suite {
 }
 
 suite!(memory, crate::support::MemoryBed::default());
+suite!(sled, crate::support::SledBed::new());
+suite!(sled_with_bases, crate::support::SledBed::with_lag(1000));
 
 fn commit(engine: &Engine, txn: Txn) -> Revision {
     engine.commit(txn).expect("the commit holds").revision

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use holdfast_engine::{Engine, Key, MemoryStore, OpenError, Options, RequestId, Timestamp, Txn};
+use holdfast_engine::{
+    Engine, Key, MemoryStore, OpenError, Options, RequestId, SledOptions, SledStore, Timestamp, Txn,
+};
+use tempfile::TempDir;
 
 /// A kind of store that can be opened again and again.
 pub(crate) trait Bed {
@@ -17,6 +20,30 @@ pub(crate) struct MemoryBed(MemoryStore);
 impl Bed for MemoryBed {
     fn open(&self) -> Engine {
         open(Box::new(self.0.clone())).expect("a memory store opens")
+    }
+}
+
+/// A store on the disk. With a small lag, bases are written all the time.
+pub(crate) struct SledBed {
+    folder: TempDir,
+    lag: u64,
+}
+
+impl SledBed {
+    pub(crate) fn new() -> Self {
+        Self::with_lag(SledOptions::default().base_lag_bytes_min)
+    }
+
+    pub(crate) fn with_lag(lag: u64) -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder for the test"), lag }
+    }
+}
+
+impl Bed for SledBed {
+    fn open(&self) -> Engine {
+        let options = SledOptions { base_lag_bytes_min: self.lag, ..SledOptions::default() };
+        let store = SledStore::open(self.folder.path(), options).expect("the store opens");
+        open(Box::new(store)).expect("the store recovers")
     }
 }
 

@@ -2,5 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod manifest_files;
+mod manifest_invalid;
+mod manifest_valid;
+mod planes;
 mod story;
 mod support;

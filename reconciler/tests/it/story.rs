@@ -9,7 +9,7 @@ use holdfast_reconciler::plan::AgentChange;
 use holdfast_reconciler::plane::{ControlPlane, SecretWrite, SessionRequest, WriteOutcome};
 use holdfast_reconciler::resource::OrgId;
 
-use crate::support::{agent, apply, desired, request, secret, world};
+use crate::planes::{agent, apply, desired, request, secret, world};
 
 const KEY: &str = "secret/provider:z-ai:apiKey";
 

@@ -1,0 +1,127 @@
+//! Resources while they are collected: fields with their places, each address once.
+//!
+//! Never here: what the fields of a kind are.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use super::findings::{E_DUPLICATE, E_INVALID_NAME, Finding, Findings};
+use super::node::Node;
+use super::source::{Files, Spot};
+use crate::desired::{Declared, Lifecycle, SecretInput};
+use crate::resource::{Address, KindName, ResourceName};
+use crate::value::{Fields, Value};
+
+/// A resource whose places are still ranges of bytes.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    kind: KindName,
+    name: String,
+    spot: Spot,
+    fields: Fields,
+    secrets: BTreeMap<String, SecretInput>,
+    places: Vec<(String, Spot)>,
+    lifecycle: Lifecycle,
+}
+
+impl Draft {
+    /// Starts a resource that is declared at `spot`. The name is checked when the draft is added.
+    pub(crate) fn new(kind: &KindName, name: impl Into<String>, spot: Spot) -> Self {
+        Self {
+            kind: kind.clone(),
+            name: name.into(),
+            spot,
+            fields: Fields::new(),
+            secrets: BTreeMap::new(),
+            places: Vec::new(),
+            lifecycle: Lifecycle::default(),
+        }
+    }
+
+    /// Declares a field.
+    pub(crate) fn field(&mut self, name: &str, value: Value, spot: Spot) {
+        self.fields.insert(name.to_owned(), value);
+        self.places.push((name.to_owned(), spot));
+    }
+
+    /// Declares a field with the text of a member, if the manifest has it.
+    pub(crate) fn text(&mut self, name: &str, node: &Node<'_>, key: &str) {
+        if let Some((at, value)) = node.entry(key)
+            && let Some(text) = value.text()
+        {
+            self.field(name, Value::from(text), at.spot);
+        }
+    }
+
+    /// Declares a field with any member, if the manifest has it.
+    pub(crate) fn value(&mut self, name: &str, node: &Node<'_>, key: &str) {
+        if let Some((at, value)) = node.entry(key) {
+            self.field(name, value.to_value(), at.spot);
+        }
+    }
+
+    /// Declares a sensitive value.
+    pub(crate) fn secret(&mut self, path: impl Into<String>, input: SecretInput, spot: Spot) {
+        let path = path.into();
+        self.places.push((path.clone(), spot));
+        self.secrets.insert(path, input);
+    }
+
+    /// Says where a nested value is declared.
+    pub(crate) fn place(&mut self, path: impl Into<String>, spot: Spot) {
+        self.places.push((path.into(), spot));
+    }
+
+    /// Reads `lifecycle` of the table that declares the resource.
+    pub(crate) fn lifecycle(&mut self, node: &Node<'_>) {
+        if let Some(table) = node.get("lifecycle") {
+            self.lifecycle.prevent_delete = table.get("prevent_delete").and_then(Node::boolean).unwrap_or(false);
+            self.lifecycle.ignore = table
+                .get("ignore")
+                .map(|list| list.texts().map(|(text, _)| text.to_owned()).collect())
+                .unwrap_or_default();
+        }
+    }
+}
+
+/// All resources so far, by address.
+#[derive(Debug, Default)]
+pub(crate) struct Drafts(BTreeMap<Address, Draft>);
+
+impl Drafts {
+    /// Adds a resource; a second one of the same address is an error that shows both places.
+    pub(crate) fn add(&mut self, draft: Draft, findings: &mut Findings) {
+        let name = match ResourceName::new(&draft.name) {
+            Ok(name) => name,
+            Err(error) => {
+                // The shape of a name has a rule of its own, which says more.
+                if !findings.has_error_at(draft.spot) {
+                    findings.report(Finding::error(E_INVALID_NAME, error.to_string()).at(draft.spot, ""));
+                }
+                return;
+            }
+        };
+        match self.0.entry(Address::new(draft.kind.clone(), name)) {
+            Entry::Vacant(place) => {
+                place.insert(draft);
+            }
+            Entry::Occupied(first) => {
+                let message = format!("`{}` is declared twice", first.key());
+                let finding = Finding::error(E_DUPLICATE, message).at(draft.spot, "declared again here");
+                findings.report(
+                    finding.at(first.get().spot, "declared here first").help("remove or rename one of the two"),
+                );
+            }
+        }
+    }
+
+    /// The resources in order of their addresses, with places that people can read.
+    pub(crate) fn finish(self, files: &Files) -> Vec<Declared> {
+        let declared = |(address, draft): (Address, Draft)| {
+            let Draft { kind: _, name: _, spot, fields, secrets, places, lifecycle } = draft;
+            let field_at = places.into_iter().map(|(path, spot)| (path, files.position(spot))).collect();
+            Declared { address, fields, secrets, at: Some(files.position(spot)), field_at, lifecycle }
+        };
+        self.0.into_iter().map(declared).collect()
+    }
+}

@@ -1,0 +1,35 @@
+//! Manifests: from a tree of files to the desired state, with every mistake at its place.
+//!
+//! `tree.rs` and `folder.rs` give the files, `toml.rs` makes a tree with places of one, `grammar.rs` and `shape.rs` say what
+//! is allowed and `check.rs` compares, `agents.rs` and its peers make resources, `findings.rs` collects what is wrong.
+//! Loading is a pure function of the files and the environment. Never here: what is live, and the store.
+
+// The grammar of models and connectors uses the rest of these parts.
+#![allow(dead_code)]
+
+mod agents;
+mod check;
+mod context;
+mod dotenv;
+mod draft;
+mod findings;
+mod fingerprint;
+mod folder;
+mod grammar;
+mod limits;
+mod load;
+mod network;
+mod node;
+mod reference;
+mod shape;
+mod source;
+mod suggest;
+mod toml;
+mod tree;
+
+pub use dotenv::{environment, parse_env};
+pub use findings::CODES;
+pub use folder::Folder;
+pub use load::{Loaded, load};
+pub use reference::Environment;
+pub use tree::{FileTree, Item, ItemKind, MemoryTree, ReadError};
