@@ -8,7 +8,6 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write, stderr, stdin, stdout};
-use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
@@ -37,7 +36,7 @@ use tokio::sync::oneshot;
 async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(stderr).init();
     let mut arguments = std::env::args().skip(1);
-    let store = arguments.next().unwrap_or_else(|| ".holdfast".to_owned());
+    let store = arguments.next().unwrap_or(".holdfast".to_owned());
     let port = arguments.next().and_then(|port| port.parse().ok()).unwrap_or(0);
     if let Err(error) = run(&store, port).await {
         let _ = writeln!(stderr(), "error: {error}");
@@ -58,7 +57,7 @@ async fn run(store: &str, port: u16) -> Result<(), Box<dyn Error>> {
     let control = mount(Arc::new(plane.clone()), store, ServeOptions::default()).await?;
 
     let chats = Router::new().route("/chat/{agent}", get(chat)).with_state(plane.clone());
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     writeln!(stdout(), "chats at http://{}/chat/AGENT", listener.local_addr()?)?;
     axum::serve(listener, chats).with_graceful_shutdown(told_to_stop()?).await?;
 
@@ -109,13 +108,10 @@ fn told_to_stop() -> Result<impl Future<Output = ()> + Send + 'static, Box<dyn E
 fn master_key() -> KeySource {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let home = || std::env::home_dir().unwrap_or_default().join(".config");
-    match (std::env::var("HOLDFAST_KEY"), variable("HOLDFAST_KEY_FILE")) {
-        (Ok(key), _) => KeySource::Text(SecretText::new(key)),
-        (Err(_), Some(file)) => KeySource::File(file.into()),
-        (Err(_), None) => {
-            let config = variable("XDG_CONFIG_HOME").map_or_else(home, PathBuf::from);
-            KeySource::File(config.join("holdfast/master.key"))
-        }
+    let config = || variable("XDG_CONFIG_HOME").map_or_else(home, PathBuf::from).join("holdfast/master.key");
+    match std::env::var("HOLDFAST_KEY") {
+        Ok(key) => KeySource::Text(SecretText::new(key)),
+        Err(_) => KeySource::File(variable("HOLDFAST_KEY_FILE").map_or_else(config, PathBuf::from)),
     }
 }
 
