@@ -25,7 +25,7 @@ pub mod planner;
 pub mod resource;
 pub mod secret;
 pub mod session;
-mod suggest;
+pub mod suggest;
 pub mod value;
 pub mod vault;
 

@@ -266,7 +266,7 @@ impl<'p> Planner<'p> {
             return Ok(());
         }
         let declaration = declaration(declared, &outcome.record);
-        let declares_anew = before.as_deref() != Some(&declaration);
+        let declares_anew = before.as_deref().is_none_or(|before| !before.same(&declaration));
         let created = live.is_none();
         if created || !outcome.fields.is_empty() {
             let action = if created { Action::Create } else { Action::Update };
@@ -431,8 +431,9 @@ impl<'p> Planner<'p> {
                 continue;
             }
             let effect = self.input.kinds.get(address.kind.as_str()).map_or(Effect::default(), |kind| kind.effect);
+            let at = self.before.get(&address).and_then(|before| before.at.clone());
             let change = self.change(&address, effect, Action::Delete, Reason::RemovedFromManifest);
-            self.changes.push(change);
+            self.changes.push(Change { at, ..change });
             self.writes.push(Write::Gone(address));
         }
     }
@@ -544,6 +545,7 @@ fn declaration(declared: &Declared, record: &Record) -> Declaration {
             .collect(),
         tags: declared.secrets.keys().map(|path| (path.clone(), tag(path))).collect(),
         lifecycle: declared.lifecycle.clone(),
+        at: declared.at.clone(),
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Lifecycle;
+use crate::diagnostic::Position;
 use crate::value::Fields;
 
 /// The longest name of a resource, in bytes.
@@ -229,6 +230,17 @@ pub struct Declaration {
     /// What the manifest asks beyond the fields.
     #[serde(default, skip_serializing_if = "Lifecycle::is_default")]
     pub lifecycle: Lifecycle,
+    /// Where it was declared when this was written. Moving a declaration about is no change of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Position>,
+}
+
+impl Declaration {
+    /// Whether two declarations say the same, wherever they stand.
+    pub fn same(&self, other: &Self) -> bool {
+        let Self { fields, tags, lifecycle, at: _ } = self;
+        *fields == other.fields && *tags == other.tags && *lifecycle == other.lifecycle
+    }
 }
 
 /// The keys under which records lie in the engine.

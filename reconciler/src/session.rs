@@ -14,7 +14,8 @@ use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
 use crate::open_sessions::OpenMark;
 use crate::plane::SessionRequest;
-use crate::resource::{Address, OrgId, keys};
+use crate::planner;
+use crate::resource::{Address, OrgId, Record, keys};
 use crate::vault::record;
 
 /// Works out what one sort of consumer gets, from a snapshot alone. It must be pure: equal inputs, equal answers.
@@ -84,6 +85,14 @@ impl Session {
         typed(&self.snapshot, &self.context.org, address)
     }
 
+    /// The record of a live resource of the session's organisation, as it was when the session was opened.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such resource.
+    pub fn record(&self, address: &Address) -> Result<Arc<Record>, Problem> {
+        found(&self.snapshot, &self.context.org, address)
+    }
+
     /// The value of the credential of an installed provider, fetched now from the head: a key that was rotated or removed
     /// since is used, or missed, at once.
     ///
@@ -120,14 +129,17 @@ pub fn typed<T: DeserializeOwned + Send + Sync + 'static>(
     org: &OrgId,
     address: &Address,
 ) -> Result<Arc<T>, Problem> {
-    let entry = snapshot.get(&keys::live(org, address));
-    let entry =
-        entry.ok_or_else(|| Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", format!("no resource `{address}`")))?;
     let wrong = |error: &dyn std::error::Error| {
         let message = format!("the fields of `{address}` do not fit what was asked for: {error}");
         Problem::new(ProblemKind::Failed, "E_TYPE", message)
     };
-    let record = record(entry).map_err(|error| wrong(&error))?;
+    let record = found(snapshot, org, address)?;
     let fields = record.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     serde_json::from_value(serde_json::Value::Object(fields)).map(Arc::new).map_err(|error| wrong(&error))
+}
+
+fn found(snapshot: &Snapshot, org: &OrgId, address: &Address) -> Result<Arc<Record>, Problem> {
+    let key = keys::live(org, address);
+    let missing = || Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", format!("no resource `{address}`"));
+    record(snapshot.get(&key).ok_or_else(missing)?).map_err(|_| planner::damaged(&key))
 }

@@ -176,7 +176,7 @@ fn settings(world: World<'_>, agent: &str, trace: &mut Trace) -> Result<Arc<Reco
 fn near_agents(world: World<'_>, agent: &str) -> Vec<String> {
     let prefix = format!("{}{}/", keys::live_prefix(world.org), kinds::SETTINGS);
     let names = world.snapshot.prefix(&prefix).map(|(key, _)| &key.as_str()[prefix.len()..]);
-    suggest::near(agent, names)
+    suggest::near(agent, names).into_iter().map(str::to_owned).collect()
 }
 
 /// The providers that the settings install, in order, each with its row of the catalogue.

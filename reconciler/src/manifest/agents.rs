@@ -14,9 +14,9 @@ use super::network::{Network, unique};
 use super::node::{Key, Node};
 use super::reference::reference;
 use super::source::shown;
-use super::suggest::nearest;
 use super::tree::{ReadError, join, resolve};
 use crate::desired::SecretOrigin;
+use crate::suggest::nearest;
 
 /// The texts of an agent's folder, and the fields they become.
 const TEXT_FILES: [(&str, &str); 3] = [("IDENTITY.md", "identityMd"), ("SOUL.md", "soulMd"), ("USER.md", "userMd")];

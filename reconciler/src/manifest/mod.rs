@@ -23,7 +23,6 @@ mod node;
 mod reference;
 mod shape;
 mod source;
-mod suggest;
 mod toml;
 mod tree;
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod diff;
+mod house;
 mod manifest_files;
 mod manifest_invalid;
 mod manifest_valid;

@@ -10,7 +10,6 @@ use super::{Answer, at_revision, json};
 use crate::ask::Ask;
 use crate::gate::Lane;
 use crate::limits::SMALL_BODY_BYTES_MAX;
-use crate::refusal::Refusal;
 use crate::router::{App, At};
 use crate::wire::SessionBody;
 
@@ -46,7 +45,8 @@ pub(crate) async fn open(
     *response.status_mut() = StatusCode::CREATED;
     if let Some(id) = &context.session {
         let place = HeaderValue::try_from(format!("/v1/sessions/{id}?org={}", context.org));
-        response.headers_mut().insert(header::LOCATION, place.map_err(|_| Refusal::panicked())?);
+        let place = place.expect("a session's id and an organisation are letters, digits and dashes");
+        response.headers_mut().insert(header::LOCATION, place);
     }
     Ok(response)
 }
