@@ -52,5 +52,5 @@ pub use store::memory::MemoryStore;
 pub use store::sync::{DiskSyncer, Syncer};
 pub use store::{Identity, Store};
 pub use txn::{CommitError, Outcome, Precondition, Receipt, Txn};
-pub use verify::VerifyReport;
+pub use verify::{VerifyReport, verify_store};
 pub use writer::Clock;

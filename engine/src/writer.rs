@@ -73,6 +73,8 @@ impl Writer {
                 core.queue.moved();
             }
         }));
+        // What others committed since the store was read back woke nobody.
+        core.queue.moved();
         // If this thread dies, nobody must wait for it.
         let _guard = Abandon(core);
         let mut trailing = Progress::More;
