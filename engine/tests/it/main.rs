@@ -9,3 +9,4 @@ mod golden;
 mod refusals;
 mod shared;
 mod support;
+mod watch;
