@@ -6,13 +6,13 @@ use holdfast_reconciler::diagnostic::{Diagnostic, Position, Severity};
 use holdfast_reconciler::plan::{Action, Plan};
 
 use super::escape::visible;
-use super::text::{short, summary_line};
+use super::text::{pasteable, short, summary_line};
 
 /// Findings, what blocks, what is deleted, and the counts.
 pub(crate) fn plan(plan: &Plan) -> String {
     let mut out = annotations(&plan.diagnostics);
     for blocked in &plan.blocked {
-        let ways = blocked.remedies.iter().map(|remedy| format!("\nhelp: {remedy}")).collect::<String>();
+        let ways = blocked.remedies.iter().map(|remedy| format!("\nhelp: {}", pasteable(remedy))).collect::<String>();
         out.push_str(&annotation("error", &blocked.code, None, &format!("{}{ways}", blocked.message)));
     }
     for change in plan.changes.iter().filter(|change| change.action == Action::Delete) {

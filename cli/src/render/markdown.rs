@@ -10,7 +10,7 @@ use holdfast_reconciler::plan::{Action, Plan};
 use super::escape::visible;
 use super::ink::Colour;
 use super::row::{Listed, What, place, sections};
-use super::text::{PlanView, counts, git, row_text, session_words, short};
+use super::text::{PlanView, counts, git, pasteable, row_text, session_words, short};
 
 /// A comment may have 65,536 characters; the rest is room for what a workflow adds.
 const CHARACTERS_MAX: usize = 60_000;
@@ -53,7 +53,7 @@ fn head(plan: &Plan) -> String {
     for blocked in &plan.blocked {
         out.push_str(&format!("- {} {}\n", code(&blocked.code), prose(&blocked.message)));
         for remedy in &blocked.remedies {
-            out.push_str(&format!("  - {}\n", code(remedy)));
+            out.push_str(&format!("  - {}\n", code(&pasteable(remedy))));
         }
     }
     let deletes: Vec<_> = plan.changes.iter().filter(|change| change.action == Action::Delete).collect();
@@ -80,10 +80,7 @@ fn table(plan: &Plan, kinds: &Kinds) -> String {
     let mut out = String::new();
     for section in sections(plan, kinds, Listed::Relevant) {
         for row in &section.rows {
-            let at = match &row.what {
-                What::Change(change) => change.at.as_ref().map(place).unwrap_or_default(),
-                What::Blocked(_) | What::Unmanaged | What::Unchanged => String::new(),
-            };
+            let at = row.at().map(place).unwrap_or_default();
             let what = match &row.what {
                 What::Change(change) => match change.action {
                     Action::Create => "create",
@@ -138,8 +135,19 @@ fn code(text: &str) -> String {
     format!("{ticks}{pad}{text}{pad}{ticks}")
 }
 
-/// Text from outside as prose: code spans in it stay, everything else that could be markup is escaped.
+/// Text from outside as prose: what stands in backticks becomes a code span, everything else that could be markup is
+/// escaped.
 fn prose(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len() % 2 == 0 {
+        return escaped(text);
+    }
+    let piece =
+        |(index, part): (usize, &&str)| if index % 2 == 1 && !part.is_empty() { code(part) } else { escaped(part) };
+    parts.iter().enumerate().map(piece).collect()
+}
+
+fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in visible(text).chars() {
         match character {
@@ -172,6 +180,8 @@ mod tests {
     fn nothing_from_outside_is_markup() {
         assert_eq!(code("a`b"), "``a`b``");
         assert_eq!(code("`a"), "`` `a ``");
+        assert_eq!(prose("`a*b` of *c*"), "`a*b` of \\*c\\*");
+        assert_eq!(prose("an odd ` one"), "an odd \\` one");
         assert_eq!(prose("@maria <b>*x*</b> [y](z)"), "&#64;maria &lt;b&gt;\\*x\\*&lt;/b&gt; \\[y\\](z)");
     }
 }

@@ -7,6 +7,7 @@ use holdfast_reconciler::error::Problem;
 
 use super::diagnostic;
 use super::ink::{Colour, Role, Text};
+use super::text::pasteable;
 
 /// Draws a failure: the findings first, so that the line that sums them up stands last.
 pub(crate) fn draw(problem: &Problem, colour: Colour) -> String {
@@ -26,7 +27,7 @@ fn headline(problem: &Problem) -> Text {
         text.plain("  ").add(Role::Error, format!("blocked[{}]", blocked.code)).plain(": ");
         text.plain(&blocked.message).end();
         for remedy in &blocked.remedies {
-            text.plain("    ").add(Role::Help, "help: ").plain(remedy).end();
+            text.plain("    ").add(Role::Help, "help: ").plain(pasteable(remedy)).end();
         }
     }
     if let Some(help) = &problem.help {

@@ -98,7 +98,8 @@ pub(crate) fn blocked_rows(plan: &Plan) -> BTreeMap<&str, Vec<&Blocked>> {
 /// The guards that are about sessions and about the plan as a whole.
 const GUARDS: [&str; 2] = ["E_BREAKS", "E_DELETES"];
 
-fn is_row(blocked: &Blocked) -> bool {
+/// Whether a block is about a resource, which then has a row.
+pub(crate) fn is_row(blocked: &Blocked) -> bool {
     !GUARDS.contains(&blocked.code.as_str())
 }
 
@@ -140,6 +141,14 @@ impl Row<'_> {
         fields
     }
 
+    /// Where the row is declared: an update where its first changed field is.
+    pub(crate) fn at(&self) -> Option<&Position> {
+        match &self.what {
+            What::Change(change) => change_at(change),
+            What::Blocked(_) | What::Unmanaged | What::Unchanged => None,
+        }
+    }
+
     /// What stands at the right: where it is declared, or why it is listed.
     pub(crate) fn comment(&self) -> String {
         match &self.what {
@@ -155,12 +164,16 @@ impl Row<'_> {
     }
 }
 
-fn change_comment(change: &Change) -> String {
+fn change_at(change: &Change) -> Option<&Position> {
     let of_field = || change.fields.iter().find_map(|field| field.at.as_ref());
-    let at = match change.action {
+    match change.action {
         Action::Update => of_field().or(change.at.as_ref()),
         Action::Create | Action::Delete | Action::Move => change.at.as_ref(),
-    };
+    }
+}
+
+fn change_comment(change: &Change) -> String {
+    let at = change_at(change);
     let why = match change.reason {
         Reason::NewInManifest | Reason::ManifestChanged => return at.map(place).unwrap_or_default(),
         Reason::RemovedFromManifest => {

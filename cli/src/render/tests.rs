@@ -74,8 +74,7 @@ fn plan_annotations() {
 /// DESIGN section 7, byte for byte below the first line.
 #[test]
 fn the_layout_is_that_of_the_design() {
-    let expected = "\
-  agents:
+    let expected = "  agents:
   - agent old-bot                                                  removed from lobu.toml
 
   settings:

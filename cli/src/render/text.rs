@@ -8,7 +8,7 @@ use holdfast_reconciler::kind::Kinds;
 use holdfast_reconciler::plan::{AgentChange, Blocked, Plan, SessionChange, SessionModel, Summary};
 
 use super::ink::{Role, Text};
-use super::row::{Listed, Row, What, sections};
+use super::row::{Listed, Row, What, is_row, sections};
 use super::value::{self, Length};
 
 /// Where comments stand, counted from 0.
@@ -187,14 +187,19 @@ fn not_applyable(text: &mut Text, plan: &Plan) {
 
 fn draw_blocked(text: &mut Text, blocked: &Blocked) {
     text.end().add(Role::Error, format!("blocked[{}]", blocked.code)).plain(": ").plain(&blocked.message).end();
-    let revision = blocked.revision.map(|revision| revision.to_string());
+    // A guard names the head as its revision, which says nothing about its cause.
+    let changed = blocked.revision.filter(|_| is_row(blocked)).map(|revision| format!("last changed in {revision}"));
     let owner = blocked.owner.as_ref().map(|owner| format!("owner {owner}"));
-    let changed = revision.map(|revision| format!("last changed in {revision}"));
     let note: Vec<String> = owner.into_iter().chain(changed).collect();
     if !note.is_empty() {
         text.plain("    ").plain(note.join(", ")).end();
     }
     for remedy in &blocked.remedies {
-        text.plain("    ").add(Role::Help, "help: ").plain(remedy).end();
+        text.plain("    ").add(Role::Help, "help: ").plain(pasteable(remedy)).end();
     }
+}
+
+/// A way out as a command: a flag alone becomes one.
+pub(crate) fn pasteable(remedy: &str) -> String {
+    if remedy.starts_with("--") { format!("reconcile {remedy}") } else { remedy.to_owned() }
 }
