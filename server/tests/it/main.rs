@@ -6,6 +6,7 @@ mod client;
 mod gateway;
 mod input;
 mod limits;
+mod logs;
 mod mounting;
 mod routes;
 mod support;
