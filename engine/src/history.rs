@@ -162,6 +162,42 @@ impl Engine {
         Ok(state)
     }
 
+    /// One page of the commits from `from` through `through`, without blocking.
+    pub(crate) async fn page(&self, from: Revision, through: Revision) -> Result<Vec<Arc<Commit>>, AtError> {
+        let oldest = self.core().compacted().revision.next();
+        if from < oldest {
+            return Err(AtError::Compacted { revision: from, oldest });
+        }
+        let recent = self.core().recent().between(from.previous(), through);
+        match recent.first() {
+            Some(first) if first.commit.revision == from => {
+                Ok(recent.iter().map(|applied| Arc::clone(&applied.commit)).collect())
+            }
+            _ => self.read_async(move |store| store.commits(from, through, PAGE_BYTES_MAX)).await,
+        }
+    }
+
+    /// The version of `key` that `modified` wrote, without blocking.
+    pub(crate) async fn version(&self, key: &Key, modified: Revision) -> Result<Entry, AtError> {
+        let recent = self.core().recent().between(modified.previous(), modified);
+        if let Some(entry) = recent.first().and_then(|applied| applied.commit.entry(key)) {
+            return Ok(entry);
+        }
+        let key = key.clone();
+        self.read_async(move |store| store.version(&key, modified)).await
+    }
+
+    async fn read_async<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, AtError> {
+        match self.with_store(job).await {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(error)) => Err(AtError::Storage(Arc::new(error))),
+            None => Err(AtError::Closed),
+        }
+    }
+
     /// Has `job` run on the store's thread.
     pub(crate) fn read<T: Send + 'static>(
         &self,

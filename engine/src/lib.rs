@@ -20,6 +20,7 @@
 
 mod codec;
 mod commit;
+mod counter;
 mod digest;
 mod engine;
 mod entry;
@@ -37,9 +38,11 @@ mod stage;
 pub mod store;
 mod txn;
 mod verify;
+mod watch;
 mod writer;
 
 pub use commit::{Change, Commit, Mark, RequestId, RequestIdError};
+pub use counter::Counter;
 pub use digest::{Digest, DigestError};
 pub use engine::{Engine, EngineStatus, Options, Pending};
 pub use entry::Entry;
@@ -52,5 +55,9 @@ pub use store::memory::MemoryStore;
 pub use store::sync::{DiskSyncer, Syncer};
 pub use store::{Identity, Store};
 pub use txn::{CommitError, Outcome, Precondition, Receipt, Txn};
-pub use verify::VerifyReport;
+pub use verify::{VerifyReport, verify_store};
+pub use watch::{
+    Previous, ResumeToken, ResumeTokenError, ResyncReason, Watch, WatchError, WatchEvent, WatchFrom, WatchOps,
+    WatchOptions, WatchedChange, WatchedCommit,
+};
 pub use writer::Clock;
