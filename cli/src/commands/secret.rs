@@ -60,12 +60,22 @@ fn told(verb: &str, name: &str, receipt: &WriteReceipt) -> Text {
     let mut text = Text::new();
     match receipt.outcome {
         WriteOutcome::Committed | WriteOutcome::Replayed => text.line(format!("{verb} {name} in {}", receipt.revision)),
-        WriteOutcome::Unchanged => text.line(format!("{name} is as it was; {} stays", receipt.revision)),
+        WriteOutcome::Unchanged => text.line(format!("there is no secret {name}; {} stays", receipt.revision)),
     };
     text
 }
 
+/// The value that was given, which is never empty: that would look like a removal.
 fn value(run: &Run, args: &SecretSetArgs) -> Result<SecretText, Failure> {
+    let value = given(run, args)?;
+    if value.expose().is_empty() {
+        return Err(Failure::new("E_EMPTY_SECRET", "the value of the secret is empty")
+            .help("pipe the value in; to remove the secret, use `reconcile secret remove`"));
+    }
+    Ok(value)
+}
+
+fn given(run: &Run, args: &SecretSetArgs) -> Result<SecretText, Failure> {
     if let Some(name) = &args.from_env {
         let value = run.setting.variable(name).map(|value| SecretText::new(value.to_owned()));
         return value.ok_or_else(|| Failure::new("E_MISSING_VALUE", format!("the variable `{name}` is not set")));

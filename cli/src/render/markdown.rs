@@ -70,6 +70,9 @@ fn head(plan: &Plan) -> String {
         let (_, words, right) = session_words(session);
         out.push_str(&format!("- {}: {} ({})\n", code(&session.agent), prose(&words), prose(&right)));
     }
+    if !plan.diagnostics.is_empty() {
+        out.push_str("\n**Findings**\n");
+    }
     for found in &plan.diagnostics {
         out.push_str(&format!("- {} {}\n", code(&found.code), prose(&found.message)));
     }
@@ -139,7 +142,7 @@ fn code(text: &str) -> String {
 /// escaped.
 fn prose(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return escaped(text);
     }
     let piece =
