@@ -176,7 +176,8 @@ fn as_it_was(snapshot: &Snapshot, key: Key) -> Precondition {
 
 /// Makes a key of the store out of a text.
 pub(crate) fn key(text: String) -> Result<Key, Problem> {
-    Key::new(text).map_err(|error| Problem::from_error(ProblemKind::Invalid, "E_KEY", &error))
+    let invalid = |error| Problem::from_error(ProblemKind::Invalid, "E_KEY", &error).help("choose another name");
+    Key::new(text).map_err(invalid)
 }
 
 fn json(value: &impl serde::Serialize) -> Vec<u8> {

@@ -167,7 +167,7 @@ impl ControlPlane for Plane {
     fn write_secret(&self, request: &SecretWrite) -> Result<WriteReceipt, Problem> {
         let address: Address = format!("{}/{}", kinds::SECRET, request.name)
             .parse()
-            .map_err(|error| Problem::from_error(ProblemKind::Invalid, "E_NAME", &error))?;
+            .map_err(|error| Problem::from_error(ProblemKind::Invalid, "E_NAME", &error).help("choose another name"))?;
         if request.value.as_ref().is_some_and(|value| value.expose().is_empty()) {
             let problem = Problem::new(ProblemKind::Invalid, "E_EMPTY_SECRET", "the value of the secret is empty");
             return Err(problem.help("to remove it, use `reconcile secret remove`"));
@@ -402,13 +402,14 @@ fn actor(author: &str) -> String {
 }
 
 fn request_id(text: Option<&str>) -> Result<Option<RequestId>, Problem> {
-    let invalid = |error| Problem::from_error(ProblemKind::Invalid, "E_REQUEST_ID", &error);
+    let help = "a request id is any text of your own that no other request has, such as a UUID";
+    let invalid = |error| Problem::from_error(ProblemKind::Invalid, "E_REQUEST_ID", &error).help(help);
     text.map(|text| RequestId::new(text).map_err(invalid)).transpose()
 }
 
 fn kv_key(org: &OrgId, key: &str) -> Result<Key, Problem> {
     if key.is_empty() {
-        return Err(Problem::new(ProblemKind::Invalid, "E_KEY", "the key is empty"));
+        return Err(Problem::new(ProblemKind::Invalid, "E_KEY", "the key is empty").help("name a key"));
     }
     apply::key(format!("{}{key}", keys::kv_prefix(org)))
 }

@@ -4,6 +4,7 @@
 //! Never here: what a body means.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
@@ -13,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
-use crate::limits::{BODY_PIECE_TIMEOUT, BODY_TIMEOUT, BODY_UNIT_BYTES};
+use crate::limits::{ALL_BODIES_BYTES_MAX, BODY_TIMEOUT, BODY_UNIT_BYTES};
 use crate::problem::json_problem;
 use crate::refusal::Refusal;
 
@@ -37,35 +38,45 @@ impl Bytes {
     }
 }
 
-/// Reads a body of at most `limit` bytes.
-pub(crate) async fn read(
-    headers: &HeaderMap,
-    mut body: Body,
-    limit: usize,
-    budget: &Arc<Semaphore>,
-) -> Result<Bytes, Refusal> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(Refusal::too_large(limit));
+/// What reads bodies, with the budget that all of them share.
+pub(crate) struct Bodies {
+    /// In units of `BODY_UNIT_BYTES`.
+    budget: Arc<Semaphore>,
+    /// How long the next piece of a body may take.
+    patience: Duration,
+}
+
+impl Bodies {
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { budget: Arc::new(Semaphore::new(ALL_BODIES_BYTES_MAX / BODY_UNIT_BYTES)), patience }
     }
-    let mut share = Share { budget, permit: None, units: 0 };
-    share.grow(announced.unwrap_or(0))?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(0)));
-    let deadline = Instant::now() + BODY_TIMEOUT;
-    loop {
-        let piece = match timeout_at(deadline, timeout(BODY_PIECE_TIMEOUT, body.frame())).await {
-            Ok(Ok(piece)) => piece,
-            Ok(Err(_)) | Err(_) => return Err(Refusal::too_slow()),
-        };
-        let Some(frame) = piece else { break };
-        let Ok(data) = frame.map_err(|_| Refusal::broken_body())?.into_data() else { continue };
-        if bytes.len() + data.len() > limit {
+
+    /// Reads a body of at most `limit` bytes.
+    pub(crate) async fn read(&self, headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > limit) {
             return Err(Refusal::too_large(limit));
         }
-        share.grow(bytes.len() + data.len())?;
-        bytes.extend_from_slice(&data);
+        let mut share = Share { budget: &self.budget, permit: None, units: 0 };
+        share.grow(announced.unwrap_or(0))?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(0)));
+        let deadline = Instant::now() + BODY_TIMEOUT;
+        loop {
+            let piece = match timeout_at(deadline, timeout(self.patience, body.frame())).await {
+                Ok(Ok(piece)) => piece,
+                Ok(Err(_)) | Err(_) => return Err(Refusal::too_slow()),
+            };
+            let Some(frame) = piece else { break };
+            let Ok(data) = frame.map_err(|_| Refusal::broken_body())?.into_data() else { continue };
+            if bytes.len() + data.len() > limit {
+                return Err(Refusal::too_large(limit));
+            }
+            share.grow(bytes.len() + data.len())?;
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Bytes { bytes, _share: share.permit })
     }
-    Ok(Bytes { bytes, _share: share.permit })
 }
 
 /// The part of the budget that one body has taken.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use holdfast_engine::Revision;
 use holdfast_reconciler::error::{Problem, ProblemKind};
@@ -12,10 +13,7 @@ use holdfast_reconciler::plane::{ControlPlane, Head};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::limits::{
-    ALL_BODIES_BYTES_MAX, BODY_UNIT_BYTES, MIN_REVISION_POLL, MIN_REVISION_WAIT_MAX, PLANS_MAX, READS_MAX,
-    TURN_WAIT_MAX, WRITES_MAX,
-};
+use crate::limits::{MIN_REVISION_POLL, PLANS_MAX, READS_MAX, TURN_WAIT_MAX, WRITES_MAX};
 use crate::refusal::Refusal;
 
 /// Which bound a call counts against, so that long plans never keep sessions waiting and reads never keep writes.
@@ -35,20 +33,20 @@ pub(crate) struct Gate {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     plans: Arc<Semaphore>,
-    /// The budget of all bodies that are being read, in units of `BODY_UNIT_BYTES`.
-    pub(crate) bodies: Arc<Semaphore>,
+    /// How long a wait for a revision lasts.
+    revision_wait: Duration,
     /// The newest revision in any answer so far; what an answer says that cannot ask for the head any more.
     newest: AtomicU64,
 }
 
 impl Gate {
-    pub(crate) fn new(plane: Arc<dyn ControlPlane>) -> Self {
+    pub(crate) fn new(plane: Arc<dyn ControlPlane>, revision_wait: Duration) -> Self {
         Self {
             plane,
             reads: Arc::new(Semaphore::new(READS_MAX)),
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
             plans: Arc::new(Semaphore::new(PLANS_MAX)),
-            bodies: Arc::new(Semaphore::new(ALL_BODIES_BYTES_MAX / BODY_UNIT_BYTES)),
+            revision_wait,
             newest: AtomicU64::new(0),
         }
     }
@@ -104,7 +102,7 @@ impl Gate {
         if self.newest() >= wanted {
             return Ok(());
         }
-        let deadline = Instant::now() + MIN_REVISION_WAIT_MAX;
+        let deadline = Instant::now() + self.revision_wait;
         loop {
             let head = self.head().await?.revision;
             if head >= wanted {

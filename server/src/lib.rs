@@ -8,6 +8,7 @@
 
 mod ask;
 mod body;
+mod call;
 mod client;
 mod gate;
 pub mod limits;

@@ -17,11 +17,13 @@ use holdfast_reconciler::plane::ControlPlane;
 use holdfast_reconciler::resource::OrgId;
 use uuid::Uuid;
 
+use crate::body::Bodies;
 use crate::gate::Gate;
 use crate::problem::shown;
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, Spoken, revision_value, spoken};
 use crate::refusal::{Refusal, write_body};
 use crate::routes::{commits, health, kv, plans, resources, secrets, sessions};
+use crate::serve::ServeOptions;
 use crate::wire::Hello;
 
 /// What every route can reach.
@@ -29,19 +31,22 @@ use crate::wire::Hello;
 pub(crate) struct App {
     /// The way to the plane.
     pub(crate) gate: Arc<Gate>,
+    /// What reads bodies.
+    pub(crate) bodies: Arc<Bodies>,
     /// Which program this is.
     pub(crate) hello: Arc<Hello>,
 }
 
 /// Makes what every route can reach.
-pub(crate) fn app(plane: Arc<dyn ControlPlane>, program: &str) -> App {
+pub(crate) fn app(plane: Arc<dyn ControlPlane>, options: &ServeOptions) -> App {
     let hello = Hello {
         status: "ok".to_owned(),
         pid: std::process::id(),
-        program: program.to_owned(),
+        program: options.program.clone(),
         protocol: PROTOCOL.to_owned(),
     };
-    App { gate: Arc::new(Gate::new(plane)), hello: Arc::new(hello) }
+    let bodies = Arc::new(Bodies::new(options.body_timeout));
+    App { bodies, gate: Arc::new(Gate::new(plane, options.revision_wait)), hello: Arc::new(hello) }
 }
 
 /// All routes.

@@ -27,7 +27,8 @@ use tower::ServiceExt as _;
 use crate::ask::Peer;
 use crate::gate::Gate;
 use crate::limits::{
-    ACCEPT_REST, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX, SHUTDOWN_GRACE, WRITE_TIMEOUT,
+    ACCEPT_REST, BODY_PIECE_TIMEOUT, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX,
+    MIN_REVISION_WAIT_MAX, SHUTDOWN_GRACE, WRITE_TIMEOUT,
 };
 use crate::problem::{PROBLEM_TYPE, ProblemBody, status};
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER};
@@ -43,8 +44,12 @@ pub struct ServeOptions {
     pub connections_max: usize,
     /// How long a client may take for the headers of a request, and a connection may lie idle.
     pub header_timeout: Duration,
+    /// How long the next piece of a body may take.
+    pub body_timeout: Duration,
     /// How long a client may refuse to take any byte of an answer.
     pub write_timeout: Duration,
+    /// How long `?min_revision=` waits for that revision.
+    pub revision_wait: Duration,
     /// How long a shutdown waits for requests that are being answered.
     pub grace: Duration,
 }
@@ -55,7 +60,9 @@ impl Default for ServeOptions {
             program: concat!("holdfast/", env!("CARGO_PKG_VERSION")).to_owned(),
             connections_max: CONNECTIONS_MAX,
             header_timeout: HEADER_TIMEOUT,
+            body_timeout: BODY_PIECE_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
+            revision_wait: MIN_REVISION_WAIT_MAX,
             grace: SHUTDOWN_GRACE,
         }
     }
@@ -83,7 +90,7 @@ pub async fn mount(
     let (listener, bound) = bound.map_err(|error| io("bind a socket in", error.into()))??;
     listener.set_nonblocking(true).map_err(|error| io("listen in", error))?;
     let listener = UnixListener::from_std(listener).map_err(|error| io("listen in", error))?;
-    let app = app(plane, &options.program);
+    let app = app(plane, &options);
     let (stop, stopped) = watch::channel(());
     tracing::info!(socket = %bound.path().display(), "serving");
     let server = Server { gate: Arc::clone(&app.gate), router: router(app), options };

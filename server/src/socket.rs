@@ -17,6 +17,8 @@ use crate::limits::SOCKET_PATH_BYTES_MAX;
 
 /// The name of the socket in the store's folder.
 pub const SOCKET_NAME: &str = "server.sock";
+/// The private folder in which a socket is bound.
+const PRIVATE_NAME: &str = ".server.sock";
 /// The name of the lock beside it; it holds the server's process id as text.
 const LOCK_NAME: &str = "server.lock";
 
@@ -102,7 +104,8 @@ pub(crate) fn bind(folder: &Path) -> Result<(UnixListener, Bound), MountError> {
         Ok(_) if connect(&path).is_ok() => return Err(MountError::Served { folder: folder.to_owned(), pid: None }),
         Ok(_) => {}
     }
-    let private = folder.join(format!(".{SOCKET_NAME}.{}", std::process::id()));
+    // The lock is ours, so one that is left over was made by a server that was killed.
+    let private = folder.join(PRIVATE_NAME);
     let _ = fs::remove_dir_all(&private);
     DirBuilder::new().mode(0o700).create(&private).map_err(failed("make", &private))?;
     let made = bind_private(&private, &path);

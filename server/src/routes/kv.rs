@@ -10,7 +10,6 @@ use holdfast_reconciler::plane::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 
 use super::{Answer, at_revision, json, not_modified, tagged};
 use crate::ask::Ask;
-use crate::body;
 use crate::gate::Lane;
 use crate::limits::{KV_BODY_BYTES_MAX, TXN_BODY_BYTES_MAX};
 use crate::problem::shown;
@@ -50,7 +49,7 @@ pub(crate) async fn put(
 ) -> Answer {
     ask.finish()?;
     let compare = preconditions(&ask, &key)?;
-    let body = body::read(&headers, body, KV_BODY_BYTES_MAX, &app.gate.bodies).await?;
+    let body = app.bodies.read(&headers, body, KV_BODY_BYTES_MAX).await?;
     let op = KvOp::Put(key, body.to_vec());
     single(&app, ask, compare, op).await
 }
@@ -66,7 +65,7 @@ pub(crate) async fn delete(State(app): State<App>, At(key): At<String>, ask: Ask
 pub(crate) async fn txn(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
     ask.finish()?;
     ask.no_preconditions()?;
-    let body = body::read(&headers, body, TXN_BODY_BYTES_MAX, &app.gate.bodies).await?;
+    let body = app.bodies.read(&headers, body, TXN_BODY_BYTES_MAX).await?;
     let (compare, ops) = body.json::<TxnBody>()?.into_parts()?;
     drop(body);
     let result = run(&app, ask, compare, ops).await?;

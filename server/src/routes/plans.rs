@@ -10,7 +10,6 @@ use holdfast_reconciler::resource::OrgId;
 
 use super::{Answer, at_revision, encode, json, json_bytes};
 use crate::ask::Ask;
-use crate::body;
 use crate::gate::Lane;
 use crate::limits::PLAN_BODY_BYTES_MAX;
 use crate::problem::json_problem;
@@ -20,7 +19,7 @@ use crate::wire::ApplyBody;
 /// `POST /v1/plan`: works out a plan; changes nothing.
 pub(crate) async fn plan(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
     ask.finish()?;
-    let body = body::read(&headers, body, PLAN_BODY_BYTES_MAX, &app.gate.bodies).await?;
+    let body = app.bodies.read(&headers, body, PLAN_BODY_BYTES_MAX).await?;
     // A large request takes long to parse and its answer long to write: both happen where blocking is allowed. The body is
     // kept to the end, because its share of the budget stands for what was parsed out of it too.
     let call = move |plane: &dyn ControlPlane| {
@@ -37,7 +36,7 @@ pub(crate) async fn plan(State(app): State<App>, ask: Ask, headers: HeaderMap, b
 pub(crate) async fn apply(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
     ask.finish()?;
     ask.no_preconditions()?;
-    let body = body::read(&headers, body, PLAN_BODY_BYTES_MAX, &app.gate.bodies).await?;
+    let body = app.bodies.read(&headers, body, PLAN_BODY_BYTES_MAX).await?;
     let call = move |plane: &dyn ControlPlane| {
         let mut request = parse::<ApplyBody>(&body)?.into_request(|| ask.author());
         request.plan.org = one_org(ask.org, request.plan.org)?;

@@ -7,7 +7,6 @@ use holdfast_reconciler::plane::SecretWrite;
 
 use super::{Answer, at_revision, json};
 use crate::ask::Ask;
-use crate::body;
 use crate::gate::Lane;
 use crate::limits::SMALL_BODY_BYTES_MAX;
 use crate::router::{App, At};
@@ -30,7 +29,7 @@ pub(crate) async fn set(
 ) -> Answer {
     ask.finish()?;
     ask.no_preconditions()?;
-    let body = body::read(&headers, body, SMALL_BODY_BYTES_MAX, &app.gate.bodies).await?;
+    let body = app.bodies.read(&headers, body, SMALL_BODY_BYTES_MAX).await?;
     let SecretBody { value, expires, allow_break } = body.json()?;
     let author = ask.author();
     write(&app, SecretWrite { org: ask.org, name, value: Some(value), expires, author, allow_break }).await

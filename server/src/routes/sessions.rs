@@ -8,7 +8,6 @@ use holdfast_reconciler::plane::SessionRequest;
 
 use super::{Answer, at_revision, json};
 use crate::ask::Ask;
-use crate::body;
 use crate::gate::Lane;
 use crate::limits::SMALL_BODY_BYTES_MAX;
 use crate::router::{App, At};
@@ -38,15 +37,15 @@ pub(crate) async fn open(
 ) -> Answer {
     ask.finish()?;
     ask.no_preconditions()?;
-    let body = body::read(&headers, body, SMALL_BODY_BYTES_MAX, &app.gate.bodies).await?;
+    let body = app.bodies.read(&headers, body, SMALL_BODY_BYTES_MAX).await?;
     let SessionBody { user, at, allow_missing } = if body.is_empty() { SessionBody::default() } else { body.json()? };
     let request = SessionRequest { org: ask.org, agent, user, at, allow_missing };
     let context = app.gate.call(Lane::Read, move |plane| plane.open_session(&request)).await?;
     let mut response = at_revision(json(&context)?, context.revision);
     *response.status_mut() = StatusCode::CREATED;
-    if let Some(place) =
-        context.session.as_ref().and_then(|id| HeaderValue::try_from(format!("/v1/sessions/{id}")).ok())
-    {
+    if let Some(id) = &context.session {
+        let place = HeaderValue::try_from(format!("/v1/sessions/{id}?org={}", context.org));
+        let place = place.expect("a session's id and an organisation are letters, digits and dashes");
         response.headers_mut().insert(header::LOCATION, place);
     }
     Ok(response)
