@@ -75,10 +75,14 @@ fn reach(setting: &Setting, store: &Path, output: &Output, missing: Missing) -> 
     let patience = Patience::new(setting, output);
     loop {
         if let Discovery::Server(client) = discover(store)? {
+            tracing::debug!(socket = %client.socket().display(), "asking the process that holds the store");
             return Ok(Some(Box::new(client)));
         }
         match open(setting, store, Embedded::once(missing)) {
-            Ok(plane) => return Ok(Some(Box::new(plane))),
+            Ok(plane) => {
+                tracing::debug!(store = %store.display(), "opened the store in this process");
+                return Ok(Some(Box::new(plane)));
+            }
             Err(Refused::Absent) => return Ok(None),
             Err(Refused::Failed(failure)) => return Err(failure),
             // The holder may be a server that is about to listen: both ways are tried again.

@@ -99,7 +99,7 @@ impl Output {
         write_talk(&diagnostic::draw(&shown, self.talk));
     }
 
-    /// Sends log lines to standard error, for a command that runs long.
+    /// Sends log lines to standard error: for a command that runs long, and for `--verbose`.
     pub(crate) fn log(&self) {
         let level = match self.verbosity {
             Verbosity::Quiet => tracing::Level::ERROR,
@@ -107,7 +107,7 @@ impl Output {
             Verbosity::Verbose => tracing::Level::DEBUG,
         };
         let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
-        // Only the first call of a process takes effect, and there is only one.
+        // Only the first call of a process takes effect; a second one is of the same run.
         let _ = lines.with_ansi(self.talk == Colour::On).try_init();
     }
 

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{IsTerminal as _, Read};
 
 use holdfast_reconciler::desired::SecretText;
-use holdfast_reconciler::plane::{SecretWrite, WriteOutcome, WriteReceipt};
+use holdfast_reconciler::plane::{SecretInfo, SecretWrite, WriteOutcome, WriteReceipt};
+
+use serde::Serialize;
 
 use super::Run;
 use crate::args::{SecretSetArgs, SecretVerb, WriteArgs};
@@ -19,13 +21,19 @@ use crate::render::listing;
 /// The longest value.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
+/// The list as JSON, as the server's answer has it.
+#[derive(Serialize)]
+struct List {
+    secrets: Vec<SecretInfo>,
+}
+
 /// Runs the verb.
 pub(super) fn run(run: &Run, verb: SecretVerb) -> Result<Exit, Failure> {
     match verb {
         SecretVerb::List(_) => {
             let (plane, org) = run.ask()?;
-            let secrets = plane.secrets(org.as_ref())?;
-            run.output.data(&secrets, || listing::secrets(&secrets))?;
+            let list = List { secrets: plane.secrets(org.as_ref())? };
+            run.output.data(&list, || listing::secrets(&list.secrets))?;
         }
         SecretVerb::Set(args) => {
             let value = value(run, &args)?;

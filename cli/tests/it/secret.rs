@@ -16,7 +16,7 @@ fn a_value_comes_from_standard_input_a_file_or_a_variable() {
     check_run("cli-secret@list", &project, &["secret", "list"]);
     let document: serde_json::Value =
         serde_json::from_str(&project.run(&["secret", "list", "--format", "json"]).stdout).unwrap();
-    assert_eq!(document.as_array().unwrap().len(), 4);
+    assert_eq!(document["secrets"].as_array().unwrap().len(), 4);
     check_run("cli-secret@remove", &project, &["secret", "remove", "from-file"]);
     check_run("cli-secret@remove-again", &project, &["secret", "remove", "from-file"]);
 }
