@@ -91,3 +91,93 @@ fn a_state_that_is_none_is_refused() {
     }
     check("cli-plan@bad-state", &shown);
 }
+
+#[test]
+fn the_project_s_env_file_gives_values_and_the_process_wins() {
+    let project = Project::with(TRIAGE);
+    project.write(".env", &format!("Z_KEY={CANARY}\n"));
+    let applyable = |variables: &[(&str, &str)]| {
+        let shown = project.run_with(&["--dry-run", "--format", "json"], variables, "").stdout;
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap()["applyable"] == true
+    };
+    assert!(applyable(&[]));
+    assert!(applyable(&[("Z_KEY", "other")]));
+}
+
+#[test]
+fn the_organisation_comes_from_the_flag_then_the_manifest_then_the_environment() {
+    let project = Project::with(TRIAGE);
+    let org = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let arguments = [&["--dry-run", "--format", "json"], arguments].concat();
+        let shown = project.run_with(&arguments, variables, "").stdout;
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap()["org"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(org(&[], &[]), "default");
+    assert_eq!(org(&[], &[("HOLDFAST_ORG", "umbrella")]), "umbrella");
+    project.write("lobu.toml", &format!("{TRIAGE}\n[memory]\norg = \"acme\"\n"));
+    assert_eq!(org(&[], &[("HOLDFAST_ORG", "umbrella")]), "acme");
+    assert_eq!(org(&["--org", "initech"], &[("HOLDFAST_ORG", "umbrella")]), "initech");
+    assert_eq!(project.run(&["--dry-run", "--org", "Not An Org"]).code, Some(64));
+}
+
+#[test]
+fn a_command_that_plans_nothing_reads_the_manifest_s_organisation_too() {
+    let project = Project::with(&format!("{TRIAGE}\n[memory]\norg = \"acme\"\n"));
+    assert_eq!(project.run_with(&["--yes"], &[("Z_KEY", CANARY)], "").code, Some(0));
+    let first = |arguments: &[&str]| project.run(arguments).stdout.lines().next().unwrap_or_default().to_owned();
+    assert!(first(&["session", "triage"]).ends_with("org acme"));
+    assert!(first(&["status"]).ends_with("org acme"));
+    assert_eq!(
+        project.run(&["get", "other:settings/triage"]).code,
+        Some(1),
+        "another organisation has no such row (P12)"
+    );
+    project.edit("name = \"Triage\"", "nme = \"Triage\"");
+    let ended = project.run(&["status"]);
+    assert!(ended.stderr.starts_with("warning: the manifests have errors"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_git_state_is_in_the_plan() {
+    let project = Project::with(TRIAGE);
+    let path = std::env::var("PATH").unwrap();
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args(["-c", "user.name=t", "-c", "user.email=t@example.org"]).args(arguments);
+        let status = command.current_dir(project.path()).env("HOME", project.home()).output().unwrap().status;
+        assert!(status.success(), "{arguments:?}");
+    };
+    let state = || {
+        let shown = project.run_with(&["--dry-run", "--format", "json"], &[("PATH", &path)], "").stdout;
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap()["source"]["git"].clone()
+    };
+    git(&["init", "-q"]);
+    assert_eq!(state(), serde_json::Value::Null, "there is no commit yet");
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "first"]);
+    assert_eq!(state()["dirty"], false);
+    assert_eq!(state()["commit"].as_str().unwrap().len(), 40);
+    project.edit("glm-4.6", "glm-4.5");
+    assert_eq!(state()["dirty"], true);
+    let shown = project.run_with(&["--dry-run"], &[("PATH", &path)], "").stdout;
+    assert!(shown.lines().next().unwrap().contains(" dirty   org default"), "{shown}");
+}
+
+#[test]
+fn a_state_with_hostile_names_is_refused_without_touching_the_terminal() {
+    let project = Project::with(TRIAGE);
+    let state = r#"{"format": "holdfast/state", "version": 1, "resources": [
+        {"kind": "agent", "name": "a\u001b[2Jb", "fields": {}}]}"#;
+    project.write("state.json", state);
+    let ended = project.run(&["--dry-run", "--against", "state.json"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(!ended.stderr.contains('\u{1b}'), "{:?}", ended.stderr);
+    let state = r#"{"format": "holdfast/state", "version": 1, "resources": [
+        {"kind": "agent", "name": "triage", "fields": {"name": "a\u001b[2J\u009b\u202eb"}}]}"#;
+    project.write("state.json", state);
+    for format in ["text", "json", "markdown", "github"] {
+        let shown = project.run(&["--dry-run", "--against", "state.json", "--format", format]).stdout;
+        assert!(shown.contains("\\u009b") || format == "github", "{format}: {shown}");
+        assert!(!shown.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{format}");
+    }
+}

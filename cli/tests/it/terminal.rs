@@ -18,17 +18,23 @@ struct Dialog {
     said: String,
 }
 
+/// The end of the person and the end of the program.
+fn pseudo_terminal() -> (File, File) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let other_end = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    (File::from(terminal), File::from(other_end))
+}
+
 impl Dialog {
     fn start(project: &Project, arguments: &[&str]) -> Self {
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&terminal).unwrap();
-        unlockpt(&terminal).unwrap();
-        let name = ptsname(&terminal, Vec::new()).unwrap();
-        let other_end = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let (terminal, other_end) = pseudo_terminal();
         let mut command = project.command(arguments);
-        let mut child = command.env("Z_KEY", CANARY).stdin(Stdio::from(File::from(other_end))).spawn().unwrap();
+        let mut child = command.env("Z_KEY", CANARY).stdin(Stdio::from(other_end)).spawn().unwrap();
         let talk = BufReader::new(child.stderr.take().unwrap());
-        Self { terminal: File::from(terminal), child, talk, said: String::new() }
+        Self { terminal, child, talk, said: String::new() }
     }
 
     /// Reads until the question stands there.
@@ -125,4 +131,23 @@ fn a_secret_is_not_typed_where_it_would_be_shown() {
     let ended = Dialog::start(&project, &["secret", "set", "x"]).end(&project);
     assert_eq!(ended.code, Some(64), "{}", ended.stderr);
     assert!(absent(&project.store()));
+}
+
+#[test]
+fn colours_go_to_a_terminal_unless_it_does_not_want_them() {
+    let project = Project::applied();
+    let coloured = |variables: &[(&str, &str)]| {
+        let (mut terminal, other_end) = pseudo_terminal();
+        let mut command = project.command(&["status"]);
+        let status = command.envs(variables.iter().copied()).stdout(Stdio::from(other_end)).status().unwrap();
+        drop(command);
+        assert!(status.success());
+        let mut shown = Vec::new();
+        // When nobody holds the other end any more, reading ends with an error of its own.
+        let _ = terminal.read_to_end(&mut shown);
+        String::from_utf8(shown).unwrap().contains("\u{1b}[")
+    };
+    assert!(coloured(&[]));
+    assert!(coloured(&[("NO_COLOR", "")]), "an empty NO_COLOR counts as unset");
+    assert!(!coloured(&[("NO_COLOR", "1")]));
 }
