@@ -14,7 +14,7 @@ fn help_is_data_and_exits_with_0() {
 #[test]
 fn a_command_line_that_makes_no_sense_exits_with_64_and_says_what_to_do() {
     let project = Project::empty();
-    let mistakes: [&[&str]; 16] = [
+    let mistakes: [&[&str]; 17] = [
         &["sesion"],
         &["sesion", "triage"],
         &["zzz"],
@@ -25,6 +25,7 @@ fn a_command_line_that_makes_no_sense_exits_with_64_and_says_what_to_do() {
         &["check", "--format", "markdown"],
         &["--yes", "--format", "github"],
         &["history", "--at", "r1"],
+        &["--dry-run", "--at", "r1"],
         &["show", "r-1"],
         &["--dry-run", "--yes"],
         &["--exit-code"],

@@ -5,6 +5,7 @@
 
 mod apply;
 mod args;
+mod e2e;
 mod manifest;
 mod plan;
 mod secret;
