@@ -10,11 +10,11 @@ use holdfast_reconciler::diagnostic::Diagnostic;
 use serde::Serialize;
 
 use crate::args::{ColourChoice, Format};
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::render::diagnostic;
 use crate::render::escape::visible;
 use crate::render::ink::{Colour, Text};
-use crate::render::{json, problem};
+use crate::render::{github, json, markdown, problem};
 
 /// How much is said on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,13 +111,22 @@ impl Output {
         let _ = lines.with_ansi(self.talk == Colour::On).try_init();
     }
 
-    /// Shows why a command failed: for people on standard error and, if JSON was asked for and nothing stands there yet, as
-    /// a document on standard output.
+    /// Shows why a command failed: for people on standard error and, in the form that was asked for, on standard output if
+    /// nothing stands there yet.
     pub(crate) fn failure(&self, failure: &Failure) {
-        write_talk(&problem::draw(&failure.problem, self.talk));
-        if self.format == Format::Json && !failure.documented {
+        let problem = &failure.problem;
+        write_talk(&problem::draw(problem, self.talk));
+        let data = match self.format {
+            Format::Json => json::failure(problem),
+            // Whoever mistyped a flag is at a terminal, not in a pull request.
+            _ if failure.exit == Exit::Usage => String::new(),
+            Format::Text => String::new(),
+            Format::Markdown => markdown::failure(problem),
+            Format::Github => github::failure(problem),
+        };
+        if !failure.documented {
             // The failure itself is what counts; that its document cannot be written adds nothing.
-            let _ = write_data(&json::failure(&failure.problem));
+            let _ = write_data(&data);
         }
     }
 }

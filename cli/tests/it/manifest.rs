@@ -21,6 +21,10 @@ fn all_mistakes_come_in_one_run_and_exit_with_1() {
     let ended = check_run("cli-manifest@broken-json", &project, &["--dry-run", "--format", "json"]);
     let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert!(document["diagnostics"].as_array().unwrap().len() >= 2);
+    let annotations = project.run(&["--dry-run", "--format", "github"]).stdout;
+    assert!(annotations.lines().count() >= 3 && annotations.contains("title=E_MANIFEST::"), "{annotations}");
+    let comment = project.run(&["--dry-run", "--format", "markdown"]).stdout;
+    assert!(comment.contains("**No plan**: `E_MANIFEST`"), "{comment}");
     assert!(absent(&project.store()));
 }
 
