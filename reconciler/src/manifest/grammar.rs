@@ -73,6 +73,7 @@ static PLATFORM: Shape = Shape::Table(&Table {
         Entry::optional("name", &Shape::Text(ID), "tells two platforms of one type apart"),
         Entry::required("config", &TEXT_MAP, "its settings; values may be references"),
         Entry::optional("channels", &Shape::List(&Shape::Text(CHANNEL)), "Slack channels, as `team/channel`"),
+        Entry::optional("lifecycle", &LIFECYCLE, "what no plan may do to the platform"),
     ],
     open: None,
 });

@@ -4,15 +4,17 @@
 
 use super::agents;
 use super::check::{Path, check};
+use super::connectors;
 use super::context::Context;
 use super::findings::{E_NO_MANIFEST, E_TWO_MANIFESTS, Finding};
 use super::grammar::MANIFEST;
 use super::limits::PROJECT_BYTES_MAX;
+use super::models;
 use super::node::Node;
 use super::reference::Environment;
 use super::source::{SourceFile, Spot};
 use super::toml;
-use super::tree::{FileTree, ReadError};
+use super::tree::{FileTree, ReadError, resolve};
 use crate::desired::{Desired, OnDrift, SourceHint};
 use crate::diagnostic::Diagnostic;
 use crate::resource::{OrgId, SourceName};
@@ -36,6 +38,7 @@ pub struct Loaded {
 pub fn load(tree: &dyn FileTree, directory_name: &str, environment: &Environment) -> Loaded {
     let mut context = Context::new(tree, environment);
     let header = manifest(&mut context).unwrap_or_default();
+    context.drafts.settle(&mut context.findings);
     let errors = context.findings.has_errors();
     let Context { files, findings, drafts, fingerprint, .. } = context;
     let resources = if errors { Vec::new() } else { drafts.finish(&files) };
@@ -107,11 +110,33 @@ fn declare(context: &mut Context<'_>, file: u32, source: &SourceFile) -> Header 
     if let Some(list) = root.get("agents") {
         agents::declare(context, list, "");
     }
+    memory(context, &root);
     header(&root)
 }
 
+/// Declares what `[memory]` points to: a table that is not there points to nothing.
+fn memory(context: &mut Context<'_>, root: &Node<'_>) {
+    let Some(memory) = root.get("memory").filter(|memory| enabled(memory)) else { return };
+    type Declare = fn(&mut Context<'_>, &str, Option<Spot>);
+    let parts: [(&str, &str, Declare); 2] =
+        [("models", "./models", models::declare), ("connectors", "./connectors", connectors::declare)];
+    for (key, default, declare) in parts {
+        let node = memory.get(key);
+        let text = node.and_then(Node::text).unwrap_or(default);
+        let spot = node.map(|node| node.spot);
+        match resolve("", text) {
+            Some(folder) => declare(context, &folder, spot),
+            None => context.unreadable(text, &ReadError::Outside, spot),
+        }
+    }
+}
+
+fn enabled(memory: &Node<'_>) -> bool {
+    memory.get("enabled").and_then(Node::boolean) != Some(false)
+}
+
 fn header(root: &Node<'_>) -> Header {
-    let memory = root.get("memory").filter(|memory| memory.get("enabled").and_then(Node::boolean) != Some(false));
+    let memory = root.get("memory").filter(|memory| enabled(memory));
     let project = root.get("project");
     let text = |key| project.and_then(|project| project.text_of(key));
     Header {
