@@ -1,1 +1,56 @@
 //! Revisions, snapshots and watches over a durable store.
+//!
+//! A store is one sequence of commits. A commit changes any number of keys at once and gets the next revision; it is
+//! acknowledged, and visible, only once it is durable. A snapshot is the immutable state at one revision and costs nothing
+//! to take.
+//!
+//! ```
+//! use holdfast_engine::{Engine, Key, MemoryStore, Options, Timestamp, Txn};
+//!
+//! let engine = Engine::open(Box::new(MemoryStore::new()), Options::new(|| Timestamp::ZERO))?;
+//! let receipt = engine.commit(Txn::new().author("me").put(Key::new("greeting")?, *b"hello"))?;
+//! let snapshot = engine.snapshot();
+//! assert_eq!(snapshot.revision(), receipt.revision);
+//! assert_eq!(**snapshot.get("greeting").expect("just put").value(), *b"hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The data's way: [`Txn`] -> `queue` -> `stage` (judges) -> [`Store`] (writes and syncs) -> [`Snapshot`] (published) ->
+//! [`Receipt`]. Never in this crate: manifests, HTTP, a terminal, the environment or the clock.
+
+mod codec;
+mod commit;
+mod digest;
+mod engine;
+mod entry;
+mod error;
+mod history;
+mod key;
+pub mod limits;
+mod queue;
+mod recent;
+mod requests;
+mod revision;
+mod sealed;
+mod snapshot;
+mod stage;
+pub mod store;
+mod txn;
+mod verify;
+mod writer;
+
+pub use commit::{Change, Commit, Mark, RequestId, RequestIdError};
+pub use digest::{Digest, DigestError};
+pub use engine::{Engine, EngineStatus, Options, Pending};
+pub use entry::Entry;
+pub use error::{AtError, Damage, OpenError, StoreError};
+pub use key::{Key, KeyError};
+pub use revision::{Revision, RevisionError, Timestamp};
+pub use snapshot::{Head, Snapshot};
+pub use store::embedded::{SledOptions, SledStore, StoreOpenError};
+pub use store::memory::MemoryStore;
+pub use store::sync::{DiskSyncer, Syncer};
+pub use store::{Identity, Store};
+pub use txn::{CommitError, Outcome, Precondition, Receipt, Txn};
+pub use verify::VerifyReport;
+pub use writer::Clock;

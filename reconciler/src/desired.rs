@@ -81,6 +81,13 @@ pub struct Lifecycle {
     pub ignore: Vec<String>,
 }
 
+impl Lifecycle {
+    /// Whether the manifest asks nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// One resource as the manifests declare it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Declared {

@@ -71,6 +71,11 @@ impl Diagnostic {
         Self::new(Severity::Warning, code, message)
     }
 
+    /// Starts a note.
+    pub fn note(code: &str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Note, code, message)
+    }
+
     fn new(severity: Severity, code: &str, message: impl Into<String>) -> Self {
         Self { severity, code: code.to_owned(), message: message.into(), labels: Vec::new(), help: None }
     }

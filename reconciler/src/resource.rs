@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::desired::Lifecycle;
+use crate::diagnostic::Position;
 use crate::value::Fields;
 
 /// The longest name of a resource, in bytes.
@@ -214,6 +216,31 @@ pub struct Record {
     /// When a secret stops counting, in milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<i64>,
+}
+
+/// What the store holds of one source's last declaration of a resource, as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// The declared fields, empty ones too, without sensitive values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: Fields,
+    /// The keyed tag of each declared sensitive value, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// What the manifest asks beyond the fields.
+    #[serde(default, skip_serializing_if = "Lifecycle::is_default")]
+    pub lifecycle: Lifecycle,
+    /// Where it was declared when this was written. Moving a declaration about is no change of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Position>,
+}
+
+impl Declaration {
+    /// Whether two declarations say the same, wherever they stand.
+    pub fn same(&self, other: &Self) -> bool {
+        let Self { fields, tags, lifecycle, at: _ } = self;
+        *fields == other.fields && *tags == other.tags && *lifecycle == other.lifecycle
+    }
 }
 
 /// The keys under which records lie in the engine.

@@ -4,4 +4,8 @@
 //! grammar lies in `manifest/`. Never here: planning, storage, HTTP or a terminal.
 
 pub mod catalogue;
+pub mod context;
+mod credential;
+pub mod evidence;
 pub mod kinds;
+pub mod resolver;

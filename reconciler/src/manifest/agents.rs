@@ -19,9 +19,9 @@ use super::platforms;
 use super::reference::reference;
 use super::skills::{self, Skill};
 use super::source::{Spot, shown};
-use super::suggest::nearest;
 use super::tree::{ReadError, join, resolve};
 use crate::desired::SecretOrigin;
+use crate::suggest::nearest;
 
 /// The texts of an agent's folder, and the fields they become.
 const TEXT_FILES: [(&str, &str); 3] = [("IDENTITY.md", "identityMd"), ("SOUL.md", "soulMd"), ("USER.md", "userMd")];

@@ -11,7 +11,7 @@ use super::node::{Key, Node, Tree};
 use super::reference::{reference, resembles_reference};
 use super::shape::{Rule, Shape, Table};
 use super::source::{Files, Spot, shown};
-use super::suggest::nearest;
+use crate::suggest::nearest;
 
 /// The way from a document to a value, kept on the stack and written only when something is wrong.
 #[derive(Clone, Copy)]

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use holdfast_engine::Digest;
+
 use super::check::{Path, check};
 use super::context::Context;
 use super::draft::Draft;
 use super::findings::{E_EXCLUSIVE_KEYS, E_INVALID_VALUE, E_MISSING_KEY, Finding};
-use super::fingerprint::sha256;
 use super::grammar_yaml::{AUTH_PROFILE, CONNECTION, CONNECTOR, CONNECTORS};
 use super::limits::{DEFINITION_BYTES_MAX, PROJECT_BYTES_MAX};
 use super::models::{check_schedule, digest, is_yaml};
@@ -200,7 +201,7 @@ fn local(context: &mut Context<'_>, path: &str, stem: &str, from: Option<Spot>) 
             let (file, _) = context.files.add(path.to_owned(), String::new());
             let spot = Spot { file, start: 0, end: 0 };
             let mut draft = Draft::new(&context.kinds.connector_definition, stem, spot);
-            draft.field("sourceDigest", Value::from(format!("sha256:{}", sha256(&[&bytes]))), spot);
+            draft.field("sourceDigest", Value::from(format!("sha256:{}", Digest::of(&bytes))), spot);
             context.add(draft);
         }
         Err(error) => context.unreadable(path, &error, from),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest as _, Sha256};
+use holdfast_engine::Digest;
 
 /// The files of a project by name, each with the digest of its bytes.
 #[derive(Debug, Default)]
@@ -13,24 +13,12 @@ pub(crate) struct Fingerprint(BTreeMap<String, String>);
 impl Fingerprint {
     /// Adds a file.
     pub(crate) fn add(&mut self, name: &str, bytes: &[u8]) {
-        self.0.insert(name.to_owned(), sha256(&[bytes]));
+        self.0.insert(name.to_owned(), Digest::of(bytes).to_string());
     }
 
     /// The digest of all names and bytes, in hex.
     pub(crate) fn finish(&self) -> String {
-        let mut parts = Vec::with_capacity(self.0.len() * 4);
-        for (name, digest) in &self.0 {
-            parts.extend([name.as_bytes(), b"\0", digest.as_bytes(), b"\0"]);
-        }
-        sha256(&parts)
+        let parts: Vec<&[u8]> = self.0.iter().flat_map(|(name, digest)| [name.as_bytes(), digest.as_bytes()]).collect();
+        Digest::of_parts("holdfast manifests", &parts).to_string()
     }
-}
-
-/// The SHA-256 of the parts in a row, in hex.
-pub(crate) fn sha256(parts: &[&[u8]]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part);
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

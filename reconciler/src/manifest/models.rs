@@ -2,19 +2,20 @@
 //!
 //! Never here: which keys are allowed (`grammar_yaml.rs`).
 
+use holdfast_engine::Digest;
+
 use super::check::{Path, check};
 use super::context::Context;
 use super::draft::Draft;
 use super::findings::{E_FILE, E_INVALID_VALUE, E_MISSING_KEY, E_SCHEDULE, E_UNKNOWN_REFERENCE, Finding};
-use super::fingerprint::sha256;
 use super::grammar_yaml::MODELS;
 use super::limits::{FOLDER_DEPTH_MAX, PROJECT_BYTES_MAX, SCRIPT_BYTES_MAX};
 use super::node::Node;
 use super::schedule;
 use super::source::{Spot, shown};
-use super::suggest::nearest;
 use super::tree::{ItemKind, ReadError, join, parent};
 use super::yaml;
+use crate::suggest::nearest;
 use crate::value::Value;
 
 /// Declares everything of a folder of models; a missing folder has nothing.
@@ -183,7 +184,7 @@ pub(crate) fn digest(context: &mut Context<'_>, node: &Node<'_>, text: &str, pat
         return None;
     };
     match context.bytes(&target, limit) {
-        Ok(bytes) => Some(format!("sha256:{}", sha256(&[&bytes]))),
+        Ok(bytes) => Some(format!("sha256:{}", Digest::of(&bytes))),
         Err(error) => {
             context.unreadable(&target, &error, Some(node.spot));
             None

@@ -158,12 +158,7 @@ impl<'t> Builder<'t, '_> {
         }
     }
 
-    fn open(
-        &mut self,
-        spot: Spot,
-        anchor: usize,
-        table: Option<OpenTable<'t>>,
-    ) -> Result<(), Finding> {
+    fn open(&mut self, spot: Spot, anchor: usize, table: Option<OpenTable<'t>>) -> Result<(), Finding> {
         if self.stack.len() >= YAML_DEPTH_MAX {
             let message = format!("the YAML is nested more than {YAML_DEPTH_MAX} deep");
             return Err(Finding::error(E_TOO_LARGE, message).at(spot, ""));

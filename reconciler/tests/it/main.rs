@@ -1,9 +1,12 @@
-//! The integration tests of the reconciler.
+//! The integration tests of the reconciler, one module for each subject.
 
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod diff;
+mod house;
 mod manifest_files;
 mod manifest_invalid;
 mod manifest_valid;
+mod planes;
+mod story;
 mod support;

@@ -1,0 +1,326 @@
+//! Engine: the handle that everything else goes through.
+//!
+//! Never here: a decision about a transaction, or bytes. The handle passes work to the writer and reads what it published.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{JoinHandle, Thread};
+
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+
+use crate::digest::Digest;
+use crate::error::{OpenError, StoreError};
+use crate::queue::Queue;
+use crate::recent::{Applied, Recent};
+use crate::revision::{Revision, Timestamp};
+use crate::sealed::SealedSet;
+use crate::snapshot::{Head, Snapshot};
+use crate::store::{Identity, Store, StoreStatus};
+use crate::txn::{CommitError, Receipt, Txn};
+use crate::writer::{Clock, Poison, Writer};
+
+/// What an engine is opened with.
+#[derive(Clone)]
+pub struct Options {
+    /// Where commit times come from.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// Options with the given clock.
+    #[must_use]
+    pub fn new(clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self { clock: Arc::new(clock) }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").finish_non_exhaustive()
+    }
+}
+
+/// A handle on an open store. Cloning is cheap; the store is closed with the last handle, or by [`Engine::close`].
+#[derive(Clone)]
+pub struct Engine(Arc<Handle>);
+
+struct Handle {
+    core: Arc<Core>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the handle and the writer share.
+pub(crate) struct Core {
+    pub(crate) queue: Queue,
+    pub(crate) clock: Clock,
+    identity: Identity,
+    published: ArcSwap<Published>,
+    recent: Mutex<Recent>,
+    compacted: ArcSwap<Head>,
+    poison: Poison,
+    store_status: Mutex<StoreStatus>,
+}
+
+/// What is in force: durable, and visible to everybody.
+pub(crate) struct Published {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) sealed: SealedSet,
+}
+
+/// Facts about an open engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// The newest commit.
+    pub head: Head,
+    /// Which store it is.
+    pub identity: Identity,
+    /// How many keys there are.
+    pub keys: usize,
+    /// The oldest revision whose state can be read.
+    pub compacted: Revision,
+    /// What makes a commit durable, in one word.
+    pub durability: &'static str,
+    /// How many commits a reopening would have to replay.
+    pub trail_lag: u64,
+    /// Bytes on the disk, if the store has some.
+    pub disk_bytes: Option<u64>,
+    /// Why no commits are taken, if that is so.
+    pub poisoned: Option<String>,
+}
+
+impl Engine {
+    /// Opens the engine over a store: reads it back and starts the writer.
+    ///
+    /// # Errors
+    /// If the store cannot be read back, or is damaged.
+    pub fn open(store: Box<dyn Store>, options: Options) -> Result<Self, OpenError> {
+        let store_status = Mutex::new(store.status());
+        let (mut writer, recovered) = Writer::recover(store).map_err(OpenError::Recover)?;
+        let (published, applied) = writer.published();
+        let mut recent = Recent::default();
+        applied.into_iter().for_each(|applied| recent.push(applied));
+        let core = Arc::new(Core {
+            queue: Queue::default(),
+            clock: options.clock,
+            identity: recovered.identity,
+            published: ArcSwap::from_pointee(published),
+            recent: Mutex::new(recent),
+            compacted: ArcSwap::from_pointee(recovered.compacted),
+            poison: Poison::default(),
+            store_status,
+        });
+        let thread = std::thread::Builder::new()
+            .name("holdfast-writer".to_owned())
+            .spawn({
+                let core = Arc::clone(&core);
+                move || writer.run(&core)
+            })
+            .map_err(OpenError::Thread)?;
+        Ok(Self(Arc::new(Handle { core, thread: Mutex::new(Some(thread)) })))
+    }
+
+    /// Commits `txn` and waits, blocking the thread, until it is durable and visible.
+    ///
+    /// # Errors
+    /// Why it was not committed; [`CommitError::Storage`] alone leaves that open.
+    pub fn commit(&self, txn: Txn) -> Result<Receipt, CommitError> {
+        self.submit(txn).wait()
+    }
+
+    /// Hands `txn` to the writer. What was handed over is committed or refused, whether somebody waits for it or not.
+    pub fn submit(&self, txn: Txn) -> Pending {
+        if self.core().is_poisoned() {
+            return Pending(State::Refused(Some(CommitError::Poisoned)));
+        }
+        match self.core().queue.submit(txn) {
+            Ok(answer) => Pending(State::Waiting(answer)),
+            Err(error) => Pending(State::Refused(Some(error))),
+        }
+    }
+
+    /// The newest snapshot: wait-free and O(1).
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.core().published.load().snapshot.clone()
+    }
+
+    /// The newest commit.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.core().published.load().snapshot.head()
+    }
+
+    /// Which store this is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.core().identity
+    }
+
+    /// Sealed bytes that an entry at the head names.
+    #[must_use]
+    pub fn sealed(&self, digest: &Digest) -> Option<Arc<[u8]>> {
+        self.core().published.load().sealed.get(digest).cloned()
+    }
+
+    /// Facts for people and probes.
+    #[must_use]
+    pub fn status(&self) -> EngineStatus {
+        let core = self.core();
+        let snapshot = self.snapshot();
+        let store = *core.store_status.lock().unwrap_or_else(PoisonError::into_inner);
+        EngineStatus {
+            head: snapshot.head(),
+            identity: core.identity,
+            keys: snapshot.len(),
+            compacted: core.compacted().revision,
+            durability: store.durability,
+            trail_lag: snapshot.revision().get().saturating_sub(store.trailed.get()),
+            disk_bytes: store.disk_bytes,
+            poisoned: core.poison.cause().map(|error| error_text(error)),
+        }
+    }
+
+    /// Takes no more commits, does what still waits, and gives the store free. Snapshots stay readable. Called again, it does
+    /// nothing.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.0.core
+    }
+
+    /// Has `job` run on the store's thread and waits for it, blocking; `None` if the engine is closed.
+    pub(crate) fn on_store<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Store) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        let queued = self.core().queue.job(Box::new(move |store| {
+            let _ = reply.send(job(store));
+        }));
+        if queued { block_on(answer).ok() } else { None }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("head", &self.head().revision).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    fn close(&self) {
+        self.core.queue.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the writer was reported by its hook; there is nothing left to give free.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Core {
+    /// Makes what is durable visible, then wakes who waits for it.
+    pub(crate) fn publish(&self, published: Published, applied: Vec<Arc<Applied>>) {
+        let mut recent = self.recent();
+        applied.into_iter().for_each(|applied| recent.push(applied));
+        self.published.store(Arc::new(published));
+        drop(recent);
+    }
+
+    pub(crate) fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn compacted(&self) -> Head {
+        **self.compacted.load()
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poison.is_set()
+    }
+
+    pub(crate) fn poison(&self, error: StoreError) -> Arc<StoreError> {
+        tracing::error!(error = %error_text(&error), "the store failed, no commits are taken until it is opened again");
+        self.poison.set(error)
+    }
+
+    pub(crate) fn set_store_status(&self, status: StoreStatus) {
+        *self.store_status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+}
+
+fn error_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// A commit on its way. Dropping it does not take the commit back.
+#[must_use = "whether the commit was made is known only from its answer"]
+#[derive(Debug)]
+pub struct Pending(State);
+
+#[derive(Debug)]
+enum State {
+    Waiting(oneshot::Receiver<Result<Receipt, CommitError>>),
+    Refused(Option<CommitError>),
+}
+
+impl Pending {
+    /// Waits for the answer, blocking the thread.
+    ///
+    /// # Errors
+    /// As [`Engine::commit`].
+    pub fn wait(self) -> Result<Receipt, CommitError> {
+        block_on(self)
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<Receipt, CommitError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            State::Refused(error) => Poll::Ready(Err(error.take().unwrap_or(CommitError::Closed))),
+            State::Waiting(answer) => {
+                Pin::new(answer).poll(context).map(|answer| answer.unwrap_or(Err(CommitError::Closed)))
+            }
+        }
+    }
+}
+
+/// Polls a future on this thread, parked between polls. Unlike a runtime's, it works inside one too (and blocks it).
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = std::pin::pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}

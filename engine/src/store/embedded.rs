@@ -1,0 +1,474 @@
+//! SledStore: the durable store of one process, on sled.
+//!
+//! A group of commits is one record, and only that is synced with it. The state trails in bases (`base.rs`), so that opening
+//! reads a bounded part of the log. `docs/format.md` draws what is written.
+//!
+//! Never here: bytes (`codec.rs`), sled itself (`sled.rs`).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use uuid::Uuid;
+
+use crate::codec::{self, BaseMark, DecodeError, Meta, Witness};
+use crate::commit::Commit;
+use crate::digest::Digest;
+use crate::entry::Entry;
+use crate::error::{Damage, StoreError};
+use crate::key::Key;
+use crate::limits::{BASE_LAG_BYTES_MIN, SLICE_BYTES};
+use crate::revision::Revision;
+use crate::snapshot::Head;
+use crate::store::base::{self, BaseWriter};
+use crate::store::folder::{self, Folder, Look};
+use crate::store::records::{Join, damage, put_piece, put_record, read_piece, read_record, remove_record};
+use crate::store::sled::{Changes, Disk, DiskOpenError};
+use crate::store::sync::{DiskSyncer, Syncer};
+use crate::store::{
+    Append, AppendError, CheckCursor, CheckPage, Identity, Progress, Recovered, Store, StoreStatus, Trail, check,
+    layout,
+};
+
+/// How a [`SledStore`] is opened.
+pub struct SledOptions {
+    /// Makes writes durable; a test may count them.
+    pub syncer: Box<dyn Syncer>,
+    /// Whether a store is made where there is none.
+    pub create: bool,
+    /// A new base is begun when the commits after the last one have at least this many bytes; see `docs/format.md`.
+    pub base_lag_bytes_min: u64,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self { syncer: Box::new(DiskSyncer), create: true, base_lag_bytes_min: BASE_LAG_BYTES_MIN }
+    }
+}
+
+impl std::fmt::Debug for SledOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SledOptions").field("create", &self.create).finish_non_exhaustive()
+    }
+}
+
+/// Why a store did not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreOpenError {
+    /// Another process holds the store.
+    #[error("the store `{}` is held by {}", path.display(), holder_pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}")))]
+    Locked {
+        /// The store's folder.
+        path: PathBuf,
+        /// The process that holds it, if it left its name.
+        holder_pid: Option<u32>,
+    },
+    /// There is no store, and none was to be made.
+    #[error("there is no store in `{}`", path.display())]
+    Absent {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds something else.
+    #[error("`{}` is not a store: it holds other files; name an empty folder or a store", path.display())]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The store was written by a later version.
+    #[error(
+        "the store `{}` has format {found}, this program reads up to {supported}: run a newer `reconcile`, or `reconcile export` with the version that wrote it and `reconcile import` with this one",
+        path.display()
+    )]
+    FutureFormat {
+        /// The folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that this program reads.
+        supported: u32,
+    },
+    /// The store cannot be made sense of.
+    #[error(
+        "the store `{}` is damaged ({reason}): run `reconcile verify` to see what is, `reconcile restore` to go back to a backup",
+        path.display()
+    )]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// The operating system reported an error.
+    #[error("the store cannot be opened")]
+    Storage(#[from] StoreError),
+}
+
+/// A durable store in a folder, held by this process alone.
+pub struct SledStore {
+    disk: Disk,
+    folder: Folder,
+    meta: Meta,
+    head: Head,
+    /// How many parts the record of each digest has.
+    sealed: BTreeMap<Digest, u32>,
+    /// Bytes of commits after the newest base.
+    log_bytes: u64,
+    /// Bytes appended since the last slice of trailing work.
+    fresh_bytes: usize,
+    /// The last revision that `log_bytes` counts.
+    weighed: Revision,
+    writing: Option<BaseWriter>,
+    /// Bases that meta does not name and of which pieces are left.
+    garbage: VecDeque<Revision>,
+    /// The group that was read last.
+    cached: Option<Arc<[Arc<Commit>]>>,
+    base_lag_bytes_min: u64,
+}
+
+impl SledStore {
+    /// Opens the store in the folder `path`, or makes one there if the folder is missing or empty.
+    ///
+    /// # Errors
+    /// [`StoreOpenError::Locked`] at once if another process holds it; the other variants as they say. It never panics, also
+    /// not on a damaged folder.
+    pub fn open(path: &Path, options: SledOptions) -> Result<Self, StoreOpenError> {
+        let SledOptions { syncer, create, base_lag_bytes_min } = options;
+        match folder::look(path)? {
+            Look::Foreign => return Err(StoreOpenError::NotAStore { path: path.to_owned() }),
+            Look::Empty if !create => return Err(StoreOpenError::Absent { path: path.to_owned() }),
+            Look::Empty | Look::Store => {}
+        }
+        let made = folder::make(path)?;
+        let damaged = |reason: String| StoreOpenError::Damaged { path: path.to_owned(), reason };
+        let mut disk = Disk::open(path, syncer).map_err(|error| match error {
+            DiskOpenError::Locked => StoreOpenError::Locked { path: path.to_owned(), holder_pid: folder::holder(path) },
+            DiskOpenError::Io(error) => error.into(),
+            DiskOpenError::Damaged(reason) => damaged(reason),
+        })?;
+        let folder = Folder::take(path)?;
+
+        let meta = match read_piece(&mut disk, layout::META, "the meta record") {
+            Ok(Some(body)) => codec::decode_meta(&body).map_err(|error| match error {
+                DecodeError::Future(found) => {
+                    StoreOpenError::FutureFormat { path: path.to_owned(), found, supported: codec::FORMAT }
+                }
+                error => damaged(error.to_string()),
+            })?,
+            Ok(None) => {
+                if disk.has_foreign_trees()? {
+                    return Err(StoreOpenError::NotAStore { path: path.to_owned() });
+                }
+                let (from, to) = (vec![0], vec![u8::MAX]);
+                if disk.last(&from, &to)?.is_some() || folder.witness().is_some() {
+                    return Err(damaged("the meta record is missing".to_owned()));
+                }
+                let identity = Identity { store: Uuid::new_v4(), epoch: 1 };
+                let meta = Meta { identity, compacted: Head::default(), bases: Vec::new() };
+                let mut changes = Changes::default();
+                put_piece(&mut changes, layout::META, &codec::encode_meta(&meta));
+                disk.apply(changes)?;
+                meta
+            }
+            Err(StoreError::Damaged(damage)) => return Err(damaged(damage.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+        // Before anything is shown to anybody, what was read must be on the disk, and be found there by its name.
+        disk.sync()?;
+        for folder in made {
+            disk.sync_folder(&folder)?;
+        }
+        disk.sync_folder(path)?;
+        let head = meta.compacted;
+        Ok(Self {
+            disk,
+            folder,
+            meta,
+            head,
+            sealed: BTreeMap::new(),
+            log_bytes: 0,
+            fresh_bytes: 0,
+            weighed: Revision::ZERO,
+            writing: None,
+            garbage: VecDeque::new(),
+            cached: None,
+            base_lag_bytes_min,
+        })
+    }
+
+    fn newest_base(&self) -> Option<&BaseMark> {
+        self.meta.bases.iter().max_by_key(|base| base.head.revision)
+    }
+
+    fn find_head(&mut self) -> Result<Head, StoreError> {
+        let (from, to) = layout::groups();
+        let Some((key, _)) = self.disk.last(&from, &to)? else { return Ok(self.meta.compacted) };
+        let first = layout::group_of(&key).ok_or_else(|| Damage::new("a record lies under a key that is none"))?;
+        let group = self.group(first)?;
+        let last = group.last().ok_or_else(|| Damage::new("a group has no commits").at(first))?;
+        Ok(last.head().max_of(self.meta.compacted))
+    }
+
+    fn check_witness(&self, head: Head) -> Result<(), Damage> {
+        let Some(Witness { epoch, revision, id }) = self.folder.witness() else { return Ok(()) };
+        if epoch != self.meta.identity.epoch {
+            return Ok(());
+        }
+        if revision > head.revision {
+            let what = format!("{revision} was acknowledged, but the store ends at {}", head.revision);
+            return Err(Damage::new(what).at(revision));
+        }
+        if revision == head.revision && id != head.id {
+            return Err(Damage::new("the newest commit is not the one that was acknowledged").at(revision));
+        }
+        Ok(())
+    }
+
+    fn load_sealed(&mut self) -> Result<BTreeMap<Digest, Arc<[u8]>>, StoreError> {
+        let (from, to) = layout::all_sealed();
+        let mut joins: BTreeMap<Digest, Join> = BTreeMap::new();
+        let mut problem = None;
+        self.disk.scan(&from, &to, &mut |key, piece| {
+            let Some(digest) = layout::digest_of(key) else { return ControlFlow::Continue(()) };
+            match joins.entry(digest).or_default().add(&layout::sealed(&digest), key, piece) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    problem = Some(damage(&format!("sealed bytes {digest}"), &error));
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        if let Some(problem) = problem {
+            return Err(problem.into());
+        }
+        let mut sealed = BTreeMap::new();
+        for (digest, join) in joins {
+            self.sealed.insert(digest, join.parts);
+            let bytes = join.finish().map_err(|error| damage(&format!("sealed bytes {digest}"), &error))?;
+            if Digest::of(&bytes) != digest {
+                return Err(Damage::new(format!("sealed bytes {digest} are not what their digest says")).into());
+            }
+            sealed.insert(digest, bytes.into());
+        }
+        Ok(sealed)
+    }
+
+    /// The group that holds `revision`.
+    fn group(&mut self, revision: Revision) -> Result<Arc<[Arc<Commit>]>, StoreError> {
+        let holds = |group: &[Arc<Commit>]| {
+            group.first().is_some_and(|first| first.revision <= revision)
+                && group.last().is_some_and(|last| last.revision >= revision)
+        };
+        if let Some(cached) = &self.cached
+            && holds(cached)
+        {
+            return Ok(Arc::clone(cached));
+        }
+        let missing = StoreError::Missing { revision };
+        let (from, to) = (layout::groups().0, layout::parts(&layout::group(revision)).1);
+        let Some((key, _)) = self.disk.last(&from, &to)? else { return Err(missing) };
+        let Some(first) = layout::group_of(&key) else { return Err(missing) };
+        let what = format!("the commits from {first} on");
+        let Some(body) =
+            read_record(&mut self.disk, &layout::group(first), &what).map_err(|error| at(error, revision))?
+        else {
+            return Err(missing);
+        };
+        let group = codec::decode_group(&body).map_err(|error| damage(&what, &error).at(revision))?;
+        if group.first().map(|commit| commit.revision) != Some(first) || !group.is_sorted_by_key(|c| c.revision) {
+            return Err(Damage::new("a group lies under the key of another").at(first).into());
+        }
+        if first > self.weighed {
+            self.weighed = first;
+            self.log_bytes += body.len() as u64;
+        }
+        let group: Arc<[Arc<Commit>]> = group.into();
+        self.cached = Some(Arc::clone(&group));
+        if holds(&group) { Ok(group) } else { Err(missing) }
+    }
+
+    fn put_meta(&mut self, meta: Meta) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        put_piece(&mut changes, layout::META, &codec::encode_meta(&meta));
+        // What meta names must be durable before meta is, and meta before anything is deleted for its sake.
+        self.disk.sync()?;
+        self.disk.apply(changes)?;
+        self.disk.sync()?;
+        self.meta = meta;
+        Ok(())
+    }
+
+    /// Names a finished base in meta and gives up those that it replaces.
+    fn finish_base(&mut self, mark: BaseMark) -> Result<(), StoreError> {
+        let floor = self.meta.compacted.revision;
+        let (kept, dropped) = self.meta.bases.iter().partition::<Vec<BaseMark>, _>(|base| base.head.revision == floor);
+        let mut meta = self.meta.clone();
+        meta.bases = kept;
+        meta.bases.push(mark);
+        self.put_meta(meta)?;
+        self.garbage.extend(dropped.iter().map(|base| base.head.revision));
+        Ok(())
+    }
+
+    fn is_base_due(&self) -> bool {
+        let base = self.newest_base().map_or(0, |base| base.bytes);
+        self.log_bytes >= base.max(self.base_lag_bytes_min)
+    }
+}
+
+impl Store for SledStore {
+    fn recover(&mut self) -> Result<Recovered, StoreError> {
+        let named: Vec<_> = self.meta.bases.iter().map(|base| base.head.revision).collect();
+        self.garbage = base::stored(&mut self.disk)?.into_iter().filter(|base| !named.contains(base)).collect();
+        let base = self.newest_base().copied();
+        self.weighed = base.map_or(Revision::ZERO, |base| base.head.revision);
+        self.head = self.find_head()?;
+        self.log_bytes = 0;
+        self.weighed = base.map_or(Revision::ZERO, |base| base.head.revision);
+        self.cached = None;
+        self.check_witness(self.head)?;
+        let (entries, requests) = match &base {
+            Some(base) => base::load(&mut self.disk, base)?,
+            None if self.meta.compacted.revision == Revision::ZERO => (OrdMap::new(), Vec::new()),
+            None => return Err(Damage::new("the state at the compacted revision is missing").into()),
+        };
+        let sealed = self.load_sealed()?;
+        Ok(Recovered {
+            identity: self.meta.identity,
+            compacted: self.meta.compacted,
+            base: base.map_or_else(Head::default, |base| base.head),
+            entries,
+            requests,
+            head: self.head,
+            sealed,
+        })
+    }
+
+    fn append(&mut self, group: Append<'_>) -> Result<(), AppendError> {
+        let Append { expected, commits, sealed, dropped } = group;
+        if expected != self.head {
+            return Err(AppendError::HeadMoved { head: self.head });
+        }
+        let (Some(first), Some(last)) = (commits.first(), commits.last()) else { return Ok(()) };
+        let body = codec::encode_group(commits);
+        let mut changes = Changes::default();
+        put_record(&mut changes, &layout::group(first.revision), &body);
+        for (digest, bytes) in sealed {
+            let parts = put_record(&mut changes, &layout::sealed(digest), bytes);
+            self.sealed.insert(*digest, parts);
+        }
+        for digest in dropped {
+            if let Some(parts) = self.sealed.remove(digest) {
+                remove_record(&mut changes, &layout::sealed(digest), parts);
+            }
+        }
+        self.disk.apply(changes)?;
+        self.disk.sync()?;
+        self.head = last.head();
+        self.weighed = self.head.revision;
+        self.log_bytes += body.len() as u64;
+        self.fresh_bytes += body.len();
+        let Head { revision, id, time: _ } = self.head;
+        self.folder.note(&Witness { epoch: self.meta.identity.epoch, revision, id });
+        Ok(())
+    }
+
+    fn head(&mut self) -> Result<Head, StoreError> {
+        Ok(self.head)
+    }
+
+    fn commits(&mut self, from: Revision, through: Revision, bytes_max: usize) -> Result<Vec<Arc<Commit>>, StoreError> {
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        let mut next = from;
+        while next <= through {
+            let group = self.group(next)?;
+            for commit in group.iter().filter(|commit| (next..=through).contains(&commit.revision)) {
+                bytes += commit.bytes();
+                if bytes > bytes_max && !page.is_empty() {
+                    return Ok(page);
+                }
+                page.push(Arc::clone(commit));
+            }
+            next = group.last().map_or(next, |last| last.revision).next();
+        }
+        Ok(page)
+    }
+
+    fn version(&mut self, key: &Key, modified: Revision) -> Result<Entry, StoreError> {
+        if modified <= self.meta.compacted.revision {
+            return base::find(&mut self.disk, self.meta.compacted.revision, key)?
+                .filter(|entry| entry.modified() == modified)
+                .ok_or_else(|| Damage::new("a version is missing").at(modified).of(key).into());
+        }
+        let group = self.group(modified)?;
+        let found = group.iter().find(|commit| commit.revision == modified).and_then(|commit| commit.entry(key));
+        found
+            .ok_or_else(|| Damage::new("a commit does not have the version that it should").at(modified).of(key).into())
+    }
+
+    fn sealed(&mut self, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let body = read_record(&mut self.disk, &layout::sealed(digest), "sealed bytes")?;
+        Ok(body.map(Arc::from))
+    }
+
+    fn trail(&mut self, trail: &Trail<'_>) -> Result<Progress, StoreError> {
+        let budget = SLICE_BYTES.max(2 * std::mem::take(&mut self.fresh_bytes));
+        let mut changes = Changes::default();
+        if let Some(base) = self.garbage.front().copied() {
+            let done = base::delete(&mut self.disk, base, &mut changes)?;
+            self.disk.apply(changes)?;
+            if done {
+                self.garbage.pop_front();
+            }
+            return Ok(Progress::More);
+        }
+        if self.writing.is_none() {
+            if !self.is_base_due() {
+                return Ok(Progress::Idle);
+            }
+            self.writing = Some(BaseWriter::begin(trail));
+            self.log_bytes = 0;
+        }
+        let Some(writer) = &mut self.writing else { return Ok(Progress::Idle) };
+        let done = writer.slice(&mut changes, budget);
+        self.disk.apply(changes)?;
+        if let Some(mark) = done {
+            self.writing = None;
+            self.finish_base(mark)?;
+        }
+        Ok(Progress::More)
+    }
+
+    fn check(&mut self, from: CheckCursor) -> Result<CheckPage, StoreError> {
+        check::page(&mut self.disk, &self.meta, from)
+    }
+
+    fn status(&self) -> StoreStatus {
+        let trailed = self.newest_base().map_or(Revision::ZERO, |base| base.head.revision);
+        StoreStatus { durability: "fdatasync", trailed, disk_bytes: self.disk.disk_bytes() }
+    }
+
+    fn close(&mut self, _state: &Trail<'_>) -> Result<(), StoreError> {
+        self.disk.sync()?;
+        self.disk.close();
+        self.folder.leave();
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SledStore").field("head", &self.head.revision).finish_non_exhaustive()
+    }
+}
+
+fn at(error: StoreError, revision: Revision) -> StoreError {
+    match error {
+        StoreError::Damaged(damage) => damage.at(revision).into(),
+        error => error,
+    }
+}

@@ -1,0 +1,131 @@
+//! The folder of an embedded store: what may lie in it, who holds it, and the witness.
+//!
+//! Never here: the files that sled owns.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::codec::{Witness, decode_witness, encode_witness};
+use crate::error::StoreError;
+
+const HOLDER: &str = "holder";
+const WITNESS: &str = "witness";
+const IGNORE: &str = ".gitignore";
+
+/// The files beside sled's.
+pub(crate) struct Folder {
+    path: PathBuf,
+    witness: Option<File>,
+    holds: bool,
+}
+
+/// What a path looks like before it is opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Nothing is there, or an empty folder: a store can be made.
+    Empty,
+    /// A store's files are there.
+    Store,
+    /// Something else is there.
+    Foreign,
+}
+
+/// Looks at `path` without changing anything.
+pub(crate) fn look(path: &Path) -> Result<Look, StoreError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Look::Empty),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => return Ok(Look::Foreign),
+        Err(source) => return Err(StoreError::Io { action: "read", path: path.to_owned(), source }),
+    };
+    let (mut db, mut conf, mut foreign) = (false, false, false);
+    for entry in entries {
+        let entry = entry.map_err(|source| StoreError::Io { action: "read", path: path.to_owned(), source })?;
+        let name = entry.file_name();
+        match name.to_str() {
+            Some("db") => db = true,
+            Some("conf") => conf = true,
+            // What we and our siblings put here, and what sled leaves when it is stopped while it makes a store.
+            Some(HOLDER | WITNESS | IGNORE | "blobs") => {}
+            Some(name) if name.ends_with(".sock") || name.ends_with(".lock") || name.starts_with("snap.") => {}
+            _ => foreign = true,
+        }
+    }
+    Ok(match (db, conf, foreign) {
+        (true, _, _) => Look::Store,
+        (false, _, false) => Look::Empty,
+        (false, _, true) => Look::Foreign,
+    })
+}
+
+/// Makes the folders of `path` that are missing; gives those whose list of names changed, for syncing.
+pub(crate) fn make(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let failed = |source| StoreError::Io { action: "make", path: path.to_owned(), source };
+    let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
+    fs::create_dir_all(path).map_err(failed)?;
+    let parent = |folder: &Path| match folder.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) => parent.to_owned(),
+        None => folder.to_owned(),
+    };
+    Ok(path.ancestors().take(missing).map(parent).collect())
+}
+
+/// The pid that the holder of `path` left, if it did.
+pub(crate) fn holder(path: &Path) -> Option<u32> {
+    fs::read_to_string(path.join(HOLDER)).ok()?.trim().parse().ok()
+}
+
+impl Folder {
+    /// Takes the folder, whose lock is had, in use.
+    pub(crate) fn take(path: &Path) -> Result<Self, StoreError> {
+        let write = |name: &str, content: &str| {
+            let path = path.join(name);
+            fs::write(&path, content).map_err(|source| StoreError::Io { action: "write", path, source })
+        };
+        write(HOLDER, &format!("{}\n", std::process::id()))?;
+        if !path.join(IGNORE).exists() {
+            write(IGNORE, "*\n")?;
+        }
+        Ok(Self { path: path.to_owned(), witness: None, holds: true })
+    }
+
+    /// The newest commit that was acknowledged, as far as it is known.
+    pub(crate) fn witness(&self) -> Option<Witness> {
+        fs::read(self.path.join(WITNESS)).ok().and_then(|bytes| decode_witness(&bytes))
+    }
+
+    /// Notes the newest commit that was acknowledged, not synced. A witness that cannot be written is no reason to refuse a
+    /// commit that is durable, so there is no error.
+    pub(crate) fn note(&mut self, witness: &Witness) {
+        if self.witness.is_none() {
+            let options = File::options().write(true).create(true).truncate(false).clone();
+            self.witness = options.open(self.path.join(WITNESS)).ok();
+        }
+        if let Some(file) = &self.witness
+            && let Err(error) = file.write_all_at(&encode_witness(witness), 0)
+        {
+            tracing::warn!(%error, "the witness of the newest commit cannot be written");
+            self.witness = None;
+        }
+    }
+
+    /// Makes the witness durable and takes our name off.
+    pub(crate) fn leave(&mut self) {
+        if let Some(mut file) = self.witness.take() {
+            // As above: the witness only helps to find damage.
+            let _ = file.flush().and_then(|()| file.sync_data());
+        }
+        if std::mem::take(&mut self.holds) {
+            let _ = fs::remove_file(self.path.join(HOLDER));
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,147 @@
+//! MemoryStore: the Store that keeps everything in memory, for tests, dry runs and as the model of the others.
+//!
+//! Never here: a shortcut that a durable store could not take.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use imbl::OrdMap;
+use uuid::Uuid;
+
+use crate::commit::Commit;
+use crate::digest::Digest;
+use crate::entry::Entry;
+use crate::error::StoreError;
+use crate::key::Key;
+use crate::revision::Revision;
+use crate::snapshot::Head;
+use crate::store::{Append, AppendError, CheckCursor, CheckPage, Identity, Recovered, Store, StoreStatus};
+
+/// A store in memory. A clone is a second handle on the same data, so that two engines can share it.
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Mutex<Shared>>);
+
+struct Shared {
+    identity: Identity,
+    commits: Vec<Arc<Commit>>,
+    sealed: BTreeMap<Digest, Arc<[u8]>>,
+    followers: Vec<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Shared {
+            identity: Identity { store: Uuid::new_v4(), epoch: 1 },
+            commits: Vec::new(),
+            sealed: BTreeMap::new(),
+            followers: Vec::new(),
+        })))
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        // Every critical section leaves the data whole, so a panic elsewhere does not spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("commits", &self.shared().commits.len()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn head(&self) -> Head {
+        self.commits.last().map_or_else(Head::default, |commit| commit.head())
+    }
+
+    /// Where `revision` lies in `commits`.
+    fn position(&self, revision: Revision) -> Option<usize> {
+        self.commits.binary_search_by_key(&revision, |commit| commit.revision).ok()
+    }
+}
+
+impl Store for MemoryStore {
+    fn recover(&mut self) -> Result<Recovered, StoreError> {
+        let shared = self.shared();
+        Ok(Recovered {
+            identity: shared.identity,
+            compacted: Head::default(),
+            base: Head::default(),
+            entries: OrdMap::new(),
+            requests: Vec::new(),
+            head: shared.head(),
+            sealed: shared.sealed.clone(),
+        })
+    }
+
+    fn append(&mut self, group: Append<'_>) -> Result<(), AppendError> {
+        let followers = {
+            let mut shared = self.shared();
+            let head = shared.head();
+            if head != group.expected {
+                return Err(AppendError::HeadMoved { head });
+            }
+            shared.commits.extend(group.commits.iter().cloned());
+            shared.sealed.extend(group.sealed.iter().cloned());
+            for digest in group.dropped {
+                shared.sealed.remove(digest);
+            }
+            shared.followers.clone()
+        };
+        followers.iter().for_each(|wake| wake());
+        Ok(())
+    }
+
+    fn head(&mut self) -> Result<Head, StoreError> {
+        Ok(self.shared().head())
+    }
+
+    fn commits(&mut self, from: Revision, through: Revision, bytes_max: usize) -> Result<Vec<Arc<Commit>>, StoreError> {
+        let shared = self.shared();
+        let start = shared.position(from).ok_or(StoreError::Missing { revision: from })?;
+        let mut bytes = 0;
+        let mut page = Vec::new();
+        for commit in shared.commits[start..].iter().take_while(|commit| commit.revision <= through) {
+            bytes += commit.bytes();
+            if bytes > bytes_max && !page.is_empty() {
+                break;
+            }
+            page.push(Arc::clone(commit));
+        }
+        Ok(page)
+    }
+
+    fn version(&mut self, key: &Key, modified: Revision) -> Result<Entry, StoreError> {
+        let shared = self.shared();
+        let missing = StoreError::Missing { revision: modified };
+        let Some(position) = shared.position(modified) else { return Err(missing) };
+        shared.commits[position].entry(key).ok_or(missing)
+    }
+
+    fn sealed(&mut self, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        Ok(self.shared().sealed.get(digest).cloned())
+    }
+
+    fn check(&mut self, _from: CheckCursor) -> Result<CheckPage, StoreError> {
+        // There are no bytes that could differ from what was written; the engine checks the chain itself.
+        Ok(CheckPage { findings: Vec::new(), records: self.shared().commits.len() as u64, next: None })
+    }
+
+    fn follow(&mut self, wake: Arc<dyn Fn() + Send + Sync>) {
+        self.shared().followers.push(wake);
+    }
+
+    fn status(&self) -> StoreStatus {
+        StoreStatus { durability: "memory", trailed: self.shared().head().revision, disk_bytes: None }
+    }
+}

@@ -1,0 +1,179 @@
+//! Disk: sled, used so that it keeps its word. The only user of `sled`.
+//!
+//! `flush` of sled 0.34 writes, but does not sync (it issues `sync_file_range`). Every sync here is therefore a flush and then
+//! an `fdatasync` of the same file through a descriptor of our own. One thread calls this; no background flusher runs; a
+//! panic of sled becomes an error, after which the disk refuses everything.
+//!
+//! Never here: what the records mean.
+
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use crate::error::StoreError;
+use crate::store::contain::contained;
+use crate::store::sync::Syncer;
+
+/// A key and its value.
+pub(crate) type Pair = (Vec<u8>, Vec<u8>);
+
+/// Is shown keys and values in turn, and breaks when it has seen enough.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+
+/// An open sled folder.
+pub(crate) struct Disk {
+    /// Gone once it is closed or has failed.
+    db: Option<sled::Db>,
+    /// The file that sled writes, for syncing.
+    file: File,
+    path: PathBuf,
+    syncer: Box<dyn Syncer>,
+}
+
+/// Why a sled folder did not open.
+pub(crate) enum DiskOpenError {
+    /// Another process holds it.
+    Locked,
+    /// The folder or a file cannot be opened.
+    Io(StoreError),
+    /// sled cannot make sense of it: its words.
+    Damaged(String),
+}
+
+/// Changes that are made together or not at all.
+#[derive(Default)]
+pub(crate) struct Changes {
+    batch: sled::Batch,
+    pub(crate) bytes: usize,
+}
+
+impl Changes {
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.bytes += key.len() + value.len();
+        self.batch.insert(key, value);
+    }
+
+    pub(crate) fn remove(&mut self, key: &[u8]) {
+        self.bytes += key.len();
+        self.batch.remove(key);
+    }
+}
+
+impl Disk {
+    /// Opens or makes the sled files in the folder `path`.
+    pub(crate) fn open(path: &Path, mut syncer: Box<dyn Syncer>) -> Result<Self, DiskOpenError> {
+        let file_path = path.join("db");
+        let io = |source| DiskOpenError::Io(StoreError::Io { action: "open", path: file_path.clone(), source });
+        // What a killed process wrote may still be in the page cache only. sled acts on what it reads while it opens
+        // (it reuses segments, it syncs a summary of its own), so all of it must be on the disk before.
+        match File::open(&file_path) {
+            Ok(file) => syncer.sync_data(&file).map_err(io)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io(error)),
+        }
+        let config = sled::Config::default().path(path).flush_every_ms(None);
+        let db = match contained(|| config.open()) {
+            Ok(Ok(db)) => db,
+            Ok(Err(sled::Error::Io(error))) if is_lock(&error) => return Err(DiskOpenError::Locked),
+            Ok(Err(sled::Error::Io(error))) => return Err(io(error)),
+            Ok(Err(error)) => return Err(DiskOpenError::Damaged(error.to_string())),
+            Err(panic) => return Err(DiskOpenError::Damaged(panic)),
+        };
+        let file = File::options().read(true).write(true).open(&file_path).map_err(io)?;
+        Ok(Self { db: Some(db), file, path: path.to_owned(), syncer })
+    }
+
+    /// Whether there are trees that we did not make.
+    pub(crate) fn has_foreign_trees(&mut self) -> Result<bool, StoreError> {
+        self.run("listed its trees", |db| Ok(db.tree_names().len() > 1))
+    }
+
+    pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.run("read", |db| db.get(key).map(|value| value.map(|value| value.to_vec())))
+    }
+
+    /// Shows `each` the keys and values from `from` up to and without `to`, in key order, until it breaks.
+    pub(crate) fn scan(&mut self, from: &[u8], to: &[u8], each: Visit<'_>) -> Result<(), StoreError> {
+        self.run("read", |db| {
+            for pair in db.range(from..to) {
+                let (key, value) = pair?;
+                if each(&key, &value).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The last key and value from `from` up to and without `to`.
+    pub(crate) fn last(&mut self, from: &[u8], to: &[u8]) -> Result<Option<Pair>, StoreError> {
+        self.run("read", |db| {
+            let last = db.range(from..to).next_back().transpose()?;
+            Ok(last.map(|(key, value)| (key.to_vec(), value.to_vec())))
+        })
+    }
+
+    /// Makes changes, not yet durable.
+    pub(crate) fn apply(&mut self, changes: Changes) -> Result<(), StoreError> {
+        self.run("wrote", |db| db.apply_batch(changes.batch))
+    }
+
+    /// Makes everything durable that was changed before.
+    pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
+        self.run("flushed", |db| db.flush().map(drop))?;
+        self.syncer.sync_data(&self.file).map_err(|source| {
+            // After a failed sync nobody knows what is on the disk; the page cache cannot be trusted either.
+            self.db = None;
+            StoreError::Io { action: "sync", path: self.path.join("db"), source }
+        })
+    }
+
+    /// Makes the names in `folder` durable.
+    pub(crate) fn sync_folder(&mut self, folder: &Path) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Io { action: "sync", path: folder.to_owned(), source };
+        self.syncer.sync_folder(folder).map_err(failed)
+    }
+
+    /// Bytes that the folder takes.
+    pub(crate) fn disk_bytes(&self) -> Option<u64> {
+        use std::os::unix::fs::MetadataExt as _;
+        // Blocks, not length: sled leaves holes.
+        self.file.metadata().ok().map(|metadata| metadata.blocks() * 512)
+    }
+
+    /// Gives the folder free.
+    pub(crate) fn close(&mut self) {
+        if let Some(db) = self.db.take() {
+            // sled flushes once more when it is dropped; a panic there changes nothing that was promised.
+            drop(contained(move || drop(db)));
+        }
+    }
+
+    fn run<T>(
+        &mut self,
+        action: &'static str,
+        work: impl FnOnce(&sled::Db) -> sled::Result<T>,
+    ) -> Result<T, StoreError> {
+        let failed = |reason| StoreError::Backend { action, reason };
+        let Some(db) = &self.db else { return Err(failed("it failed or was closed before".to_owned())) };
+        match contained(|| work(db)) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(panic) => {
+                self.close();
+                Err(failed(panic))
+            }
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// sled reports a lock as an error without a kind or number of its own.
+fn is_lock(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::Other && error.to_string().starts_with("could not acquire lock")
+}

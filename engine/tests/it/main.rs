@@ -1,0 +1,4 @@
+//! The integration tests of the engine, in one binary; each module says which promises it holds.
+
+mod conformance;
+mod support;
