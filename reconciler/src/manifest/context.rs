@@ -2,7 +2,7 @@
 //!
 //! Every file of a project is read through here, once, within one budget of bytes. Never here: a grammar.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use super::tree::{FileTree, ReadError, join, parent};
 use crate::agents::catalogue::Catalogue;
 use crate::agents::kinds;
 use crate::desired::{SecretInput, SecretOrigin, SecretText};
+use crate::own_kind::OwnKind;
 use crate::resource::KindName;
 
 /// The state of one load.
@@ -30,6 +31,8 @@ pub(crate) struct Context<'c> {
     pub(crate) kinds: KindNames,
     pub(crate) catalogue: Catalogue,
     pub(crate) fingerprint: Fingerprint,
+    /// The project's own kinds, each with its place.
+    pub(crate) own_kinds: BTreeMap<KindName, (OwnKind, Spot)>,
     /// The ids of all agents, for references to them.
     pub(crate) agents: BTreeSet<String>,
     /// The skills of each folder that was read.
@@ -85,6 +88,7 @@ impl<'c> Context<'c> {
             kinds: KindNames::new(),
             catalogue: Catalogue::builtin(),
             fingerprint: Fingerprint::default(),
+            own_kinds: BTreeMap::new(),
             agents: BTreeSet::new(),
             skills: HashMap::new(),
             provider_keys: HashMap::new(),

@@ -2,7 +2,7 @@
 //!
 //! Never here: what the fields of a kind are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::findings::{E_DUPLICATE, E_INVALID_NAME, Finding, Findings};
 use super::node::Node;
@@ -61,6 +61,11 @@ impl Draft {
         }
     }
 
+    /// The fields so far.
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
     /// Declares a sensitive value.
     pub(crate) fn secret(&mut self, path: impl Into<String>, input: SecretInput, spot: Spot) {
         let path = path.into();
@@ -109,15 +114,23 @@ impl Drafts {
     pub(crate) fn settle(&mut self, findings: &mut Findings) {
         // Stable, so that the first one of an address stays the first one.
         self.0.sort_by(|(left, _), (right, _)| left.cmp(right));
+        // An agent that stands twice has its settings twice too: one place is told once.
+        let mut told = HashSet::new();
         for pair in self.0.windows(2) {
             let [(first_address, first), (address, draft)] = pair else { continue };
-            if first_address == address {
+            if first_address == address && told.insert((first.spot, draft.spot)) {
                 let finding =
                     Finding::error(E_DUPLICATE, format!("`{}` is declared twice", shown(&address.to_string())));
                 let finding = finding.at(draft.spot, "declared again here").at(first.spot, "declared here first");
                 findings.report(finding.help(draft.on_duplicate));
             }
         }
+    }
+
+    /// Where an address is declared, after [`Self::settle`].
+    pub(crate) fn place_of(&self, address: &Address) -> Option<Spot> {
+        let at = self.0.binary_search_by(|(known, _)| known.cmp(address)).ok()?;
+        Some(self.0[at].1.spot)
     }
 
     /// The resources with places that people can read.

@@ -4,7 +4,6 @@
 //! is allowed and `check.rs` compares, `agents.rs` and its peers make resources, `findings.rs` collects what is wrong.
 //! Loading is a pure function of the files and the environment. Never here: what is live, and the store.
 
-#![allow(dead_code, reason = "the schema reads the patterns")]
 mod agents;
 mod check;
 mod connectors;
@@ -16,15 +15,20 @@ mod fingerprint;
 mod folder;
 mod grammar;
 mod grammar_yaml;
+mod include;
 mod limits;
 mod load;
 mod mcp;
 mod models;
 mod network;
 mod node;
+mod own_kinds;
+mod own_resources;
 mod platforms;
+mod project;
 mod reference;
 mod schedule;
+mod schema;
 mod shape;
 mod skills;
 mod source;
@@ -37,4 +41,5 @@ pub use findings::CODES;
 pub use folder::Folder;
 pub use load::{Loaded, load};
 pub use reference::Environment;
+pub use schema::{Grammar, schema};
 pub use tree::{FileTree, Item, ItemKind, MemoryTree, ReadError};

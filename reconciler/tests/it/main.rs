@@ -6,6 +6,7 @@ mod diff;
 mod house;
 mod manifest_files;
 mod manifest_invalid;
+mod manifest_schema;
 mod manifest_valid;
 mod planes;
 mod story;
