@@ -20,6 +20,7 @@
 
 mod codec;
 mod commit;
+mod compact;
 mod counter;
 mod diff;
 mod digest;
@@ -44,6 +45,7 @@ mod watch;
 mod writer;
 
 pub use commit::{Change, Commit, Mark, RequestId, RequestIdError};
+pub use compact::{CompactError, Compaction, Hold, Keep};
 pub use counter::Counter;
 pub use diff::Difference;
 pub use digest::{Digest, DigestError};

@@ -60,6 +60,8 @@ pub const CHUNK_BYTES_MAX: usize = 4096;
 pub const BASE_LAG_BYTES_MIN: u64 = 32 << 20;
 /// About as many bytes of trailing work are done between two groups of commits, or twice what was committed if that is more.
 pub const SLICE_BYTES: usize = 64 << 10;
+/// About as many bytes of a compaction are written between two groups of commits.
+pub const COMPACT_SLICE_BYTES: usize = 256 << 10;
 
 const _: () = assert!(VALUE_BYTES_MAX < COMMIT_BYTES_MAX, "a commit holds a value of the largest size");
 const _: () = assert!(SEALED_BYTES_MAX < COMMIT_BYTES_MAX, "a commit holds a sealed value of the largest size");

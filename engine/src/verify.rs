@@ -68,6 +68,8 @@ impl Engine {
     /// If the store cannot be read at all; damage is a finding in the report.
     pub fn verify(&self, progress: impl FnMut(u64, u64) -> ControlFlow<()>) -> Result<VerifyReport, AtError> {
         let compacted = self.core().compacted();
+        // What is being read must not be compacted away.
+        let _hold = self.hold(compacted.revision)?;
         let in_force = self.snapshot();
         verify(&mut OpenSource(self), compacted, in_force.head(), Some(in_force.state()), progress)
     }
