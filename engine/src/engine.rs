@@ -179,6 +179,12 @@ impl Engine {
         self.core().published.load().sealed.get(digest).cloned()
     }
 
+    /// The newest snapshot with the sealed bytes that belong to it.
+    pub(crate) fn published(&self) -> (Snapshot, SealedSet) {
+        let published = self.core().published.load();
+        (published.snapshot.clone(), published.sealed.clone())
+    }
+
     /// Facts for people and probes.
     #[must_use]
     pub fn status(&self) -> EngineStatus {

@@ -54,6 +54,13 @@ pub const LOG_COMMITS_MAX: usize = 10_000;
 /// Commits that a search of the log reads at a time.
 pub const LOG_WINDOW_COMMITS: u64 = 512;
 
+/// About how many bytes of entries lie in one frame of a backup.
+pub const BACKUP_FRAME_BYTES: usize = 1 << 20;
+/// Longest frame of a backup that is read.
+pub const BACKUP_FRAME_BYTES_MAX: usize = 2 * (BACKUP_FRAME_BYTES + VALUE_BYTES_MAX);
+/// How far the revision jumps when a backup is restored: further than the store can have gone since it was made.
+pub const RESTORE_REVISION_JUMP: u64 = 1_000_000_000;
+
 /// Largest piece of a record that the embedded store writes under one key, in bytes.
 pub const CHUNK_BYTES_MAX: usize = 4096;
 /// A new base is begun when the commits after the last one have at least this many bytes, and at least as many as it has.

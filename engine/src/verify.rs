@@ -110,6 +110,16 @@ pub fn verify_store(
     Ok(report)
 }
 
+/// Whether all commits that are kept are there and follow from each other, so that the state can be built from them.
+pub(crate) fn commits_are_sound(store: &mut dyn Store) -> Result<bool, AtError> {
+    // Damage elsewhere may have kept the store from being recovered; the commits are read all the same.
+    drop(store.recover());
+    let (compacted, head) = (store.status().compacted, store.head().map_err(storage)?);
+    let mut report = VerifyReport::new(head);
+    let state = walk(&mut ClosedSource(store), compacted, head, &mut report, &mut |_, _| ControlFlow::Continue(()))?;
+    Ok(state.is_some() && report.is_sound())
+}
+
 /// Where a verification reads from.
 trait Source {
     fn floor(&mut self) -> Result<OrdMap<Key, Entry>, AtError>;

@@ -28,8 +28,8 @@ use crate::store::records::{Join, damage, put_piece, put_record, read_piece, rea
 use crate::store::sled::{Changes, Disk, DiskOpenError};
 use crate::store::sync::{DiskSyncer, Syncer};
 use crate::store::{
-    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Identity, Progress, Recovered, Store, StoreStatus,
-    Trail, check, layout,
+    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Identity, Progress, Recovered, Request, Store,
+    StoreStatus, Trail, check, layout,
 };
 
 /// How a [`SledStore`] is opened.
@@ -72,6 +72,12 @@ pub enum StoreOpenError {
         /// The folder.
         path: PathBuf,
     },
+    /// There is a store where a new one was to be made.
+    #[error("there is a store in `{}` already", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The folder holds something else.
     #[error("`{}` is not a store: it holds other files; name an empty folder or a store", path.display())]
     NotAStore {
@@ -105,6 +111,15 @@ pub enum StoreOpenError {
     /// The operating system reported an error.
     #[error("the store cannot be opened")]
     Storage(#[from] StoreError),
+}
+
+/// What a new store begins with.
+pub(crate) struct Seed {
+    pub(crate) identity: Identity,
+    pub(crate) head: Head,
+    pub(crate) entries: OrdMap<Key, Entry>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) sealed: Vec<(Digest, Arc<[u8]>)>,
 }
 
 /// A durable store in a folder, held by this process alone.
@@ -207,6 +222,66 @@ impl SledStore {
             cached: None,
             base_lag_bytes_min,
         })
+    }
+
+    /// Makes a store that begins with a state instead of nothing. Killed at any instant, it leaves either a whole store or
+    /// one that does not open.
+    pub(crate) fn seed(path: &Path, options: SledOptions, seed: Seed) -> Result<(), StoreOpenError> {
+        if folder::look(path)? == Look::Store {
+            return Err(StoreOpenError::Occupied { path: path.to_owned() });
+        }
+        let Seed { identity, head, entries, requests, sealed } = seed;
+        let mut store = Self::open(path, SledOptions { create: true, ..options })?;
+        // Until the last step the new store is empty, under an id of its own, and marked as one that had more.
+        let Head { revision, id, time: _ } = head;
+        store.folder.note(&Witness { epoch: store.meta.identity.epoch, revision, id });
+        store.folder.sync();
+        for page in sealed.chunks(64) {
+            let mut changes = Changes::default();
+            for (digest, bytes) in page {
+                put_record(&mut changes, &layout::sealed(digest), bytes);
+            }
+            store.disk.apply(changes)?;
+        }
+        let mut writer = BaseWriter::begin(head, entries, &requests);
+        let mark = loop {
+            let mut changes = Changes::default();
+            let done = writer.slice(&mut changes, COMPACT_SLICE_BYTES);
+            store.disk.apply(changes)?;
+            if let Some(mark) = done {
+                break mark;
+            }
+        };
+        store.put_meta(Meta { identity, compacted: head, bases: vec![mark] })?;
+        store.folder.note(&Witness { epoch: identity.epoch, revision, id });
+        store.disk.close();
+        store.folder.leave();
+        Ok(())
+    }
+
+    /// Gives up all bases but the one at the compacted revision, below which there are no commits to build it from again; says
+    /// how many there were.
+    pub(crate) fn drop_bases(&mut self) -> Result<usize, StoreError> {
+        let floor = self.meta.compacted.revision;
+        let mut meta = self.meta.clone();
+        meta.bases.retain(|base| base.head.revision == floor);
+        let dropped = self.meta.bases.len() - meta.bases.len();
+        if dropped > 0 {
+            self.put_meta(meta.clone())?;
+        }
+        // Pieces that meta does not name may be damaged too.
+        for base in base::stored(&mut self.disk)? {
+            while !meta.bases.iter().any(|kept| kept.head.revision == base) {
+                let mut changes = Changes::default();
+                let done = base::delete(&mut self.disk, base, &mut changes)?;
+                self.disk.apply(changes)?;
+                if done {
+                    break;
+                }
+            }
+        }
+        self.disk.sync()?;
+        Ok(dropped)
     }
 
     fn newest_base(&self) -> Option<&BaseMark> {
