@@ -51,6 +51,9 @@ pub const WATCH_PAGE_COMMITS: u64 = 256;
 /// Most commits in one answer of the log.
 pub const LOG_COMMITS_MAX: usize = 10_000;
 
+/// Commits that a search of the log reads at a time.
+pub const LOG_WINDOW_COMMITS: u64 = 512;
+
 /// Largest piece of a record that the embedded store writes under one key, in bytes.
 pub const CHUNK_BYTES_MAX: usize = 4096;
 /// A new base is begun when the commits after the last one have at least this many bytes, and at least as many as it has.

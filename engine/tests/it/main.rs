@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod durability;
 mod golden;
+mod past;
 mod refusals;
 mod shared;
 mod support;
