@@ -23,7 +23,8 @@ use crate::store::{Identity, Request};
 pub(crate) const FORMAT: u32 = 1;
 
 const PIECE_VERSION: u8 = 1;
-const PIECE_HEADER: usize = 5;
+/// Bytes of a piece before its payload.
+pub(crate) const PIECE_HEADER: usize = 5;
 /// Most payload of one piece.
 pub(crate) const PAYLOAD_MAX: usize = CHUNK_BYTES_MAX - PIECE_HEADER;
 /// Larger values of a base lie outside its blocks.
@@ -225,6 +226,31 @@ pub(crate) fn encode_group(commits: &[Arc<Commit>]) -> Vec<u8> {
 pub(crate) fn decode_group(body: &[u8]) -> Result<Vec<Arc<Commit>>, DecodeError> {
     let records: Vec<CommitRecord<'_>> = decode(body)?;
     records.into_iter().map(|record| commit(record).map(Arc::new)).collect()
+}
+
+/// The keys of a damaged group whose value lies, at least partly, in `range` of the body: as far as the body still decodes.
+pub(crate) fn keys_within(body: &[u8], range: &std::ops::Range<usize>) -> Vec<(Revision, Key)> {
+    let records: Vec<CommitRecord<'_>> = decode(body).unwrap_or_default();
+    let start = body.as_ptr().addr();
+    let touches = |value: &[u8]| {
+        let from = value.as_ptr().addr() - start;
+        from < range.end && from + value.len() > range.start
+    };
+    let mut found = Vec::new();
+    for record in &records {
+        for change in &record.changes {
+            let (key, bytes): (&str, &[u8]) = match change {
+                ChangeRecord::Put { key, value, .. } => (key, value),
+                ChangeRecord::Delete { key, .. } => (key, &[]),
+            };
+            if (touches(key.as_bytes()) || touches(bytes))
+                && let Ok(key) = Key::new(key)
+            {
+                found.push((Revision::new(record.revision), key));
+            }
+        }
+    }
+    found
 }
 
 fn commit_record(commit: &Commit) -> CommitRecord<'_> {

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{JoinHandle, Thread};
@@ -12,6 +13,7 @@ use std::thread::{JoinHandle, Thread};
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+use crate::counter::Counters;
 use crate::digest::Digest;
 use crate::error::{OpenError, StoreError};
 use crate::queue::Queue;
@@ -61,6 +63,9 @@ pub(crate) struct Core {
     published: ArcSwap<Published>,
     recent: Mutex<Recent>,
     compacted: ArcSwap<Head>,
+    pub(crate) counters: Counters,
+    /// Up to here all counters are raised.
+    notified: AtomicU64,
     poison: Poison,
     store_status: Mutex<StoreStatus>,
 }
@@ -110,6 +115,8 @@ impl Engine {
             published: ArcSwap::from_pointee(published),
             recent: Mutex::new(recent),
             compacted: ArcSwap::from_pointee(recovered.compacted),
+            counters: Counters::default(),
+            notified: AtomicU64::new(recovered.head.revision.get()),
             poison: Poison::default(),
             store_status,
         });
@@ -205,6 +212,18 @@ impl Engine {
         }));
         if queued { block_on(answer).ok() } else { None }
     }
+
+    /// As [`Engine::on_store`], without blocking the thread.
+    pub(crate) async fn with_store<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Store) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        let queued = self.core().queue.job(Box::new(move |store| {
+            let _ = reply.send(job(store));
+        }));
+        if queued { answer.await.ok() } else { None }
+    }
 }
 
 impl fmt::Debug for Engine {
@@ -221,6 +240,7 @@ impl Handle {
             // A panic of the writer was reported by its hook; there is nothing left to give free.
             let _ = thread.join();
         }
+        self.core.counters.close();
     }
 }
 
@@ -232,11 +252,24 @@ impl Drop for Handle {
 
 impl Core {
     /// Makes what is durable visible, then wakes who waits for it.
-    pub(crate) fn publish(&self, published: Published, applied: Vec<Arc<Applied>>) {
-        let mut recent = self.recent();
-        applied.into_iter().for_each(|applied| recent.push(applied));
+    pub(crate) fn publish(&self, published: Published, applied: &[Arc<Applied>]) {
+        let revision = published.snapshot.revision();
+        {
+            let mut recent = self.recent();
+            applied.iter().for_each(|applied| recent.push(Arc::clone(applied)));
+        }
         self.published.store(Arc::new(published));
-        drop(recent);
+        self.counters.raise(applied.iter().map(|applied| &*applied.commit));
+        self.notified.store(revision.get(), Ordering::Release);
+    }
+
+    /// Up to here all counters are raised; a counter read after this shows every touch up to it.
+    pub(crate) fn notified(&self) -> Revision {
+        Revision::new(self.notified.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
     }
 
     pub(crate) fn recent(&self) -> MutexGuard<'_, Recent> {

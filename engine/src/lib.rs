@@ -20,6 +20,8 @@
 
 mod codec;
 mod commit;
+mod counter;
+mod diff;
 mod digest;
 mod engine;
 mod entry;
@@ -27,6 +29,7 @@ mod error;
 mod history;
 mod key;
 pub mod limits;
+mod log;
 mod queue;
 mod recent;
 mod requests;
@@ -37,14 +40,18 @@ mod stage;
 pub mod store;
 mod txn;
 mod verify;
+mod watch;
 mod writer;
 
 pub use commit::{Change, Commit, Mark, RequestId, RequestIdError};
+pub use counter::Counter;
+pub use diff::Difference;
 pub use digest::{Digest, DigestError};
 pub use engine::{Engine, EngineStatus, Options, Pending};
 pub use entry::Entry;
 pub use error::{AtError, Damage, OpenError, StoreError};
 pub use key::{Key, KeyError};
+pub use log::KeyVersion;
 pub use revision::{Revision, RevisionError, Timestamp};
 pub use snapshot::{Head, Snapshot};
 pub use store::embedded::{SledOptions, SledStore, StoreOpenError};
@@ -52,5 +59,9 @@ pub use store::memory::MemoryStore;
 pub use store::sync::{DiskSyncer, Syncer};
 pub use store::{Identity, Store};
 pub use txn::{CommitError, Outcome, Precondition, Receipt, Txn};
-pub use verify::VerifyReport;
+pub use verify::{VerifyReport, verify_store};
+pub use watch::{
+    Previous, ResumeToken, ResumeTokenError, ResyncReason, Watch, WatchError, WatchEvent, WatchFrom, WatchOps,
+    WatchOptions, WatchedChange, WatchedCommit,
+};
 pub use writer::Clock;

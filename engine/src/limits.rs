@@ -33,6 +33,8 @@ pub const QUEUE_TXNS_MAX: usize = 16_384;
 pub const QUEUE_BYTES_MAX: usize = 256 << 20;
 /// Most transactions in one group: one store write and one sync.
 pub const GROUP_TXNS_MAX: usize = 1024;
+/// A group that follows one of several transactions waits at most so long until as many are there again.
+pub const GROUP_WAIT: std::time::Duration = std::time::Duration::from_micros(100);
 /// A group takes no further transaction once it has this many bytes.
 pub const GROUP_BYTES_MAX: usize = 8 << 20;
 
@@ -42,8 +44,15 @@ pub const RECENT_COMMITS_MAX: usize = 4096;
 pub const RECENT_BYTES_MAX: usize = 32 << 20;
 /// A page of commits read from the store ends after this many bytes.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
+/// Revisions that a counter remembers to have touched its scope.
+pub const TOUCHES_KEPT: usize = 16;
+/// Most commits that a watch reads at a time.
+pub const WATCH_PAGE_COMMITS: u64 = 256;
 /// Most commits in one answer of the log.
 pub const LOG_COMMITS_MAX: usize = 10_000;
+
+/// Commits that a search of the log reads at a time.
+pub const LOG_WINDOW_COMMITS: u64 = 512;
 
 /// Largest piece of a record that the embedded store writes under one key, in bytes.
 pub const CHUNK_BYTES_MAX: usize = 4096;

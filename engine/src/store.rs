@@ -81,6 +81,12 @@ pub trait Store: Send {
         Ok(Progress::Idle)
     }
 
+    /// The state at the compacted revision, where the commits that are kept begin.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn floor(&mut self) -> Result<OrdMap<Key, Entry>, StoreError>;
+
     /// Checks a bounded part of what is stored, from `from` on.
     ///
     /// # Errors
@@ -222,6 +228,8 @@ pub struct StoreStatus {
     pub durability: &'static str,
     /// The revision up to which a reopening need not replay commits.
     pub trailed: Revision,
+    /// The oldest commit whose state can be read.
+    pub compacted: Head,
     /// Bytes on the disk, if the store has some.
     pub disk_bytes: Option<u64>,
 }

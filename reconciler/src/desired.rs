@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::diagnostic::{Diagnostic, Position};
+use crate::own_kind::OwnKind;
 use crate::resource::{Address, OrgId, SourceName};
 use crate::value::Fields;
 
@@ -122,6 +123,54 @@ pub enum OnDrift {
     Keep,
 }
 
+/// What a loop (`serve --watch`, `serve --git`) may do without being told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopPolicy {
+    /// Whether it applies plans that nothing blocks.
+    pub apply: LoopApply,
+    /// How many resources one commit of it may delete.
+    pub deletes: LoopDeletes,
+}
+
+/// Whether a loop applies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoopApply {
+    /// By itself.
+    Auto,
+    /// Only when somebody approves.
+    #[default]
+    Manual,
+}
+
+/// How many resources one commit of a loop may delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoopDeletes {
+    /// At most so many.
+    Count(u32),
+    /// As many as the plan has.
+    All,
+}
+
+impl Default for LoopDeletes {
+    fn default() -> Self {
+        Self::Count(0)
+    }
+}
+
+/// A resource that got another address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The address that it had.
+    pub from: Address,
+    /// The address that it has now.
+    pub to: Address,
+    /// Where the manifest says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Position>,
+}
+
 /// The state of the Git work tree that the manifests came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitState {
@@ -160,6 +209,15 @@ pub struct Desired {
     /// Addresses that no plan may delete; a trailing `*` matches any rest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub protect: Vec<String>,
+    /// What a loop may do without being told.
+    #[serde(default)]
+    pub loop_policy: LoopPolicy,
+    /// Resources that got another address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<Moved>,
+    /// The project's own kinds, in order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<OwnKind>,
     /// The resources in order of their addresses; an address stands once.
     pub resources: Vec<Declared>,
     /// Warnings and notes about the manifests; with an error there is no `Desired`.

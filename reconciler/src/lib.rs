@@ -19,6 +19,7 @@ pub mod keyfile;
 pub mod kind;
 pub mod manifest;
 mod open_sessions;
+pub mod own_kind;
 pub mod plan;
 pub mod plane;
 pub mod planner;
@@ -28,5 +29,6 @@ pub mod session;
 pub mod suggest;
 pub mod value;
 pub mod vault;
+pub mod watch;
 
 pub use embedded::{Plane, PlaneOptions};

@@ -149,7 +149,7 @@ impl SledStore {
             DiskOpenError::Io(error) => error.into(),
             DiskOpenError::Damaged(reason) => damaged(reason),
         })?;
-        let folder = Folder::take(path)?;
+        let mut folder = Folder::take(path)?;
 
         let meta = match read_piece(&mut disk, layout::META, "the meta record") {
             Ok(Some(body)) => codec::decode_meta(&body).map_err(|error| match error {
@@ -171,6 +171,10 @@ impl SledStore {
                 let mut changes = Changes::default();
                 put_piece(&mut changes, layout::META, &codec::encode_meta(&meta));
                 disk.apply(changes)?;
+                disk.sync()?;
+                // From now on a store without its meta record is known to have had one.
+                folder.note(&Witness { epoch: identity.epoch, revision: Revision::ZERO, id: Digest::ZERO });
+                folder.sync();
                 meta
             }
             Err(StoreError::Damaged(damage)) => return Err(damaged(damage.to_string())),
@@ -443,13 +447,28 @@ impl Store for SledStore {
         Ok(Progress::More)
     }
 
+    fn floor(&mut self) -> Result<OrdMap<Key, Entry>, StoreError> {
+        let floor = self.meta.compacted;
+        if floor.revision == Revision::ZERO {
+            return Ok(OrdMap::new());
+        }
+        let base = self.meta.bases.iter().find(|base| base.head.revision == floor.revision).copied();
+        let missing = || Damage::new("the state at the compacted revision is missing").at(floor.revision);
+        base::load(&mut self.disk, &base.ok_or_else(missing)?).map(|(entries, _)| entries)
+    }
+
     fn check(&mut self, from: CheckCursor) -> Result<CheckPage, StoreError> {
         check::page(&mut self.disk, &self.meta, from)
     }
 
     fn status(&self) -> StoreStatus {
         let trailed = self.newest_base().map_or(Revision::ZERO, |base| base.head.revision);
-        StoreStatus { durability: "fdatasync", trailed, disk_bytes: self.disk.disk_bytes() }
+        StoreStatus {
+            durability: "fdatasync",
+            trailed,
+            compacted: self.meta.compacted,
+            disk_bytes: self.disk.disk_bytes(),
+        }
     }
 
     fn close(&mut self, _state: &Trail<'_>) -> Result<(), StoreError> {

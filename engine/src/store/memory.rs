@@ -132,6 +132,10 @@ impl Store for MemoryStore {
         Ok(self.shared().sealed.get(digest).cloned())
     }
 
+    fn floor(&mut self) -> Result<OrdMap<Key, Entry>, StoreError> {
+        Ok(OrdMap::new())
+    }
+
     fn check(&mut self, _from: CheckCursor) -> Result<CheckPage, StoreError> {
         // There are no bytes that could differ from what was written; the engine checks the chain itself.
         Ok(CheckPage { findings: Vec::new(), records: self.shared().commits.len() as u64, next: None })
@@ -142,6 +146,7 @@ impl Store for MemoryStore {
     }
 
     fn status(&self) -> StoreStatus {
-        StoreStatus { durability: "memory", trailed: self.shared().head().revision, disk_bytes: None }
+        let trailed = self.shared().head().revision;
+        StoreStatus { durability: "memory", trailed, compacted: Head::default(), disk_bytes: None }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Never here: which keys are allowed (`grammar.rs`).
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value, json};
 
 use super::context::Context;
@@ -10,10 +12,13 @@ use super::findings::{
     E_DUPLICATE, E_EXCLUSIVE_KEYS, E_INVALID_REFERENCE, E_OUTSIDE_PROJECT, E_UNKNOWN_KEY, Finding, W_UNKNOWN_PROVIDER,
 };
 use super::limits::MARKDOWN_BYTES_MAX;
+use super::mcp;
 use super::network::{Network, unique};
 use super::node::{Key, Node};
+use super::platforms;
 use super::reference::reference;
-use super::source::shown;
+use super::skills::{self, Skill};
+use super::source::{Spot, shown};
 use super::tree::{ReadError, join, resolve};
 use crate::desired::SecretOrigin;
 use crate::suggest::nearest;
@@ -23,6 +28,7 @@ const TEXT_FILES: [(&str, &str); 3] = [("IDENTITY.md", "identityMd"), ("SOUL.md"
 
 /// Declares everything of `[agents]`.
 pub(crate) fn declare(context: &mut Context<'_>, agents: &Node<'_>, base: &str) {
+    context.agents.extend(agents.entries().iter().map(|(id, _)| id.text.to_string()));
     for (id, node) in agents.entries() {
         let mut agent = Draft::new(&context.kinds.agent, id.text.as_ref(), id.spot);
         agent.text("name", node, "name");
@@ -31,6 +37,7 @@ pub(crate) fn declare(context: &mut Context<'_>, agents: &Node<'_>, base: &str) 
         agent.lifecycle(node);
         context.add(agent);
         settings(context, id, node, base);
+        platforms::declare(context, id, node);
         if let Some((key, list)) = node.entry("watchers")
             && !(list.items().is_empty() && list.type_name() == "a list")
         {
@@ -44,23 +51,9 @@ pub(crate) fn declare(context: &mut Context<'_>, agents: &Node<'_>, base: &str) 
 fn settings(context: &mut Context<'_>, id: &Key<'_>, node: &Node<'_>, base: &str) {
     let mut settings = Draft::new(&context.kinds.settings, id.text.as_ref(), id.spot);
     settings.lifecycle(node);
-    if let Some((key, network)) = node.entry("network") {
-        settings.field("networkConfig", Network::merge(Network::of_agent(network), []).to_value(), key.spot);
-        let members = [("allowed", "allowedDomains"), ("denied", "deniedDomains"), ("judge", "judgedDomains")];
-        for (name, member) in members.into_iter().chain([("judges", "judges")]) {
-            if let Some((key, _)) = network.entry(name) {
-                settings.place(format!("networkConfig.{member}"), key.spot);
-            }
-        }
-    }
     if let Some((key, egress)) = node.entry("egress") {
         let value = texts(egress, &[("extra_policy", "extraPolicy"), ("judge_model", "judgeModel")]);
         settings.field("egressConfig", Value::Object(value), key.spot);
-    }
-    if let Some((key, packages)) = node.get("worker").and_then(|worker| worker.entry("nix_packages")) {
-        let packages = list(packages);
-        let value = if packages.is_empty() { json!({}) } else { json!({ "packages": packages }) };
-        settings.field("nixConfig", value, key.spot);
     }
     tools(&mut settings, node);
     for (name, key) in [("guardrails", "guardrails"), ("guardrailsDisabled", "guardrails_disabled")] {
@@ -79,8 +72,79 @@ fn settings(context: &mut Context<'_>, id: &Key<'_>, node: &Node<'_>, base: &str
         settings.field("guardrailsInline", guardrails.items().iter().map(one).collect(), key.spot);
     }
     providers(context, &mut settings, id, node);
-    folder(context, &mut settings, id, node, base);
+    let folder = folder(context, &mut settings, id, node, base);
+    needs(context, &mut settings, id, node, folder.as_deref());
     context.add(settings);
+}
+
+/// What the agent and its skills need: network, packages, MCP servers.
+fn needs(context: &mut Context<'_>, settings: &mut Draft, id: &Key<'_>, node: &Node<'_>, folder: Option<&str>) {
+    let dir = node.get("dir").map(|dir| dir.spot);
+    let of_project = skills::read(context, "skills", dir);
+    let of_agent = match folder {
+        Some(folder) => skills::read(context, &join(folder, "skills"), dir),
+        None => Rc::default(),
+    };
+    // An agent in the project's own folder has the project's skills, once.
+    let all = skills::merge(&of_project, &of_agent);
+    let from_skill = |found: Option<&&Skill>| found.and_then(|skill| skill.spot).unwrap_or(id.spot);
+    if let Some(first) = all.first() {
+        let list: Vec<Value> = all.iter().map(|skill| skill.to_value()).collect();
+        settings.field("skillsConfig", json!({ "skills": list }), first.spot.unwrap_or(id.spot));
+        for (at, skill) in all.iter().enumerate() {
+            settings.place(format!("skillsConfig.skills[{at}]"), skill.spot.unwrap_or(id.spot));
+        }
+    }
+    let network = node.entry("network");
+    let own = network.map(|(_, network)| Network::of_agent(network)).unwrap_or_default();
+    let merged = Network::merge(own, all.iter().filter_map(|skill| skill.network.clone()));
+    if network.is_some() || merged != Network::default() {
+        let skill = || from_skill(all.iter().find(|skill| skill.network.is_some()));
+        settings.field("networkConfig", merged.to_value(), network.map_or_else(skill, |(key, _)| key.spot));
+    }
+    let members = [("allowed", "allowedDomains"), ("denied", "deniedDomains"), ("judge", "judgedDomains")];
+    for (name, member) in members.into_iter().chain([("judges", "judges")]) {
+        if let Some((key, _)) = network.and_then(|(_, network)| network.entry(name)) {
+            settings.place(format!("networkConfig.{member}"), key.spot);
+        }
+    }
+    let packages = node.get("worker").and_then(|worker| worker.entry("nix_packages"));
+    let mut names = packages.map(|(_, packages)| list(packages)).unwrap_or_default();
+    names.extend(all.iter().filter_map(|skill| skill.packages.clone()).flatten());
+    if packages.is_some() || !names.is_empty() {
+        let skill = || from_skill(all.iter().find(|skill| skill.packages.is_some()));
+        let value = if names.is_empty() { json!({}) } else { json!({ "packages": unique(names) }) };
+        settings.field("nixConfig", value, packages.map_or_else(skill, |(key, _)| key.spot));
+    }
+    servers(context, settings, node, &all, id.spot);
+}
+
+fn servers(context: &mut Context<'_>, settings: &mut Draft, node: &Node<'_>, skills: &[&Skill], fallback: Spot) {
+    let own = node.get("skills").and_then(|skills| skills.entry("mcp"));
+    let mut servers = Map::new();
+    for (id, server) in own.map(|(_, servers)| servers.entries()).unwrap_or_default() {
+        let value = mcp::server(context, &id.text, server);
+        servers.insert(id.text.to_string(), value);
+        settings.place(format!("mcpServers.{}", id.text), id.spot);
+        for table in ["headers", "env"] {
+            for (name, _) in server.get(table).map(Node::entries).unwrap_or_default() {
+                settings.place(format!("mcpServers.{}.{table}.{}", id.text, name.text), name.spot);
+            }
+        }
+    }
+    for skill in skills {
+        for (id, server) in &skill.servers {
+            if !servers.contains_key(id) {
+                servers.insert(id.clone(), server.clone());
+                settings.place(format!("mcpServers.{id}"), skill.spot.unwrap_or(fallback));
+            }
+        }
+    }
+    if own.is_some() || !servers.is_empty() {
+        let first = skills.iter().find(|skill| !skill.servers.is_empty());
+        let spot = own.map(|(key, _)| key.spot).or_else(|| first.and_then(|skill| skill.spot));
+        settings.field("mcpServers", Value::Object(servers), spot.unwrap_or(fallback));
+    }
 }
 
 fn tools(settings: &mut Draft, node: &Node<'_>) {
@@ -183,21 +247,30 @@ fn secret_ref(context: &mut Context<'_>, provider: &Node<'_>) -> Option<String> 
     }
 }
 
-/// The texts of the agent's folder.
-fn folder(context: &mut Context<'_>, settings: &mut Draft, id: &Key<'_>, node: &Node<'_>, base: &str) {
-    let Some(dir) = node.get("dir") else { return };
-    let Some(text) = dir.text() else { return };
+/// Reads the texts of the agent's folder, and gives the folder's path if it has skills.
+fn folder(
+    context: &mut Context<'_>,
+    settings: &mut Draft,
+    id: &Key<'_>,
+    node: &Node<'_>,
+    base: &str,
+) -> Option<String> {
+    let dir = node.get("dir")?;
+    let text = dir.text()?;
     let Some(path) = resolve(base, text) else {
         let message = format!("`agents.{}.dir` leads out of the project", shown(&id.text));
         let help = "use a relative path inside the project";
         context.findings.report(Finding::error(E_OUTSIDE_PROJECT, message).at(dir.spot, "").help(help));
-        return;
+        return None;
     };
     let names = match context.tree.list(&path) {
         Ok(items) => items,
         // An agent without texts needs no folder.
-        Err(ReadError::NotFound) => return,
-        Err(error) => return context.unreadable(&path, &error, Some(dir.spot)),
+        Err(ReadError::NotFound) => return None,
+        Err(error) => {
+            context.unreadable(&path, &error, Some(dir.spot));
+            return None;
+        }
     };
     for (name, field) in TEXT_FILES {
         if names.iter().any(|item| item.name == name)
@@ -206,6 +279,7 @@ fn folder(context: &mut Context<'_>, settings: &mut Draft, id: &Key<'_>, node: &
             settings.field(field, Value::from(text), spot);
         }
     }
+    names.iter().any(|item| item.name == "skills").then_some(path)
 }
 
 /// The texts of some members, under the names of fields; empty ones are left out.

@@ -75,6 +75,7 @@ struct Check<'c> {
 impl Check<'_> {
     fn value(&mut self, node: &Node<'_>, shape: &Shape, path: &Path<'_>) {
         match (shape, &node.tree) {
+            (Shape::Named(_, shape), _) => self.value(node, shape, path),
             (Shape::Any, _) | (Shape::Boolean, Tree::Boolean(_)) => {}
             (Shape::Text(rule), Tree::Text(text)) => self.text(text, *rule, node.spot, path),
             (Shape::Secret, Tree::Text(text)) => self.secret(text, node.spot, path),
@@ -82,6 +83,7 @@ impl Check<'_> {
             (Shape::Integer { min, max }, Tree::Integer(value)) => {
                 let range = match (*min, *max) {
                     (min, i64::MAX) => format!("at least {min}"),
+                    (min, max) if min == max => format!("{min}"),
                     (min, max) => format!("from {min} to {max}"),
                 };
                 let message = format!("`{path}` is {value}, but must be {range}");
@@ -107,6 +109,7 @@ impl Check<'_> {
             (Shape::Table(table), Tree::Table(entries)) => self.table(entries, table, path),
             (Shape::Either(text, _), Tree::Text(_)) => self.value(node, text, path),
             (Shape::Either(_, other @ (Shape::Table(_) | Shape::Map { .. })), Tree::Table(_))
+            | (Shape::Either(_, other @ Shape::Integer { .. }), Tree::Integer(_))
             | (Shape::Either(_, other @ Shape::List(_)), Tree::List(_)) => self.value(node, other, path),
             _ => self.wrong_type(node, shape, path),
         }
@@ -231,6 +234,7 @@ impl Check<'_> {
 fn type_name(shape: &Shape) -> &'static str {
     match shape {
         Shape::Any => "anything",
+        Shape::Named(_, shape) => type_name(shape),
         Shape::Text(_) | Shape::Secret => "a string",
         Shape::Boolean => "a boolean",
         Shape::Integer { .. } => "an integer",
@@ -240,6 +244,7 @@ fn type_name(shape: &Shape) -> &'static str {
         Shape::Either(_, other) => match other {
             Shape::List(_) => "a string or a list",
             Shape::Map { .. } | Shape::Table(_) => "a string or a table",
+            Shape::Integer { .. } => "a string or an integer",
             _ => "a string",
         },
     }

@@ -2,7 +2,8 @@
 //!
 //! Every file of a project is read through here, once, within one budget of bytes. Never here: a grammar.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::draft::{Draft, Drafts};
@@ -11,11 +12,13 @@ use super::fingerprint::Fingerprint;
 use super::limits::{PROJECT_BYTES_MAX, SECRET_BYTES_MAX};
 use super::node::Node;
 use super::reference::{Environment, reference};
+use super::skills::Skill;
 use super::source::{Files, SourceFile, Spot, shown};
 use super::tree::{FileTree, ReadError, join, parent};
 use crate::agents::catalogue::Catalogue;
 use crate::agents::kinds;
 use crate::desired::{SecretInput, SecretOrigin, SecretText};
+use crate::own_kind::OwnKind;
 use crate::resource::KindName;
 
 /// The state of one load.
@@ -28,6 +31,12 @@ pub(crate) struct Context<'c> {
     pub(crate) kinds: KindNames,
     pub(crate) catalogue: Catalogue,
     pub(crate) fingerprint: Fingerprint,
+    /// The project's own kinds, each with its place.
+    pub(crate) own_kinds: BTreeMap<KindName, (OwnKind, Spot)>,
+    /// The ids of all agents, for references to them.
+    pub(crate) agents: BTreeSet<String>,
+    /// The skills of each folder that was read.
+    pub(crate) skills: HashMap<String, Rc<[Skill]>>,
     provider_keys: HashMap<String, (String, Spot)>,
     bytes_left: u64,
 }
@@ -36,13 +45,35 @@ pub(crate) struct Context<'c> {
 pub(crate) struct KindNames {
     pub(crate) agent: KindName,
     pub(crate) settings: KindName,
+    pub(crate) platform: KindName,
+    pub(crate) entity_type: KindName,
+    pub(crate) relationship_type: KindName,
+    pub(crate) watcher: KindName,
+    pub(crate) connector_definition: KindName,
+    pub(crate) auth_profile: KindName,
+    pub(crate) connection: KindName,
+    pub(crate) feed: KindName,
+    pub(crate) provider: KindName,
     pub(crate) secret: KindName,
 }
 
 impl KindNames {
     fn new() -> Self {
         let name = |name| KindName::new(name).expect("the built-in kinds have valid names");
-        Self { agent: name(kinds::AGENT), settings: name(kinds::SETTINGS), secret: name(kinds::SECRET) }
+        Self {
+            agent: name(kinds::AGENT),
+            settings: name(kinds::SETTINGS),
+            platform: name(kinds::PLATFORM),
+            entity_type: name(kinds::ENTITY_TYPE),
+            relationship_type: name(kinds::RELATIONSHIP_TYPE),
+            watcher: name(kinds::WATCHER),
+            connector_definition: name(kinds::CONNECTOR_DEFINITION),
+            auth_profile: name(kinds::AUTH_PROFILE),
+            connection: name(kinds::CONNECTION),
+            feed: name(kinds::FEED),
+            provider: name(kinds::PROVIDER),
+            secret: name(kinds::SECRET),
+        }
     }
 }
 
@@ -57,6 +88,9 @@ impl<'c> Context<'c> {
             kinds: KindNames::new(),
             catalogue: Catalogue::builtin(),
             fingerprint: Fingerprint::default(),
+            own_kinds: BTreeMap::new(),
+            agents: BTreeSet::new(),
+            skills: HashMap::new(),
             provider_keys: HashMap::new(),
             bytes_left: PROJECT_BYTES_MAX,
         }

@@ -2,12 +2,11 @@
 //!
 //! Never here: what the fields of a kind are.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 
 use super::findings::{E_DUPLICATE, E_INVALID_NAME, Finding, Findings};
 use super::node::Node;
-use super::source::{Files, Spot};
+use super::source::{Files, Spot, shown};
 use crate::desired::{Declared, Lifecycle, SecretInput};
 use crate::resource::{Address, KindName, ResourceName};
 use crate::value::{Fields, Value};
@@ -22,6 +21,7 @@ pub(crate) struct Draft {
     secrets: BTreeMap<String, SecretInput>,
     places: Vec<(String, Spot)>,
     lifecycle: Lifecycle,
+    on_duplicate: &'static str,
 }
 
 impl Draft {
@@ -35,6 +35,7 @@ impl Draft {
             secrets: BTreeMap::new(),
             places: Vec::new(),
             lifecycle: Lifecycle::default(),
+            on_duplicate: "remove or rename one of the two",
         }
     }
 
@@ -60,11 +61,21 @@ impl Draft {
         }
     }
 
+    /// The fields so far.
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
     /// Declares a sensitive value.
     pub(crate) fn secret(&mut self, path: impl Into<String>, input: SecretInput, spot: Spot) {
         let path = path.into();
         self.places.push((path.clone(), spot));
         self.secrets.insert(path, input);
+    }
+
+    /// Says what to do when the address is declared twice.
+    pub(crate) fn on_duplicate(&mut self, help: &'static str) {
+        self.on_duplicate = help;
     }
 
     /// Says where a nested value is declared.
@@ -84,42 +95,52 @@ impl Draft {
     }
 }
 
-/// All resources so far, by address.
+/// All resources so far.
 #[derive(Debug, Default)]
-pub(crate) struct Drafts(BTreeMap<Address, Draft>);
+pub(crate) struct Drafts(Vec<(Address, Draft)>);
 
 impl Drafts {
-    /// Adds a resource; a second one of the same address is an error that shows both places.
+    /// Adds a resource.
     pub(crate) fn add(&mut self, draft: Draft, findings: &mut Findings) {
-        let name = match ResourceName::new(&draft.name) {
-            Ok(name) => name,
-            Err(error) => {
-                // The shape of a name has a rule of its own, which says more.
-                if !findings.has_error_at(draft.spot) {
-                    findings.report(Finding::error(E_INVALID_NAME, error.to_string()).at(draft.spot, ""));
-                }
-                return;
-            }
-        };
-        match self.0.entry(Address::new(draft.kind.clone(), name)) {
-            Entry::Vacant(place) => {
-                place.insert(draft);
-            }
-            Entry::Occupied(first) => {
-                let message = format!("`{}` is declared twice", first.key());
-                let finding = Finding::error(E_DUPLICATE, message).at(draft.spot, "declared again here");
-                findings.report(
-                    finding.at(first.get().spot, "declared here first").help("remove or rename one of the two"),
-                );
+        match ResourceName::new(&draft.name) {
+            Ok(name) => self.0.push((Address::new(draft.kind.clone(), name), draft)),
+            // The shape of a name has a rule of its own, which says more.
+            Err(_) if findings.has_error_at(draft.spot) => {}
+            Err(error) => findings.report(Finding::error(E_INVALID_NAME, error.to_string()).at(draft.spot, "")),
+        }
+    }
+
+    /// Puts the resources into the order of their addresses; an address that stands twice is an error that shows both places.
+    pub(crate) fn settle(&mut self, findings: &mut Findings) {
+        // Stable, so that the first one of an address stays the first one.
+        self.0.sort_by(|(left, _), (right, _)| left.cmp(right));
+        // An agent that stands twice has its settings twice too: one place is told once.
+        let mut told = HashSet::new();
+        for pair in self.0.windows(2) {
+            let [(first_address, first), (address, draft)] = pair else { continue };
+            if first_address == address && told.insert((first.spot, draft.spot)) {
+                let finding =
+                    Finding::error(E_DUPLICATE, format!("`{}` is declared twice", shown(&address.to_string())));
+                let finding = finding.at(draft.spot, "declared again here").at(first.spot, "declared here first");
+                findings.report(finding.help(draft.on_duplicate));
             }
         }
     }
 
-    /// The resources in order of their addresses, with places that people can read.
+    /// Where an address is declared, after [`Self::settle`].
+    pub(crate) fn place_of(&self, address: &Address) -> Option<Spot> {
+        let at = self.0.binary_search_by(|(known, _)| known.cmp(address)).ok()?;
+        Some(self.0[at].1.spot)
+    }
+
+    /// The resources with places that people can read.
     pub(crate) fn finish(self, files: &Files) -> Vec<Declared> {
         let declared = |(address, draft): (Address, Draft)| {
-            let Draft { kind: _, name: _, spot, fields, secrets, places, lifecycle } = draft;
-            let field_at = places.into_iter().map(|(path, spot)| (path, files.position(spot))).collect();
+            let Draft { kind: _, name: _, spot, fields, secrets, places, lifecycle, on_duplicate: _ } = draft;
+            let mut field_at = BTreeMap::new();
+            for (path, spot) in places {
+                field_at.insert(path, files.position(spot));
+            }
             Declared { address, fields, secrets, at: Some(files.position(spot)), field_at, lifecycle }
         };
         self.0.into_iter().map(declared).collect()

@@ -9,8 +9,12 @@ use super::shape::{BOOLEAN, Entry, FILLED, ID, NAME, Rule, Shape, TEXT, TEXT_MAP
 pub(crate) static MANIFEST: Shape = Shape::Table(&Table {
     keys: &[
         Entry::optional("agents", &AGENTS, "the agents, by id"),
+        Entry::optional("kinds", &KINDS, "kinds of your own, by name"),
         Entry::optional("memory", &MEMORY, "the organisation, and where models and connectors lie"),
+        Entry::optional("moved", &Shape::List(&MOVED), "resources that got another address"),
         Entry::optional("project", &PROJECT, "the name of the project and how it is applied"),
+        Entry::optional("providers", &PROVIDERS, "additions to the catalogue of model providers, by id"),
+        Entry::optional("resources", &RESOURCES, "resources of kinds of your own, by kind and name"),
     ],
     open: None,
 });
@@ -73,6 +77,7 @@ static PLATFORM: Shape = Shape::Table(&Table {
         Entry::optional("name", &Shape::Text(ID), "tells two platforms of one type apart"),
         Entry::required("config", &TEXT_MAP, "its settings; values may be references"),
         Entry::optional("channels", &Shape::List(&Shape::Text(CHANNEL)), "Slack channels, as `team/channel`"),
+        Entry::optional("lifecycle", &LIFECYCLE, "what no plan may do to the platform"),
     ],
     open: None,
 });
@@ -227,6 +232,8 @@ static PROJECT: Shape = Shape::Table(&Table {
             &Shape::Text(Rule::Choice(&["block", "revert", "keep"])),
             "what to do about a managed field that was changed live",
         ),
+        Entry::optional("include", &Shape::List(&FILLED), "further manifests, such as `teams/**/*.toml`"),
+        Entry::optional("loop", &LOOP, "what `serve --watch` and `serve --git` may apply alone"),
         Entry::optional("protect", &Shape::List(&Shape::Text(PROTECTED)), "addresses that no plan may delete"),
     ],
     open: None,
@@ -242,3 +249,101 @@ const PROTECTED: Rule = Rule::Form {
     says: "be an address such as `agent/billing`, or one with `*` at its end",
     pattern: "^(\\*|[a-z0-9*][a-z0-9-]*/.+)$",
 };
+
+static LOOP: Shape = Shape::Table(&Table {
+    keys: &[
+        Entry::optional("apply", &Shape::Text(Rule::Choice(&["auto", "manual"])), "`manual` by default"),
+        Entry::optional(
+            "deletes",
+            &Shape::Either(&Shape::Text(Rule::Choice(&["all"])), &Shape::Integer { min: 0, max: u32::MAX as i64 }),
+            "how many resources one commit may delete: a number, or `all`; 0 by default",
+        ),
+    ],
+    open: None,
+});
+
+static MOVED: Shape = Shape::Table(&Table {
+    keys: &[
+        Entry::required("from", &Shape::Text(ADDRESS), "the address that it had"),
+        Entry::required("to", &Shape::Text(ADDRESS), "the address that it has now"),
+    ],
+    open: None,
+});
+
+const ADDRESS: Rule = Rule::Form {
+    test: |text| text.parse::<crate::resource::Address>().is_ok(),
+    says: "be an address such as `agent/triage`",
+    pattern: "^[a-z0-9][a-z0-9-]{0,62}/.+$",
+};
+
+static PROVIDERS: Shape = Shape::Map { key: NAME, value: &PROVIDER_ROW };
+
+static PROVIDER_ROW: Shape = Shape::Table(&Table {
+    keys: &[
+        Entry::optional("slug", &FILLED, "another name for the provider"),
+        Entry::optional("env", &Shape::Text(VARIABLE), "the environment variable of its credential"),
+        Entry::optional("default_model", &FILLED, "the model to use when none is asked for"),
+        Entry::optional("registry", &FILLED, "what the model library calls it"),
+        Entry::optional("base_url_env", &Shape::Text(VARIABLE), "the environment variable of its base URL"),
+        Entry::optional("lifecycle", &LIFECYCLE, "what no plan may do to it"),
+    ],
+    open: None,
+});
+
+const VARIABLE: Rule = Rule::Form {
+    test: super::reference::is_shell_name,
+    says: "be the name of an environment variable",
+    pattern: "^[A-Za-z_][A-Za-z0-9_]*$",
+};
+
+static KINDS: Shape = Shape::Map { key: ID, value: &KIND };
+
+static KIND: Shape = Shape::Table(&Table {
+    keys: &[
+        Entry::optional("fields", &OWN_FIELDS, "the fields, by name"),
+        Entry::optional("immutable", &TEXTS, "fields that cannot change"),
+        Entry::optional("sensitive", &TEXTS, "fields whose value is a secret"),
+        Entry::optional(
+            "list_keys",
+            &TEXT_MAP,
+            "for fields that are lists of tables: the member that identifies an item",
+        ),
+        Entry::optional(
+            "effect",
+            &Shape::Text(Rule::Choice(&["next-session", "immediate", "restart", "none"])),
+            "when a change takes effect; `next-session` by default",
+        ),
+    ],
+    open: None,
+});
+
+static OWN_FIELDS: Shape = Shape::Map { key: FIELD_NAME, value: &Shape::Named("field", &OWN_FIELD) };
+
+const FIELD_NAME: Rule = Rule::Form {
+    test: |text| text != "lifecycle" && text.len() <= 63 && super::reference::is_shell_name(&text.replace('-', "_")),
+    says: "be letters, digits, `_` and `-`, at most 63, starting with a letter or `_`, and not `lifecycle`",
+    pattern: "^(?!lifecycle$)[A-Za-z_-][A-Za-z0-9_-]{0,62}$",
+};
+
+static OWN_FIELD: Shape = Shape::Table(&Table {
+    keys: &[
+        Entry::required("type", &Shape::Text(Rule::Choice(crate::own_kind::OwnType::NAMES)), "the type of its value"),
+        Entry::optional("description", &TEXT, "what it is for"),
+        Entry::optional("required", &BOOLEAN, "whether every resource declares it"),
+        Entry::optional("sensitive", &BOOLEAN, "whether its value is a secret"),
+        Entry::optional("immutable", &BOOLEAN, "whether it cannot change"),
+        Entry::optional("min", &ANY_NUMBER, "the least number, or the least length"),
+        Entry::optional("max", &ANY_NUMBER, "the greatest number, or the greatest length"),
+        Entry::optional("enum", &Shape::List(&Shape::Any), "the only values that are allowed"),
+        Entry::optional("items", &Shape::Named("field", &OWN_FIELD), "for a list: what its items may be"),
+        Entry::optional("fields", &OWN_FIELDS, "for a table: its members"),
+        Entry::optional("key", &FILLED, "for a list of tables: the member that identifies an item"),
+    ],
+    open: None,
+});
+
+static ANY_NUMBER: Shape = Shape::Number { min: f64::NEG_INFINITY };
+
+/// Checked against the kinds that the project declares (`own_resources.rs`).
+static RESOURCES: Shape =
+    Shape::Map { key: Rule::NonEmpty, value: &Shape::Map { key: Rule::NonEmpty, value: &Shape::Any } };

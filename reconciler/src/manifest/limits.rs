@@ -12,6 +12,12 @@ pub(crate) const SCRIPT_BYTES_MAX: u64 = 262_144;
 pub(crate) const DEFINITION_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// A file that holds one secret value, or the file `.env`.
 pub(crate) const SECRET_BYTES_MAX: u64 = 64 * 1024;
+/// How deep YAML may be nested.
+pub(crate) const YAML_DEPTH_MAX: usize = 64;
+/// How many values the aliases of one YAML text may copy.
+pub(crate) const YAML_COPIES_MAX: usize = 100_000;
+/// How deep a folder of models may be nested.
+pub(crate) const FOLDER_DEPTH_MAX: usize = 16;
 /// Findings that are kept; the rest is counted only.
 pub(crate) const FINDINGS_MAX: usize = 1000;
 /// Characters of a source line that a diagnostic carries.

@@ -25,6 +25,8 @@ pub(crate) enum Shape {
     Table(&'static Table),
     /// A string of the first shape, or else something of the second.
     Either(&'static Shape, &'static Shape),
+    /// A shape that contains itself, with the name that its schema is defined under.
+    Named(&'static str, &'static Shape),
 }
 
 /// A table with known keys.

@@ -44,7 +44,7 @@ impl SourceFile {
         self.lines.get_or_init(|| {
             let bytes = self.text.as_bytes();
             let mut starts = vec![0];
-            starts.extend(bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at as u32 + 1));
+            starts.extend(self.text.match_indices('\n').map(|(at, _)| at as u32 + 1));
             let blocks = (!bytes.is_ascii()).then(|| {
                 let mut before = 0;
                 let count = |block: &[u8]| block.iter().filter(|byte| is_char_start(**byte)).count() as u32;

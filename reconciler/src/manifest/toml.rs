@@ -60,10 +60,8 @@ fn entries<'t>(table: DeTable<'t>, file: u32, findings: &mut Findings) -> Vec<(K
         let at = spot(file, value.span());
         (key, Node { spot: at, tree: tree(value.into_inner(), at, findings) })
     };
-    let mut entries: Vec<_> = table.into_iter().map(one).collect();
-    // The parser sorts by name; what comes first in the file is "first" in every message.
-    entries.sort_unstable_by_key(|(key, _)| key.spot.start);
-    entries
+    // In the order of the file, so that what comes first there is "first" in every message.
+    table.into_iter().map(one).collect()
 }
 
 fn tree<'t>(value: DeValue<'t>, at: Spot, findings: &mut Findings) -> Tree<'t> {

@@ -13,6 +13,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("crc32fast", &["engine/src/codec.rs", "engine/src/codec/"]),
     ("chacha20poly1305", &["reconciler/src/secret.rs"]),
     ("toml", &["reconciler/src/manifest/"]),
+    ("saphyr_parser", &["reconciler/src/manifest/yaml.rs"]),
+    ("croner", &["reconciler/src/manifest/schedule.rs"]),
     ("rustix", &["reconciler/src/manifest/folder.rs"]),
     ("strsim", &["reconciler/src/suggest.rs"]),
     ("axum", &["server/src/", "server/examples/gateway.rs"]),

@@ -5,8 +5,11 @@
 mod diff;
 mod house;
 mod manifest_files;
+mod manifest_fuzz;
 mod manifest_invalid;
+mod manifest_schema;
 mod manifest_valid;
+mod manifest_vectors;
 mod planes;
 mod story;
 mod support;

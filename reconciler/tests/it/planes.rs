@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use holdfast_engine::{Engine, MemoryStore, Options, Timestamp};
 use holdfast_reconciler::agents::resolver::SystemEnvironment;
 use holdfast_reconciler::desired::{
-    Declared, Desired, Lifecycle, OnDrift, SecretInput, SecretOrigin, SecretText, SourceHint,
+    Declared, Desired, Lifecycle, LoopPolicy, OnDrift, SecretInput, SecretOrigin, SecretText, SourceHint,
 };
 use holdfast_reconciler::error::Problem;
 use holdfast_reconciler::keyfile::KeySource;
@@ -95,6 +95,9 @@ pub(crate) fn desired(source: &str, mut resources: Vec<Declared>) -> Desired {
         digest: String::new(),
         on_drift: OnDrift::Block,
         protect: Vec::new(),
+        loop_policy: LoopPolicy::default(),
+        moved: Vec::new(),
+        kinds: Vec::new(),
         resources,
         diagnostics: Vec::new(),
     }
