@@ -1,7 +1,7 @@
 //! House rules of this crate that the compiler does not hold: each thing from outside has one door, files stay small, and
 //! every file says first what it is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -20,7 +20,7 @@ fn sources() -> Vec<(String, String)> {
     sources
 }
 
-fn name(root: &Path, path: &PathBuf) -> String {
+fn name(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap().to_str().unwrap().to_owned()
 }
 
