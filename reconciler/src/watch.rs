@@ -83,6 +83,8 @@ pub struct WatchResync {
     pub revision: Revision,
     /// Why, in one word: `compacted` or `other_epoch`.
     pub reason: String,
+    /// Whether the state begins here; a resync that was cut off begins again with its first page.
+    pub first: bool,
     /// In the order of keys.
     pub entries: Vec<WatchEntry>,
     /// Whether another page follows.
@@ -144,7 +146,11 @@ pub(crate) fn begin(plane: &Plane, request: &WatchRequest) -> Result<Box<dyn Wat
     };
     let options = WatchOptions { prefix: prefix.clone(), from, ..WatchOptions::default() };
     let watch = plane.engine().watch(options).map_err(|error| watch_problem(&error))?;
-    Ok(Box::new(Feed { watch, root, prefix, resync: None }))
+    let token = match &request.start {
+        WatchStart::Token(token) => token.clone(),
+        WatchStart::Now | WatchStart::After(_) => watch.token().to_string(),
+    };
+    Ok(Box::new(Feed { watch, root, prefix, resync: None, token }))
 }
 
 struct Feed {
@@ -153,6 +159,8 @@ struct Feed {
     root: String,
     prefix: String,
     resync: Option<Resync>,
+    /// Where to resume; in the middle of a resync still the place before it, because half a state is none.
+    token: String,
 }
 
 /// A resync of which pages are left.
@@ -166,31 +174,41 @@ struct Resync {
 impl WatchFeed for Feed {
     fn next(&mut self) -> WatchNext<'_> {
         Box::pin(async move {
-            if let Some(resync) = self.resync.take() {
-                return Ok(WatchItem::Resync(self.page(resync)));
+            let item = match self.resync.take() {
+                Some(resync) => WatchItem::Resync(self.page(resync)),
+                None => match self.watch.next().await {
+                    Ok(WatchEvent::Commit(commit)) => WatchItem::Commit(self.commit(commit)),
+                    Ok(WatchEvent::Resync { reason, snapshot }) => {
+                        WatchItem::Resync(self.page(Resync { snapshot, reason, from: None }))
+                    }
+                    Err(error) => return Err(watch_problem(&error)),
+                },
+            };
+            if self.resync.is_none() {
+                self.token = self.watch.token().to_string();
             }
-            match self.watch.next().await {
-                Ok(WatchEvent::Commit(commit)) => Ok(WatchItem::Commit(self.commit(commit))),
-                Ok(WatchEvent::Resync { reason, snapshot }) => {
-                    Ok(WatchItem::Resync(self.page(Resync { snapshot, reason, from: None })))
-                }
-                Err(error) => Err(watch_problem(&error)),
-            }
+            Ok(item)
         })
     }
 
     fn bookmark(&mut self) -> WatchMark<'_> {
         Box::pin(async move {
-            // In the middle of a resync the place to resume from is still the one before it.
-            if self.resync.is_none() {
+            // A resync that has not begun is seen by the next item, not passed over here.
+            if self.resync.is_none() && self.same_place() {
                 self.watch.bookmark().await;
+                self.token = self.watch.token().to_string();
             }
-            Ok(self.watch.token().to_string())
+            Ok(self.token.clone())
         })
     }
 }
 
 impl Feed {
+    /// Whether the watch is where the token says; not so before the first item of a watch with a foreign token.
+    fn same_place(&self) -> bool {
+        parse_token(&self.token).is_ok_and(|token| token.identity == self.watch.token().identity)
+    }
+
     fn commit(&self, WatchedCommit { commit, changes }: WatchedCommit) -> WatchCommit {
         let change = |WatchedChange { change, mark, previous: _ }: WatchedChange| {
             let key = self.relative(change.key());
@@ -233,9 +251,9 @@ impl Feed {
             ResyncReason::Compacted { .. } => "compacted",
             ResyncReason::OtherEpoch => "other_epoch",
         };
-        let (revision, more) = (snapshot.revision(), next.is_some());
+        let (revision, first, more) = (snapshot.revision(), from.is_none(), next.is_some());
         self.resync = next.map(|key| Resync { snapshot, reason, from: Some(key) });
-        WatchResync { revision, reason: reason_word.to_owned(), entries, more }
+        WatchResync { revision, reason: reason_word.to_owned(), first, entries, more }
     }
 
     fn relative(&self, key: &Key) -> String {

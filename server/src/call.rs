@@ -225,7 +225,7 @@ pub(crate) fn decode<T: DeserializeOwned>(answer: &Incoming) -> Result<T, Proble
 }
 
 /// The problem that an answer tells, if it tells one.
-fn problem_of(answer: &Incoming) -> Option<Problem> {
+pub(crate) fn problem_of(answer: &Incoming) -> Option<Problem> {
     if answer.status.is_success() || is_failed_txn(answer) {
         return None;
     }

@@ -16,6 +16,7 @@ use holdfast_reconciler::plane::{
     ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
+use holdfast_reconciler::watch::{WatchFeed, WatchRequest};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ use crate::limits::{
 use crate::protocol::{CREATED_HEADER, REVISION_HEADER, revision_of_etag};
 use crate::socket::SOCKET_NAME;
 use crate::transport::{ExchangeError, Incoming, Transport};
+use crate::watching::Watching;
 use crate::wire::{Hello, SecretBodyRef, SecretsAnswer, SessionBody, TxnBody};
 
 /// What a store's folder says about a server.
@@ -243,5 +245,11 @@ impl ControlPlane for Client {
 
     fn verify(&self) -> Result<Verification, Problem> {
         self.ask(Call::compute(target(&["verify"], &[])))
+    }
+
+    /// The feed is driven by the tokio runtime of whoever asks it for the next item, and resumes by itself when the
+    /// connection ends.
+    fn watch(&self, request: &WatchRequest) -> Result<Box<dyn WatchFeed>, Problem> {
+        Ok(Box::new(Watching::new(self.socket().to_owned(), request.clone())))
     }
 }

@@ -10,3 +10,4 @@ mod logs;
 mod mounting;
 mod routes;
 mod support;
+mod watches;
