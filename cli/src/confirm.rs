@@ -4,6 +4,8 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::error::Failure;
 use crate::output::Output;
 
@@ -27,25 +29,30 @@ pub(crate) fn somebody_is_there() -> bool {
 pub(crate) fn ask(output: &Output, question: &str) -> Result<Answer, Failure> {
     let failed = |error: &std::io::Error| Failure::io("E_PROMPT", "cannot read the answer", error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
-    let answer = loop {
-        output.ask(&format!("{question} [y/N, d for details]"));
-        let line = runtime.block_on(async {
-            tokio::select! {
-                pressed = tokio::signal::ctrl_c() => pressed.map(|()| None),
-                line = tokio::task::spawn_blocking(read_line) => line.map_err(Into::into).and_then(|line| line).map(Some),
+    let line = runtime.block_on(async {
+        // Taken before the question is seen, so that no Ctrl-C in answer to it is missed.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        loop {
+            output.ask(&format!("{question} [y/N, d for details]"));
+            let line = tokio::select! {
+                _ = interrupt.recv() => return Ok(None),
+                line = tokio::task::spawn_blocking(read_line) => line.map_err(std::io::Error::from)??,
+            };
+            match parse(&line) {
+                Some(answer) => return Ok(Some(answer)),
+                None => output.insist("please answer `y`, `n` or `d`"),
             }
-        });
-        match line.map_err(|error| failed(&error))?.as_deref().map(parse) {
-            None => {
-                output.insist("");
-                runtime.shutdown_background();
-                return Err(Failure::interrupted());
-            }
-            Some(Some(answer)) => break answer,
-            Some(None) => output.insist("please answer `y`, `n` or `d`"),
         }
-    };
-    Ok(answer)
+    });
+    // After Ctrl-C a thread still waits for a line; nobody waits for it.
+    runtime.shutdown_background();
+    match line.map_err(|error| failed(&error))? {
+        Some(answer) => Ok(answer),
+        None => {
+            output.insist("");
+            Err(Failure::interrupted())
+        }
+    }
 }
 
 fn read_line() -> std::io::Result<String> {

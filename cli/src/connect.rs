@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use holdfast_engine::{Engine, Options, SledOptions, SledStore, StoreOpenError};
+use holdfast_engine::{Engine, OpenError, Options, SledOptions, SledStore, StoreOpenError};
 use holdfast_reconciler::agents::resolver::SystemEnvironment;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::{ControlPlane, Holder};
@@ -75,10 +75,14 @@ fn reach(setting: &Setting, store: &Path, output: &Output, missing: Missing) -> 
     let patience = Patience::new(setting, output);
     loop {
         if let Discovery::Server(client) = discover(store)? {
+            tracing::debug!(socket = %client.socket().display(), "asking the process that holds the store");
             return Ok(Some(Box::new(client)));
         }
         match open(setting, store, Embedded::once(missing)) {
-            Ok(plane) => return Ok(Some(Box::new(plane))),
+            Ok(plane) => {
+                tracing::debug!(store = %store.display(), "opened the store in this process");
+                return Ok(Some(Box::new(plane)));
+            }
             Err(Refused::Absent) => return Ok(None),
             Err(Refused::Failed(failure)) => return Err(failure),
             // The holder may be a server that is about to listen: both ways are tried again.
@@ -123,22 +127,46 @@ fn open(setting: &Setting, store: &Path, embedded: Embedded) -> Result<Plane, Re
         other => Refused::Failed(store_failure(&other)),
     })?;
     let clock = clock::system();
-    let engine = Engine::open(Box::new(opened), Options { clock: clock.clone() }).map_err(|error| {
-        Refused::Failed(Problem::from_error(ProblemKind::Internal, "E_STORE_DAMAGED", &error).into())
-    })?;
+    let engine = Engine::open(Box::new(opened), Options { clock: clock.clone() })
+        .map_err(|error| Refused::Failed(unrecovered(store, &error)))?;
     Ok(Plane::new(engine, PlaneOptions { keys: setting.keys(), system, clock, holder }))
 }
 
+/// What to do about a store that cannot be read back.
+const DAMAGED_HELP: &str =
+    "`reconcile verify` shows what is damaged where the store still opens; `reconcile restore` goes back to a backup";
+
+/// The engine's words hold the way out already; here what, why and help stand apart.
 fn store_failure(error: &StoreOpenError) -> Failure {
-    let code = match error {
-        StoreOpenError::Locked { .. } => "E_LOCKED",
-        StoreOpenError::Absent { .. } => "E_NO_STORE",
-        StoreOpenError::NotAStore { .. } => "E_NOT_A_STORE",
-        StoreOpenError::FutureFormat { .. } => "E_STORE_FORMAT",
-        StoreOpenError::Damaged { .. } => "E_STORE_DAMAGED",
-        _ => "E_STORE",
+    let (code, message, help) = match error {
+        StoreOpenError::NotAStore { path } => (
+            "E_NOT_A_STORE",
+            format!("`{}` is not a store: it holds other files", path.display()),
+            "name an empty folder or a store with `--store`".to_owned(),
+        ),
+        StoreOpenError::FutureFormat { path, found, supported } => (
+            "E_STORE_FORMAT",
+            format!("the store `{}` has format {found}, this program reads up to {supported}", path.display()),
+            "run a newer `reconcile`, or `reconcile export` with the one that wrote it and `reconcile import` with this one"
+                .to_owned(),
+        ),
+        StoreOpenError::Damaged { path, reason } => {
+            ("E_STORE_DAMAGED", format!("the store `{}` is damaged: {reason}", path.display()), DAMAGED_HELP.to_owned())
+        }
+        other => {
+            let problem = Problem::from_error(ProblemKind::Internal, "E_STORE", other);
+            return Failure::from(problem).help("check the folder's rights and the disk; `--store` names another folder");
+        }
     };
-    Problem::from_error(ProblemKind::Internal, code, error).into()
+    Problem::new(ProblemKind::Internal, code, message).help(help).into()
+}
+
+fn unrecovered(store: &Path, error: &OpenError) -> Failure {
+    let mut problem = Problem::from_error(ProblemKind::Internal, "E_STORE_DAMAGED", error);
+    if matches!(error, OpenError::Recover(_)) {
+        problem.message = format!("the store `{}` cannot be recovered", store.display());
+    }
+    problem.help(DAMAGED_HELP).into()
 }
 
 /// How long a held store is waited for, and what is said meanwhile.

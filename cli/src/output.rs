@@ -10,11 +10,11 @@ use holdfast_reconciler::diagnostic::Diagnostic;
 use serde::Serialize;
 
 use crate::args::{ColourChoice, Format};
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::render::diagnostic;
 use crate::render::escape::visible;
 use crate::render::ink::{Colour, Text};
-use crate::render::{json, problem};
+use crate::render::{github, json, markdown, problem};
 
 /// How much is said on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +99,7 @@ impl Output {
         write_talk(&diagnostic::draw(&shown, self.talk));
     }
 
-    /// Sends log lines to standard error, for a command that runs long.
+    /// Sends log lines to standard error: for a command that runs long, and for `--verbose`.
     pub(crate) fn log(&self) {
         let level = match self.verbosity {
             Verbosity::Quiet => tracing::Level::ERROR,
@@ -107,17 +107,26 @@ impl Output {
             Verbosity::Verbose => tracing::Level::DEBUG,
         };
         let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
-        // Only the first call of a process takes effect, and there is only one.
+        // Only the first call of a process takes effect; a second one is of the same run.
         let _ = lines.with_ansi(self.talk == Colour::On).try_init();
     }
 
-    /// Shows why a command failed: for people on standard error and, if JSON was asked for and nothing stands there yet, as
-    /// a document on standard output.
+    /// Shows why a command failed: for people on standard error and, in the form that was asked for, on standard output if
+    /// nothing stands there yet.
     pub(crate) fn failure(&self, failure: &Failure) {
-        write_talk(&problem::draw(&failure.problem, self.talk));
-        if self.format == Format::Json && !failure.documented {
+        let problem = &failure.problem;
+        write_talk(&problem::draw(problem, self.talk));
+        let data = match self.format {
+            Format::Json => json::failure(problem),
+            // Whoever mistyped a flag is at a terminal, not in a pull request.
+            _ if failure.exit == Exit::Usage => String::new(),
+            Format::Text => String::new(),
+            Format::Markdown => markdown::failure(problem),
+            Format::Github => github::failure(problem),
+        };
+        if !failure.documented {
             // The failure itself is what counts; that its document cannot be written adds nothing.
-            let _ = write_data(&json::failure(&failure.problem));
+            let _ = write_data(&data);
         }
     }
 }

@@ -13,6 +13,7 @@ use holdfast_reconciler::resource::OrgId;
 
 use crate::error::Failure;
 use crate::output::Output;
+use crate::render::text::counted;
 use crate::setting::Setting;
 
 /// What a project declares, with everything that is wrong in it.
@@ -61,7 +62,7 @@ impl Project {
         let Self { desired, diagnostics } = self;
         desired.ok_or_else(|| {
             let errors = diagnostics.iter().filter(|found| found.is_error()).count();
-            let message = format!("the manifests have {}; nothing was planned", counted(errors, "error"));
+            let message = format!("the manifests have {}; nothing was planned", counted(errors as u64, "error"));
             Problem { diagnostics, ..Problem::new(ProblemKind::Invalid, "E_MANIFEST", message) }.into()
         })
     }
@@ -88,11 +89,6 @@ pub(crate) fn org(setting: &Setting, directory: &Path, output: &Output) -> Resul
             setting.fallback_org()
         }
     }
-}
-
-/// A number with its noun.
-pub(crate) fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The commit that is checked out around the project, and whether the project's tracked files differ from it; none without

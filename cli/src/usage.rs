@@ -36,16 +36,16 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, Exit> {
 
 /// Refuses flags of the default command in front of a verb, and forms that a verb does not have.
 pub(crate) fn check(cli: &Cli) -> Result<(), Failure> {
-    let Some(verb) = &cli.verb else { return check_format(cli.global.format, "reconcile", true, true) };
-    let name = verb.name();
-    if cli.plan != PlanArgs::default() {
-        let message = format!("directories and flags of planning go behind `{name}`, not in front of it");
-        return Err(Failure::usage(message).help(format!("see `reconcile {name} --help`")));
-    }
-    let reads_past = matches!(verb, Verb::Session(_) | Verb::Get(_));
+    let name = cli.verb.as_ref().map_or("reconcile", Verb::name);
+    let reads_past = matches!(cli.verb, Some(Verb::Session(_) | Verb::Get(_)));
     if cli.global.at.is_some() && !reads_past {
         let message = format!("`{name}` does not take `--at`");
         return Err(Failure::usage(message).help("`get` and `session` read the past; `show rN` shows one commit"));
+    }
+    let Some(verb) = &cli.verb else { return check_format(cli.global.format, name, true, true) };
+    if cli.plan != PlanArgs::default() {
+        let message = format!("directories and flags of planning go behind `{name}`, not in front of it");
+        return Err(Failure::usage(message).help(format!("see `reconcile {name} --help`")));
     }
     check_format(cli.global.format, name, matches!(verb, Verb::Plan(_)), matches!(verb, Verb::Plan(_) | Verb::Check(_)))
 }

@@ -170,14 +170,7 @@ impl Commit {
 
     /// The entry that this commit gave `key`.
     pub(crate) fn entry(&self, key: &Key) -> Option<Entry> {
-        let at = self.changes.iter().position(|change| change.key() == key)?;
-        match &self.changes[at] {
-            Change::Put { key: _, value, sealed } => {
-                let mark = self.marks[at];
-                Some(Entry::new(Arc::clone(value), *sealed, mark.created, self.revision, mark.version))
-            }
-            Change::Delete { key: _ } => None,
-        }
+        self.place_of(key).and_then(|at| self.entry_at(at))
     }
 
     /// About how much memory it takes, in bytes.

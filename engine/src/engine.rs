@@ -5,6 +5,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{JoinHandle, Thread};
@@ -12,6 +13,8 @@ use std::thread::{JoinHandle, Thread};
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+use crate::compact::Holds;
+use crate::counter::Counters;
 use crate::digest::Digest;
 use crate::error::{OpenError, StoreError};
 use crate::queue::Queue;
@@ -19,7 +22,7 @@ use crate::recent::{Applied, Recent};
 use crate::revision::{Revision, Timestamp};
 use crate::sealed::SealedSet;
 use crate::snapshot::{Head, Snapshot};
-use crate::store::{Identity, Store, StoreStatus};
+use crate::store::{Identity, Requests, Store, StoreStatus};
 use crate::txn::{CommitError, Receipt, Txn};
 use crate::writer::{Clock, Poison, Writer};
 
@@ -61,6 +64,12 @@ pub(crate) struct Core {
     published: ArcSwap<Published>,
     recent: Mutex<Recent>,
     compacted: ArcSwap<Head>,
+    pub(crate) holds: Mutex<Holds>,
+    /// Held by the one compaction that may run.
+    pub(crate) compacting: Mutex<()>,
+    pub(crate) counters: Counters,
+    /// Up to here all counters are raised.
+    notified: AtomicU64,
     poison: Poison,
     store_status: Mutex<StoreStatus>,
 }
@@ -110,6 +119,10 @@ impl Engine {
             published: ArcSwap::from_pointee(published),
             recent: Mutex::new(recent),
             compacted: ArcSwap::from_pointee(recovered.compacted),
+            holds: Mutex::default(),
+            compacting: Mutex::default(),
+            counters: Counters::default(),
+            notified: AtomicU64::new(recovered.head.revision.get()),
             poison: Poison::default(),
             store_status,
         });
@@ -166,6 +179,12 @@ impl Engine {
         self.core().published.load().sealed.get(digest).cloned()
     }
 
+    /// The newest snapshot with the sealed bytes that belong to it.
+    pub(crate) fn published(&self) -> (Snapshot, SealedSet) {
+        let published = self.core().published.load();
+        (published.snapshot.clone(), published.sealed.clone())
+    }
+
     /// Facts for people and probes.
     #[must_use]
     pub fn status(&self) -> EngineStatus {
@@ -199,11 +218,27 @@ impl Engine {
         &self,
         job: impl FnOnce(&mut dyn Store) -> T + Send + 'static,
     ) -> Option<T> {
+        block_on(self.with_store(job))
+    }
+
+    /// As [`Engine::on_store`], without blocking the thread.
+    pub(crate) async fn with_store<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Store) -> T + Send + 'static,
+    ) -> Option<T> {
+        self.on_writer(move |store, _| job(store)).await
+    }
+
+    /// Has `job` run on the store's thread, with the request ids that are kept; `None` if the engine is closed.
+    pub(crate) async fn on_writer<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Store, &dyn Requests) -> T + Send + 'static,
+    ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        let queued = self.core().queue.job(Box::new(move |store| {
-            let _ = reply.send(job(store));
+        let queued = self.core().queue.job(Box::new(move |store, requests| {
+            let _ = reply.send(job(store, requests));
         }));
-        if queued { block_on(answer).ok() } else { None }
+        if queued { answer.await.ok() } else { None }
     }
 }
 
@@ -221,6 +256,7 @@ impl Handle {
             // A panic of the writer was reported by its hook; there is nothing left to give free.
             let _ = thread.join();
         }
+        self.core.counters.close();
     }
 }
 
@@ -232,11 +268,24 @@ impl Drop for Handle {
 
 impl Core {
     /// Makes what is durable visible, then wakes who waits for it.
-    pub(crate) fn publish(&self, published: Published, applied: Vec<Arc<Applied>>) {
-        let mut recent = self.recent();
-        applied.into_iter().for_each(|applied| recent.push(applied));
+    pub(crate) fn publish(&self, published: Published, applied: &[Arc<Applied>]) {
+        let revision = published.snapshot.revision();
+        {
+            let mut recent = self.recent();
+            applied.iter().for_each(|applied| recent.push(Arc::clone(applied)));
+        }
         self.published.store(Arc::new(published));
-        drop(recent);
+        self.counters.raise(applied.iter().map(|applied| &*applied.commit));
+        self.notified.store(revision.get(), Ordering::Release);
+    }
+
+    /// Up to here all counters are raised; a counter read after this shows every touch up to it.
+    pub(crate) fn notified(&self) -> Revision {
+        Revision::new(self.notified.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
     }
 
     pub(crate) fn recent(&self) -> MutexGuard<'_, Recent> {
@@ -245,6 +294,10 @@ impl Core {
 
     pub(crate) fn compacted(&self) -> Head {
         **self.compacted.load()
+    }
+
+    pub(crate) fn set_compacted(&self, head: Head) {
+        self.compacted.store(Arc::new(head));
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {
@@ -307,7 +360,7 @@ impl Future for Pending {
 }
 
 /// Polls a future on this thread, parked between polls. Unlike a runtime's, it works inside one too (and blocks it).
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

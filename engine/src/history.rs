@@ -1,10 +1,8 @@
-//! The past: the log of commits, and the state at any revision that is kept.
+//! The past: the state at any revision that is kept.
 //!
-//! Never here: watching the future (`watch.rs`).
+//! Never here: the log (`log.rs`), what differs (`diff.rs`), watching what comes (`watch.rs`).
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
-use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use crate::commit::Commit;
@@ -12,7 +10,7 @@ use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::error::{AtError, StoreError};
 use crate::key::Key;
-use crate::limits::{LOG_COMMITS_MAX, PAGE_BYTES_MAX};
+use crate::limits::PAGE_BYTES_MAX;
 use crate::revision::Revision;
 use crate::snapshot::{Head, Snapshot, State};
 use crate::store::Store;
@@ -36,59 +34,10 @@ impl Engine {
         }
         let floor = recent.first().map_or(head.revision(), |applied| applied.commit.revision.previous());
         if floor > revision {
-            state = self.read_back(state, floor, revision)?;
+            state = self.read_back(state, floor, revision).map_err(|error| self.reason(revision, error))?;
         }
         state.head = self.head_at(revision)?;
         Ok(Snapshot::new(state))
-    }
-
-    /// The commits whose revision lies in `range`, newest first, at most `limit` and at most
-    /// [`LOG_COMMITS_MAX`] of them.
-    ///
-    /// # Errors
-    /// If the store cannot be read. A range that reaches below the oldest commit kept simply ends there.
-    pub fn commits(&self, range: impl RangeBounds<Revision>, limit: usize) -> Result<Vec<Arc<Commit>>, AtError> {
-        let head = self.head().revision;
-        let limit = limit.min(LOG_COMMITS_MAX);
-        let first = match range.start_bound() {
-            Bound::Included(&revision) => revision,
-            Bound::Excluded(&revision) => revision.next(),
-            Bound::Unbounded => Revision::ZERO,
-        }
-        .max(self.core().compacted().revision.next());
-        let last = match range.end_bound() {
-            Bound::Included(&revision) => revision,
-            Bound::Excluded(&revision) if revision == Revision::ZERO => return Ok(Vec::new()),
-            Bound::Excluded(&revision) => revision.previous(),
-            Bound::Unbounded => head,
-        }
-        .min(head);
-        if first > last || limit == 0 {
-            return Ok(Vec::new());
-        }
-        let reach = u64::try_from(limit).unwrap_or(u64::MAX);
-        let from = first.max(Revision::new(last.get().saturating_sub(reach - 1)));
-        let mut commits = self.ascending(from, last)?;
-        commits.reverse();
-        Ok(commits)
-    }
-
-    /// The commit of `revision`.
-    ///
-    /// # Errors
-    /// If it is compacted, does not exist yet, or cannot be read.
-    pub fn commit_at(&self, revision: Revision) -> Result<Arc<Commit>, AtError> {
-        let head = self.head().revision;
-        let oldest = self.core().compacted().revision.next();
-        if revision < oldest {
-            return Err(AtError::Compacted { revision, oldest });
-        }
-        if revision > head {
-            return Err(AtError::Future { revision, head });
-        }
-        self.ascending(revision, revision)?
-            .pop()
-            .ok_or_else(|| AtError::Storage(Arc::new(StoreError::Missing { revision })))
     }
 
     fn head_at(&self, revision: Revision) -> Result<Head, AtError> {
@@ -100,7 +49,7 @@ impl Engine {
         }
     }
 
-    fn check_revision(&self, revision: Revision, head: Revision) -> Result<(), AtError> {
+    pub(crate) fn check_revision(&self, revision: Revision, head: Revision) -> Result<(), AtError> {
         let oldest = self.core().compacted().revision;
         if revision < oldest {
             return Err(AtError::Compacted { revision, oldest });
@@ -109,23 +58,6 @@ impl Engine {
             return Err(AtError::Future { revision, head });
         }
         Ok(())
-    }
-
-    /// The commits from `from` through `last`, oldest first: from memory as far as it reaches, the older ones from the
-    /// store, page by page.
-    pub(crate) fn ascending(&self, from: Revision, last: Revision) -> Result<Vec<Arc<Commit>>, AtError> {
-        let recent = self.core().recent().between(from.previous(), last);
-        let newer = recent.first().map_or(last.next(), |applied| applied.commit.revision);
-        let mut commits = Vec::new();
-        let mut next = from;
-        while next < newer {
-            let page = self.read(move |store| store.commits(next, newer.previous(), PAGE_BYTES_MAX))?;
-            let Some(end) = page.last() else { break };
-            next = end.revision.next();
-            commits.extend(page);
-        }
-        commits.extend(recent.iter().map(|applied| Arc::clone(&applied.commit)));
-        Ok(commits)
     }
 
     /// Turns the state at `floor` into the state at `revision` by what the commits between them replaced.
@@ -162,6 +94,45 @@ impl Engine {
         Ok(state)
     }
 
+    /// One page of the commits from `from` through `through`, without blocking.
+    pub(crate) async fn page(&self, from: Revision, through: Revision) -> Result<Vec<Arc<Commit>>, AtError> {
+        let oldest = self.core().compacted().revision.next();
+        if from < oldest {
+            return Err(AtError::Compacted { revision: from, oldest });
+        }
+        let recent = self.core().recent().between(from.previous(), through);
+        match recent.first() {
+            Some(first) if first.commit.revision == from => {
+                Ok(recent.iter().map(|applied| Arc::clone(&applied.commit)).collect())
+            }
+            _ => {
+                let page = self.read_async(move |store| store.commits(from, through, PAGE_BYTES_MAX)).await;
+                page.map_err(|error| self.reason(from.previous(), error))
+            }
+        }
+    }
+
+    /// The version of `key` that `modified` wrote, without blocking.
+    pub(crate) async fn version(&self, key: &Key, modified: Revision) -> Result<Entry, AtError> {
+        let recent = self.core().recent().between(modified.previous(), modified);
+        if let Some(entry) = recent.first().and_then(|applied| applied.commit.entry(key)) {
+            return Ok(entry);
+        }
+        let key = key.clone();
+        self.read_async(move |store| store.version(&key, modified)).await
+    }
+
+    async fn read_async<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, AtError> {
+        match self.with_store(job).await {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(error)) => Err(AtError::Storage(Arc::new(error))),
+            None => Err(AtError::Closed),
+        }
+    }
+
     /// Has `job` run on the store's thread.
     pub(crate) fn read<T: Send + 'static>(
         &self,
@@ -173,8 +144,21 @@ impl Engine {
             None => Err(AtError::Closed),
         }
     }
+
+    /// An error while `revision` was read: if it was compacted meanwhile, that is the reason.
+    pub(crate) fn reason(&self, revision: Revision, error: AtError) -> AtError {
+        let oldest = self.core().compacted().revision;
+        match error {
+            AtError::Storage(_) if revision < oldest => AtError::Compacted { revision, oldest },
+            error => error,
+        }
+    }
 }
 
-fn versions(store: &mut dyn Store, modified: Revision, keys: Vec<Key>) -> Result<Vec<(Key, Entry)>, StoreError> {
+pub(crate) fn versions(
+    store: &mut dyn Store,
+    modified: Revision,
+    keys: Vec<Key>,
+) -> Result<Vec<(Key, Entry)>, StoreError> {
     keys.into_iter().map(|key| store.version(&key, modified).map(|entry| (key, entry))).collect()
 }

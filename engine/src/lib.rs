@@ -18,8 +18,12 @@
 //! The data's way: [`Txn`] -> `queue` -> `stage` (judges) -> [`Store`] (writes and syncs) -> [`Snapshot`] (published) ->
 //! [`Receipt`]. Never in this crate: manifests, HTTP, a terminal, the environment or the clock.
 
+mod backup;
 mod codec;
 mod commit;
+mod compact;
+mod counter;
+mod diff;
 mod digest;
 mod engine;
 mod entry;
@@ -27,8 +31,10 @@ mod error;
 mod history;
 mod key;
 pub mod limits;
+mod log;
 mod queue;
 mod recent;
+mod repair;
 mod requests;
 mod revision;
 mod sealed;
@@ -37,14 +43,21 @@ mod stage;
 pub mod store;
 mod txn;
 mod verify;
+mod watch;
 mod writer;
 
+pub use backup::{BackupError, BackupReport, RestoreError, check_backup, restore};
 pub use commit::{Change, Commit, Mark, RequestId, RequestIdError};
+pub use compact::{CompactError, Compaction, Hold, Keep};
+pub use counter::Counter;
+pub use diff::Difference;
 pub use digest::{Digest, DigestError};
 pub use engine::{Engine, EngineStatus, Options, Pending};
 pub use entry::Entry;
 pub use error::{AtError, Damage, OpenError, StoreError};
 pub use key::{Key, KeyError};
+pub use log::KeyVersion;
+pub use repair::{RepairError, RepairReport, repair};
 pub use revision::{Revision, RevisionError, Timestamp};
 pub use snapshot::{Head, Snapshot};
 pub use store::embedded::{SledOptions, SledStore, StoreOpenError};
@@ -52,5 +65,9 @@ pub use store::memory::MemoryStore;
 pub use store::sync::{DiskSyncer, Syncer};
 pub use store::{Identity, Store};
 pub use txn::{CommitError, Outcome, Precondition, Receipt, Txn};
-pub use verify::VerifyReport;
+pub use verify::{VerifyReport, verify_store};
+pub use watch::{
+    Previous, ResumeToken, ResumeTokenError, ResyncReason, Watch, WatchError, WatchEvent, WatchFrom, WatchOps,
+    WatchOptions, WatchedChange, WatchedCommit,
+};
 pub use writer::Clock;

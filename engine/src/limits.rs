@@ -33,6 +33,8 @@ pub const QUEUE_TXNS_MAX: usize = 16_384;
 pub const QUEUE_BYTES_MAX: usize = 256 << 20;
 /// Most transactions in one group: one store write and one sync.
 pub const GROUP_TXNS_MAX: usize = 1024;
+/// A group that follows one of several transactions waits at most so long until as many are there again.
+pub const GROUP_WAIT: std::time::Duration = std::time::Duration::from_micros(100);
 /// A group takes no further transaction once it has this many bytes.
 pub const GROUP_BYTES_MAX: usize = 8 << 20;
 
@@ -42,8 +44,22 @@ pub const RECENT_COMMITS_MAX: usize = 4096;
 pub const RECENT_BYTES_MAX: usize = 32 << 20;
 /// A page of commits read from the store ends after this many bytes.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
+/// Revisions that a counter remembers to have touched its scope.
+pub const TOUCHES_KEPT: usize = 16;
+/// Most commits that a watch reads at a time.
+pub const WATCH_PAGE_COMMITS: u64 = 256;
 /// Most commits in one answer of the log.
 pub const LOG_COMMITS_MAX: usize = 10_000;
+
+/// Commits that a search of the log reads at a time.
+pub const LOG_WINDOW_COMMITS: u64 = 512;
+
+/// About how many bytes of entries lie in one frame of a backup.
+pub const BACKUP_FRAME_BYTES: usize = 1 << 20;
+/// Longest frame of a backup that is read.
+pub const BACKUP_FRAME_BYTES_MAX: usize = 2 * (BACKUP_FRAME_BYTES + VALUE_BYTES_MAX);
+/// How far the revision jumps when a backup is restored: further than the store can have gone since it was made.
+pub const RESTORE_REVISION_JUMP: u64 = 1_000_000_000;
 
 /// Largest piece of a record that the embedded store writes under one key, in bytes.
 pub const CHUNK_BYTES_MAX: usize = 4096;
@@ -51,6 +67,8 @@ pub const CHUNK_BYTES_MAX: usize = 4096;
 pub const BASE_LAG_BYTES_MIN: u64 = 32 << 20;
 /// About as many bytes of trailing work are done between two groups of commits, or twice what was committed if that is more.
 pub const SLICE_BYTES: usize = 64 << 10;
+/// About as many bytes of a compaction are written between two groups of commits.
+pub const COMPACT_SLICE_BYTES: usize = 256 << 10;
 
 const _: () = assert!(VALUE_BYTES_MAX < COMMIT_BYTES_MAX, "a commit holds a value of the largest size");
 const _: () = assert!(SEALED_BYTES_MAX < COMMIT_BYTES_MAX, "a commit holds a sealed value of the largest size");

@@ -4,15 +4,16 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::limits::{GROUP_BYTES_MAX, GROUP_TXNS_MAX, QUEUE_BYTES_MAX, QUEUE_TXNS_MAX};
-use crate::store::Store;
+use crate::limits::{GROUP_BYTES_MAX, GROUP_TXNS_MAX, GROUP_WAIT, QUEUE_BYTES_MAX, QUEUE_TXNS_MAX};
+use crate::store::{Requests, Store};
 use crate::txn::{CommitError, Receipt, Txn};
 
-/// Something to be done with the store on its own thread.
-pub(crate) type Job = Box<dyn FnOnce(&mut dyn Store) + Send>;
+/// Something to be done with the store on its own thread, where the request ids are at hand too.
+pub(crate) type Job = Box<dyn FnOnce(&mut dyn Store, &dyn Requests) + Send>;
 
 /// A transaction that waits, and where its answer goes.
 pub(crate) struct Waiting {
@@ -49,6 +50,10 @@ struct Inner {
     moved: bool,
     closed: bool,
     job_is_next: bool,
+    /// How many transactions the last group had: so many writers are likely to come back together.
+    last_group: usize,
+    /// The writer sleeps until so many transactions wait.
+    wanted: usize,
 }
 
 impl Queue {
@@ -56,7 +61,7 @@ impl Queue {
     pub(crate) fn submit(&self, txn: Txn) -> Result<oneshot::Receiver<Result<Receipt, CommitError>>, CommitError> {
         let bytes = txn.bytes();
         let (reply, answer) = oneshot::channel();
-        {
+        let enough = {
             let mut inner = self.inner();
             if inner.closed {
                 return Err(CommitError::Closed);
@@ -68,8 +73,11 @@ impl Queue {
             }
             inner.bytes += bytes;
             inner.waiting.push_back(Waiting { txn, reply, bytes });
+            inner.waiting.len() >= inner.wanted || inner.bytes >= GROUP_BYTES_MAX
+        };
+        if enough {
+            self.arrived.notify_one();
         }
-        self.arrived.notify_one();
         Ok(answer)
     }
 
@@ -98,6 +106,10 @@ impl Queue {
         self.arrived.notify_one();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner().closed
+    }
+
     /// Empties the queue for good: nobody will answer what waits.
     pub(crate) fn abandon(&self) {
         let mut inner = self.inner();
@@ -121,6 +133,7 @@ impl Queue {
                 return Work::Job(job);
             }
             if !inner.waiting.is_empty() {
+                inner = self.linger(inner);
                 inner.job_is_next = true;
                 return Work::Group(inner.take_group());
             }
@@ -130,8 +143,23 @@ impl Queue {
             if idle_work {
                 return Work::Idle;
             }
+            inner.wanted = 1;
             inner = self.arrived.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Waits a moment for the writers of the last group to come back, so that they share one sync. One writer alone never
+    /// waits.
+    fn linger<'a>(&self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+        let deadline = Instant::now() + GROUP_WAIT;
+        while inner.waiting.len() < inner.last_group && inner.bytes < GROUP_BYTES_MAX && !inner.closed {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
+            inner.wanted = inner.last_group;
+            let (again, _) = self.arrived.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner);
+            inner = again;
+        }
+        inner.wanted = 1;
+        inner
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -152,6 +180,7 @@ impl Inner {
             count += 1;
         }
         self.bytes -= bytes;
+        self.last_group = count;
         self.waiting.drain(..count).collect()
     }
 }

@@ -81,6 +81,19 @@ pub trait Store: Send {
         Ok(Progress::Idle)
     }
 
+    /// The state at the compacted revision, where the commits that are kept begin.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn floor(&mut self) -> Result<OrdMap<Key, Entry>, StoreError>;
+
+    /// Does one bounded step of making `target` the oldest commit whose state can be read. When it says that it is idle, that
+    /// is durable; what is deleted for it trails.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    fn compact(&mut self, target: &CompactTarget) -> Result<Progress, StoreError>;
+
     /// Checks a bounded part of what is stored, from `from` on.
     ///
     /// # Errors
@@ -179,6 +192,17 @@ pub struct Trail<'a> {
     pub requests: &'a dyn Requests,
 }
 
+/// What [`Store::compact`] makes the oldest state.
+#[derive(Debug, Clone)]
+pub struct CompactTarget {
+    /// The commit.
+    pub head: Head,
+    /// The state that it made.
+    pub entries: OrdMap<Key, Entry>,
+    /// The request ids that are kept.
+    pub requests: Arc<[Request]>,
+}
+
 /// The request ids that are kept.
 pub trait Requests: std::fmt::Debug {
     /// All of them, oldest first.
@@ -222,6 +246,8 @@ pub struct StoreStatus {
     pub durability: &'static str,
     /// The revision up to which a reopening need not replay commits.
     pub trailed: Revision,
+    /// The oldest commit whose state can be read.
+    pub compacted: Head,
     /// Bytes on the disk, if the store has some.
     pub disk_bytes: Option<u64>,
 }

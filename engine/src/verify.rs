@@ -1,20 +1,24 @@
 //! Verification: reads everything that is kept and checks that it is what was written and that one thing follows from
 //! another.
 //!
-//! Never here: mending (`repair.rs`), or stopping at the first finding.
+//! Never here: mending, or stopping at the first finding.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use imbl::OrdMap;
 
 use crate::commit::Commit;
 use crate::engine::Engine;
 use crate::entry::Entry;
-use crate::error::{AtError, Damage};
+use crate::error::{AtError, Damage, StoreError};
+use crate::key::Key;
 use crate::limits::PAGE_BYTES_MAX;
 use crate::revision::Revision;
 use crate::sealed::SealedSet;
 use crate::snapshot::{Head, State};
 use crate::stage::apply;
-use crate::store::CheckCursor;
+use crate::store::{CheckCursor, CheckPage, Store};
 
 /// At most this many findings are listed; the rest is only counted.
 const FINDINGS_MAX: usize = 1000;
@@ -38,6 +42,10 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
+    fn new(head: Head) -> Self {
+        Self { head, commits: 0, records: 0, keys: 0, findings: Vec::new(), findings_omitted: 0 }
+    }
+
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -45,6 +53,9 @@ impl VerifyReport {
     }
 
     fn add(&mut self, finding: Damage) {
+        if self.findings.contains(&finding) {
+            return;
+        }
         if self.findings.len() < FINDINGS_MAX { self.findings.push(finding) } else { self.findings_omitted += 1 }
     }
 }
@@ -55,54 +66,168 @@ impl Engine {
     ///
     /// # Errors
     /// If the store cannot be read at all; damage is a finding in the report.
-    pub fn verify(&self, mut progress: impl FnMut(u64, u64) -> ControlFlow<()>) -> Result<VerifyReport, AtError> {
-        let head = self.snapshot();
-        let base = self.at(self.core().compacted().revision)?;
-        let mut state = base.state().clone();
-        let mut report = VerifyReport {
-            head: head.head(),
-            commits: 0,
-            records: 0,
-            keys: 0,
-            findings: Vec::new(),
-            findings_omitted: 0,
-        };
-        let total = head.revision().get() - state.head.revision.get();
+    pub fn verify(&self, progress: impl FnMut(u64, u64) -> ControlFlow<()>) -> Result<VerifyReport, AtError> {
+        let compacted = self.core().compacted();
+        // What is being read must not be compacted away.
+        let _hold = self.hold(compacted.revision)?;
+        let in_force = self.snapshot();
+        verify(&mut OpenSource(self), compacted, in_force.head(), Some(in_force.state()), progress)
+    }
+}
 
-        while state.head.revision < head.revision() {
-            let (next, last) = (state.head.revision.next(), head.revision());
-            let page = match self.read(move |store| store.commits(next, last, PAGE_BYTES_MAX)) {
-                Ok(page) => page,
-                Err(AtError::Storage(error)) => {
-                    report.add(Damage::new(error.to_string()).at(next));
-                    break;
+/// Verifies a store that no engine has open, also one that an engine refuses to open: the same checks, as far as they can be
+/// made.
+///
+/// # Errors
+/// If the store cannot be read at all; damage is a finding in the report.
+pub fn verify_store(
+    store: &mut dyn Store,
+    progress: impl FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<VerifyReport, AtError> {
+    let recovered = store.recover();
+    let compacted = store.status().compacted;
+    let head = store.head().map_err(storage)?;
+    let mut report = verify(&mut ClosedSource(store), compacted, head, None, progress)?;
+    match recovered {
+        Err(StoreError::Damaged(damage)) => report.add(damage),
+        Err(error) => return Err(storage(error)),
+        Ok(recovered) if recovered.base.revision > compacted.revision => {
+            // The state that an engine would start from must follow from the commits as well.
+            let mut follows = State { head: compacted, entries: store.floor().map_err(storage)? };
+            let mut next = compacted.revision.next();
+            while next <= recovered.base.revision {
+                let Ok(page) = store.commits(next, recovered.base.revision, PAGE_BYTES_MAX) else { return Ok(report) };
+                let Some(last) = page.last() else { return Ok(report) };
+                next = last.revision.next();
+                for commit in page {
+                    apply(&mut follows, &mut SealedSet::default(), Arc::unwrap_or_clone(commit));
                 }
-                Err(error) => return Err(error),
-            };
-            for commit in page {
-                check_commit(&commit, &mut state, &mut report);
             }
-            if progress(report.commits, total).is_break() {
-                return Ok(report);
-            }
+            compare(&follows, &State { head: recovered.base, entries: recovered.entries }, &mut report);
         }
-        if state.head.revision == head.revision() {
-            compare(&state, head.state(), &mut report);
-        }
-        self.check_records(&mut report)?;
-        Ok(report)
+        Ok(_) => {}
+    }
+    Ok(report)
+}
+
+/// Whether all commits that are kept are there and follow from each other, so that the state can be built from them.
+pub(crate) fn commits_are_sound(store: &mut dyn Store) -> Result<bool, AtError> {
+    // Damage elsewhere may have kept the store from being recovered; the commits are read all the same.
+    drop(store.recover());
+    let (compacted, head) = (store.status().compacted, store.head().map_err(storage)?);
+    let mut report = VerifyReport::new(head);
+    let state = walk(&mut ClosedSource(store), compacted, head, &mut report, &mut |_, _| ControlFlow::Continue(()))?;
+    Ok(state.is_some() && report.is_sound())
+}
+
+/// Where a verification reads from.
+trait Source {
+    fn floor(&mut self) -> Result<OrdMap<Key, Entry>, AtError>;
+    fn commits(&mut self, from: Revision, through: Revision) -> Result<Vec<Arc<Commit>>, AtError>;
+    fn check(&mut self, from: CheckCursor) -> Result<CheckPage, AtError>;
+}
+
+struct OpenSource<'a>(&'a Engine);
+
+impl Source for OpenSource<'_> {
+    fn floor(&mut self) -> Result<OrdMap<Key, Entry>, AtError> {
+        self.0.read(|store| store.floor())
     }
 
-    fn check_records(&self, report: &mut VerifyReport) -> Result<(), AtError> {
-        let mut cursor = Some(CheckCursor::Start);
-        while let Some(from) = cursor {
-            let page = self.read(move |store| store.check(from))?;
-            report.records += page.records;
-            page.findings.into_iter().for_each(|finding| report.add(finding));
-            cursor = page.next;
-        }
-        Ok(())
+    fn commits(&mut self, from: Revision, through: Revision) -> Result<Vec<Arc<Commit>>, AtError> {
+        self.0.read(move |store| store.commits(from, through, PAGE_BYTES_MAX))
     }
+
+    fn check(&mut self, from: CheckCursor) -> Result<CheckPage, AtError> {
+        self.0.read(move |store| store.check(from))
+    }
+}
+
+struct ClosedSource<'a>(&'a mut dyn Store);
+
+impl Source for ClosedSource<'_> {
+    fn floor(&mut self) -> Result<OrdMap<Key, Entry>, AtError> {
+        self.0.floor().map_err(storage)
+    }
+
+    fn commits(&mut self, from: Revision, through: Revision) -> Result<Vec<Arc<Commit>>, AtError> {
+        self.0.commits(from, through, PAGE_BYTES_MAX).map_err(storage)
+    }
+
+    fn check(&mut self, from: CheckCursor) -> Result<CheckPage, AtError> {
+        self.0.check(from).map_err(storage)
+    }
+}
+
+fn storage(error: StoreError) -> AtError {
+    AtError::Storage(Arc::new(error))
+}
+
+fn verify(
+    source: &mut dyn Source,
+    compacted: Head,
+    head: Head,
+    in_force: Option<&State>,
+    mut progress: impl FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<VerifyReport, AtError> {
+    let mut report = VerifyReport::new(head);
+    if let Some(state) = walk(source, compacted, head, &mut report, &mut progress)?
+        && let Some(in_force) = in_force
+    {
+        compare(&state, in_force, &mut report);
+    }
+    let mut cursor = Some(CheckCursor::Start);
+    while let Some(from) = cursor {
+        let page = source.check(from)?;
+        report.records += page.records;
+        page.findings.into_iter().for_each(|finding| report.add(finding));
+        cursor = page.next;
+    }
+    Ok(report)
+}
+
+/// Follows the chain of commits; gives the state that it leads to, if nothing was in the way.
+fn walk(
+    source: &mut dyn Source,
+    compacted: Head,
+    head: Head,
+    report: &mut VerifyReport,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<Option<State>, AtError> {
+    let entries = match source.floor() {
+        Ok(entries) => entries,
+        Err(error) => return finding(error, None, report).map(|()| None),
+    };
+    let mut state = State { head: compacted, entries };
+    let total = head.revision.get().saturating_sub(compacted.revision.get());
+    while state.head.revision < head.revision {
+        let next = state.head.revision.next();
+        let page = match source.commits(next, head.revision) {
+            Ok(page) => page,
+            Err(error) => return finding(error, Some(next), report).map(|()| None),
+        };
+        for commit in page {
+            check_commit(&commit, &mut state, report);
+        }
+        if progress(report.commits, total).is_break() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(state))
+}
+
+/// Damage is a finding, anything else an error.
+fn finding(error: AtError, revision: Option<Revision>, report: &mut VerifyReport) -> Result<(), AtError> {
+    let AtError::Storage(cause) = &error else { return Err(error) };
+    match &**cause {
+        StoreError::Damaged(damage) => report.add(damage.clone()),
+        StoreError::Missing { revision } => report.add(Damage::new("a commit is missing").at(*revision)),
+        StoreError::Io { .. } | StoreError::Backend { .. } => {
+            let damage = Damage::new(cause.to_string());
+            report.add(revision.map_or(damage.clone(), |revision| damage.at(revision)));
+        }
+    }
+    Ok(())
 }
 
 fn check_commit(commit: &Commit, state: &mut State, report: &mut VerifyReport) {
@@ -119,11 +244,8 @@ fn check_commit(commit: &Commit, state: &mut State, report: &mut VerifyReport) {
     let applied = apply(state, &mut SealedSet::default(), commit.clone());
     for ((change, kept), follows) in commit.changes.iter().zip(commit.marks()).zip(applied.commit.marks()) {
         if kept != follows {
-            report.add(
-                Damage::new("the mark of a change does not follow from the commits before")
-                    .at(revision)
-                    .of(change.key()),
-            );
+            let what = "the mark of a change does not follow from the commits before";
+            report.add(Damage::new(what).at(revision).of(change.key()));
         }
     }
     report.commits += 1;
@@ -140,11 +262,10 @@ fn compare(follows: &State, in_force: &State, report: &mut VerifyReport) {
     }
     for (key, entry) in &follows.entries {
         if !in_force.entries.contains_key(key.as_str()) {
-            report
-                .add(Damage::new("an entry that the commits made is not in force").of(key).at(Entry::modified(entry)));
+            report.add(Damage::new("an entry that the commits made is not in force").of(key).at(entry.modified()));
         }
     }
-    if follows.head.revision != Revision::ZERO && follows.head != in_force.head {
+    if follows.head != in_force.head {
         report.add(Damage::new("the head in force is not the newest commit").at(in_force.head.revision));
     }
 }

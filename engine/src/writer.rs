@@ -73,6 +73,8 @@ impl Writer {
                 core.queue.moved();
             }
         }));
+        // What others committed since the store was read back woke nobody.
+        core.queue.moved();
         // If this thread dies, nobody must wait for it.
         let _guard = Abandon(core);
         let mut trailing = Progress::More;
@@ -82,7 +84,7 @@ impl Writer {
                     self.commit(core, group);
                     trailing = self.trail(core);
                 }
-                Work::Job(job) => job(&mut *self.store),
+                Work::Job(job) => job(&mut *self.store, &self.requests),
                 Work::Moved => self.follow(core),
                 Work::Idle => trailing = self.trail(core),
                 Work::Close => break,
@@ -143,11 +145,11 @@ impl Writer {
         // From here on the group is on the disk.
         let Stage { state, sealed, applied, .. } = stage;
         (self.state, self.sealed) = (state, sealed);
-        self.publish(core, applied);
+        self.publish(core, &applied);
         Ok(results)
     }
 
-    fn publish(&mut self, core: &Core, applied: Vec<Arc<Applied>>) {
+    fn publish(&mut self, core: &Core, applied: &[Arc<Applied>]) {
         applied.iter().for_each(|applied| self.requests.record(&applied.commit));
         let published = Published { snapshot: Snapshot::new(self.state.clone()), sealed: self.sealed.clone() };
         core.publish(published, applied);
@@ -160,7 +162,7 @@ impl Writer {
         if !applied.is_empty() {
             let dropped = self.sealed.sweep(replaced_seals(&applied));
             drop(dropped);
-            self.publish(core, applied);
+            self.publish(core, &applied);
         }
         if let Err(error) = outcome {
             core.poison(error);

@@ -27,6 +27,7 @@ use crate::resource::{Address, OrgId, Record, keys};
 use crate::secret::SecretValues;
 use crate::suggest;
 use crate::vault::record;
+use crate::watch::{self, WatchFeed, WatchRequest};
 
 /// How often a write is worked out anew because a record that it read was changed meanwhile.
 const WRITE_ATTEMPTS: u32 = 16;
@@ -266,6 +267,10 @@ impl ControlPlane for Plane {
             keys: engine.keys as u64,
             org,
         })
+    }
+
+    fn watch(&self, request: &WatchRequest) -> Result<Box<dyn WatchFeed>, Problem> {
+        watch::begin(self, request)
     }
 
     fn verify(&self) -> Result<Verification, Problem> {

@@ -29,5 +29,6 @@ pub mod session;
 pub mod suggest;
 pub mod value;
 pub mod vault;
+pub mod watch;
 
 pub use embedded::{Plane, PlaneOptions};

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::agents::context::SessionContext;
 use crate::desired::GitState;
 use crate::desired::SecretText;
-use crate::error::Problem;
+use crate::error::{Problem, ProblemKind};
 use crate::plan::{Plan, PlanRequest, Summary};
 use crate::resource::{Address, OrgId, Record};
+use crate::watch::{WatchFeed, WatchRequest};
 use holdfast_engine::{Revision, Timestamp};
 
 /// The head of the store.
@@ -450,6 +451,16 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// A store that cannot be read.
     fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem>;
+
+    /// Follows an organisation from now on, or from a revision or token.
+    ///
+    /// # Errors
+    /// A malformed token, a revision in the future, or a plane that offers no watches.
+    fn watch(&self, request: &WatchRequest) -> Result<Box<dyn WatchFeed>, Problem> {
+        let WatchRequest { org: _, prefix: _, start: _ } = request;
+        Err(Problem::new(ProblemKind::Failed, "E_NO_WATCH", "this plane offers no watches")
+            .help("ask the server itself"))
+    }
 
     /// Reads every commit and entry and checks chain and checksums.
     ///

@@ -15,7 +15,7 @@ use holdfast_reconciler::resource::OrgId;
 
 use crate::limits::{AUTHOR_BYTES_MAX, QUERY_PARAMS_MAX};
 use crate::problem::shown;
-use crate::protocol::{AUTHOR_HEADER, REQUEST_ID_HEADER, revision_of_etag};
+use crate::protocol::{AUTHOR_HEADER, LAST_EVENT_HEADER, REQUEST_ID_HEADER, revision_of_etag};
 use crate::refusal::Refusal;
 use crate::router::App;
 
@@ -37,6 +37,8 @@ pub(crate) struct Ask {
     peer: Peer,
     if_match: Option<String>,
     if_none_match: Option<String>,
+    /// Where a client that was cut off had come to in a watch.
+    pub(crate) last_event: Option<String>,
     query: BTreeMap<String, String>,
 }
 
@@ -52,6 +54,7 @@ impl FromRequestParts<App> for Ask {
             peer: parts.extensions.get().copied().unwrap_or_default(),
             if_match: text(&parts.headers, &header::IF_MATCH)?,
             if_none_match: text(&parts.headers, &header::IF_NONE_MATCH)?,
+            last_event: text(&parts.headers, &LAST_EVENT_HEADER)?,
             query: query(parts.uri.query().unwrap_or_default())?,
         };
         ask.org = ask.take("org")?;

@@ -66,11 +66,16 @@ impl Call {
         self
     }
 
-    /// Gives the request a body in JSON, wiped from memory when the request is done.
-    pub(crate) fn body(mut self, body: &impl Serialize) -> Result<Self, Problem> {
+    /// Gives the request a body in JSON, wiped from memory when the request is done. One that the server would refuse as too
+    /// large is not sent: the server would close the connection on it.
+    pub(crate) fn body(mut self, body: &impl Serialize, limit: usize) -> Result<Self, Problem> {
         let mut bytes = Zeroizing::new(Vec::new());
         serde_json::to_writer(&mut *bytes, body)
             .map_err(|error| Problem::from_error(ProblemKind::Internal, "E_ENCODE", &error))?;
+        if bytes.len() > limit {
+            let message = format!("the request has {} bytes, a server takes {limit}", bytes.len());
+            return Err(Problem::new(ProblemKind::Invalid, "E_TOO_LARGE", message).help("send less at once"));
+        }
         self.outgoing.body = Bytes::from_owner(bytes);
         Ok(self)
     }
@@ -220,7 +225,7 @@ pub(crate) fn decode<T: DeserializeOwned>(answer: &Incoming) -> Result<T, Proble
 }
 
 /// The problem that an answer tells, if it tells one.
-fn problem_of(answer: &Incoming) -> Option<Problem> {
+pub(crate) fn problem_of(answer: &Incoming) -> Option<Problem> {
     if answer.status.is_success() || is_failed_txn(answer) {
         return None;
     }

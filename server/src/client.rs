@@ -16,14 +16,18 @@ use holdfast_reconciler::plane::{
     ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
+use holdfast_reconciler::watch::{WatchFeed, WatchRequest};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::call::{Call, decode, failure, target, text};
-use crate::limits::{CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT};
+use crate::limits::{
+    CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT, PLAN_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX, TXN_BODY_BYTES_MAX,
+};
 use crate::protocol::{CREATED_HEADER, REVISION_HEADER, revision_of_etag};
 use crate::socket::SOCKET_NAME;
 use crate::transport::{ExchangeError, Incoming, Transport};
+use crate::watching::Watching;
 use crate::wire::{Hello, SecretBodyRef, SecretsAnswer, SessionBody, TxnBody};
 
 /// What a store's folder says about a server.
@@ -114,12 +118,12 @@ impl ControlPlane for Client {
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
-        self.ask(Call::compute(target(&["plan"], &[])).body(request)?)
+        self.ask(Call::compute(target(&["plan"], &[])).body(request, PLAN_BODY_BYTES_MAX)?)
     }
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
         let id = request_id(request.request_id.as_ref());
-        self.ask(Call::write(Method::POST, target(&["apply"], &[])).request_id(&id).body(request)?)
+        self.ask(Call::write(Method::POST, target(&["apply"], &[])).request_id(&id).body(request, PLAN_BODY_BYTES_MAX)?)
     }
 
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {
@@ -172,7 +176,7 @@ impl ControlPlane for Client {
         let SessionRequest { org, agent, user, at, allow_missing } = request;
         let target = target(&["agents", agent, "sessions"], &[("org", text(org.as_ref()))]);
         let body = SessionBody { user: user.clone(), at: *at, allow_missing: *allow_missing };
-        self.ask(Call::write(Method::POST, target).body(&body)?)
+        self.ask(Call::write(Method::POST, target).body(&body, SMALL_BODY_BYTES_MAX)?)
     }
 
     fn session(&self, org: Option<&OrgId>, id: &str) -> Result<SessionContext, Problem> {
@@ -190,7 +194,8 @@ impl ControlPlane for Client {
         let call = match value {
             Some(value) => {
                 let target = target(&["secrets", name], &[org]);
-                Call::write(Method::PUT, target).body(&SecretBodyRef { value, expires: *expires, allow_break })?
+                let body = SecretBodyRef { value, expires: *expires, allow_break };
+                Call::write(Method::PUT, target).body(&body, SMALL_BODY_BYTES_MAX)?
             }
             None => {
                 let words = allow_break.iter().map(String::as_str).collect::<Vec<_>>().join(",");
@@ -231,7 +236,7 @@ impl ControlPlane for Client {
         let id = request_id(given.as_ref());
         let target = target(&["txn"], &[("org", text(org.as_ref()))]);
         let call = Call::write(Method::POST, target).author(author).request_id(&id);
-        self.ask(call.body(&TxnBody::new(compare, ops))?)
+        self.ask(call.body(&TxnBody::new(compare, ops), TXN_BODY_BYTES_MAX)?)
     }
 
     fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem> {
@@ -240,5 +245,11 @@ impl ControlPlane for Client {
 
     fn verify(&self) -> Result<Verification, Problem> {
         self.ask(Call::compute(target(&["verify"], &[])))
+    }
+
+    /// The feed is driven by the tokio runtime of whoever asks it for the next item, and resumes by itself when the
+    /// connection ends.
+    fn watch(&self, request: &WatchRequest) -> Result<Box<dyn WatchFeed>, Problem> {
+        Ok(Box::new(Watching::new(self.socket().to_owned(), request.clone())))
     }
 }

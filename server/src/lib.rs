@@ -10,6 +10,8 @@ mod ask;
 mod body;
 mod call;
 mod client;
+mod event_wire;
+mod events;
 mod gate;
 pub mod limits;
 mod problem;
@@ -19,12 +21,16 @@ mod router;
 mod routes;
 mod serve;
 mod socket;
+mod sse;
 mod transport;
+mod watching;
 mod wire;
 
 pub use client::{Client, Discovery, discover};
 pub use problem::{PROBLEM_TYPE, ProblemBody, status};
-pub use protocol::{AUTHOR_HEADER, CREATED_HEADER, PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER};
+pub use protocol::{
+    AUTHOR_HEADER, CREATED_HEADER, PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, TOKEN_HEADER,
+};
 pub use serve::{ServeOptions, ServerHandle, mount};
 pub use socket::{MountError, SOCKET_NAME};
 pub use wire::Hello;

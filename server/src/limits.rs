@@ -43,6 +43,11 @@ pub const WRITES_MAX: usize = 64;
 /// The most plans and verifications that run at once; each can keep a core busy.
 pub const PLANS_MAX: usize = 4;
 
+/// The most watches at once.
+pub const WATCHERS_MAX: usize = 16_384;
+/// How often a watch tells where it is, so that a client can resume there and sees that the server lives.
+pub const BOOKMARK_EVERY: Duration = Duration::from_secs(15);
+
 /// How long a request waits for its turn before it is told to come again.
 pub const TURN_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a client may take for a request's headers, and how long a connection may lie idle between requests.
@@ -77,6 +82,11 @@ pub const CLIENT_RETRY_MAX: Duration = Duration::from_secs(5);
 /// How long a client rests between two attempts.
 pub const CLIENT_RETRY_REST: Duration = Duration::from_millis(50);
 
+/// How long a watching client waits for any event before it takes the server for dead.
+pub const CLIENT_WATCH_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The largest event that a client reads; a commit of the largest size in base64 and quotes.
+pub const CLIENT_EVENT_BYTES_MAX: usize = 512 * MIB;
+
 /// The longest path of a Unix socket, in bytes without the final NUL.
 #[cfg(target_os = "linux")]
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -92,5 +102,10 @@ const _: () = {
     assert!(ALL_BODIES_BYTES_MAX / BODY_UNIT_BYTES <= u32::MAX as usize, "the budget fits a semaphore");
     assert!(HEAD_BYTES_MAX >= 8 * KIB, "hyper refuses to read heads into less");
     assert!(CLIENT_IDLE_MAX.as_millis() * 2 < HEADER_TIMEOUT.as_millis(), "a kept connection must still be open");
+    assert!(WATCHERS_MAX >= CONNECTIONS_MAX, "the connections bound the watches first");
+    assert!(
+        BOOKMARK_EVERY.as_secs() * 3 < CLIENT_WATCH_SILENCE_MAX.as_secs(),
+        "a client hears of a living server in time"
+    );
     assert!(BODY_PIECE_TIMEOUT.as_millis() < BODY_TIMEOUT.as_millis(), "pieces are shorter than the whole");
 };

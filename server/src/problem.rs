@@ -130,7 +130,8 @@ pub(crate) fn shown(text: &str) -> String {
 /// What is wrong with a JSON text, without any piece of it that could be a value: the rule and the place.
 pub(crate) fn json_problem(what: &str, error: &serde_json::Error) -> Problem {
     let message = format!("malformed {what} at line {}, column {}", error.line(), error.column());
-    let mut problem = Problem::new(ProblemKind::Invalid, "E_JSON", message);
+    let mut problem =
+        Problem::new(ProblemKind::Invalid, "E_JSON", message).help("see `docs/http.md` for the form of the body");
     problem.causes.push(without_values(&error.to_string()));
     problem
 }

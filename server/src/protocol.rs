@@ -14,6 +14,10 @@ pub const PROTOCOL_HEADER: HeaderName = HeaderName::from_static("holdfast-protoc
 pub const REVISION_HEADER: HeaderName = HeaderName::from_static("holdfast-revision");
 /// Carries the revision that made a raw value.
 pub const CREATED_HEADER: HeaderName = HeaderName::from_static("holdfast-created");
+/// Carries the token that a watch begins at.
+pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("holdfast-token");
+/// Carries where a client that was cut off had come to in a watch.
+pub(crate) const LAST_EVENT_HEADER: HeaderName = HeaderName::from_static("last-event-id");
 /// Carries who writes, percent-encoded.
 pub const AUTHOR_HEADER: HeaderName = HeaderName::from_static("holdfast-author");
 /// Carries the request id of a write.

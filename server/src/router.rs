@@ -15,9 +15,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use holdfast_reconciler::plane::ControlPlane;
 use holdfast_reconciler::resource::OrgId;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::body::Bodies;
+use crate::events::{self, Watches};
 use crate::gate::Gate;
 use crate::problem::shown;
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, Spoken, revision_value, spoken};
@@ -33,12 +35,14 @@ pub(crate) struct App {
     pub(crate) gate: Arc<Gate>,
     /// What reads bodies.
     pub(crate) bodies: Arc<Bodies>,
+    /// What watches need.
+    pub(crate) watches: Arc<Watches>,
     /// Which program this is.
     pub(crate) hello: Arc<Hello>,
 }
 
 /// Makes what every route can reach.
-pub(crate) fn app(plane: Arc<dyn ControlPlane>, options: &ServeOptions) -> App {
+pub(crate) fn app(plane: Arc<dyn ControlPlane>, options: &ServeOptions, stopped: watch::Receiver<()>) -> App {
     let hello = Hello {
         status: "ok".to_owned(),
         pid: std::process::id(),
@@ -46,7 +50,8 @@ pub(crate) fn app(plane: Arc<dyn ControlPlane>, options: &ServeOptions) -> App {
         protocol: PROTOCOL.to_owned(),
     };
     let bodies = Arc::new(Bodies::new(options.body_timeout));
-    App { bodies, gate: Arc::new(Gate::new(plane, options.revision_wait)), hello: Arc::new(hello) }
+    let watches = Arc::new(Watches::new(options.bookmark_every, stopped));
+    App { bodies, watches, gate: Arc::new(Gate::new(plane, options.revision_wait)), hello: Arc::new(hello) }
 }
 
 /// All routes.
@@ -70,6 +75,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/secrets/{*name}", put(secrets::set).delete(secrets::remove))
         .route("/v1/kv/{*key}", get(kv::read).put(kv::put).delete(kv::delete))
         .route("/v1/txn", post(kv::txn))
+        .route("/v1/watch", get(events::watch))
         .fallback(async |uri: Uri| Refusal::no_route(uri.path()))
         .method_not_allowed_fallback(async |method: Method| Refusal::no_method(method.as_str()))
         // Bodies are read by `body.rs`, which has a limit for each route.

@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 use crate::ask::Peer;
 use crate::gate::Gate;
 use crate::limits::{
-    ACCEPT_REST, BODY_PIECE_TIMEOUT, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX,
+    ACCEPT_REST, BODY_PIECE_TIMEOUT, BOOKMARK_EVERY, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX,
     MIN_REVISION_WAIT_MAX, SHUTDOWN_GRACE, WRITE_TIMEOUT,
 };
 use crate::problem::{PROBLEM_TYPE, ProblemBody, status};
@@ -50,6 +50,8 @@ pub struct ServeOptions {
     pub write_timeout: Duration,
     /// How long `?min_revision=` waits for that revision.
     pub revision_wait: Duration,
+    /// How often a watch tells where it is.
+    pub bookmark_every: Duration,
     /// How long a shutdown waits for requests that are being answered.
     pub grace: Duration,
 }
@@ -63,6 +65,7 @@ impl Default for ServeOptions {
             body_timeout: BODY_PIECE_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
             revision_wait: MIN_REVISION_WAIT_MAX,
+            bookmark_every: BOOKMARK_EVERY,
             grace: SHUTDOWN_GRACE,
         }
     }
@@ -90,8 +93,8 @@ pub async fn mount(
     let (listener, bound) = bound.map_err(|error| io("bind a socket in", error.into()))??;
     listener.set_nonblocking(true).map_err(|error| io("listen in", error))?;
     let listener = UnixListener::from_std(listener).map_err(|error| io("listen in", error))?;
-    let app = app(plane, &options);
     let (stop, stopped) = watch::channel(());
+    let app = app(plane, &options, stopped.clone());
     tracing::info!(socket = %bound.path().display(), "serving");
     let server = Server { gate: Arc::clone(&app.gate), router: router(app), options };
     let task = tokio::spawn(server.run(listener, stopped));

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -145,7 +145,7 @@ impl Channel {
                     Some(sender) => sender,
                     None => connect(path).await?,
                 };
-                let answer = send(&mut sender, request).await?;
+                let answer = read_whole(send(&mut sender, request).await?).await?;
                 Ok((sender, answer))
             });
             let (sender, answer) = done.await.unwrap_or(Err(ExchangeError::Silent(patience)))?;
@@ -166,7 +166,7 @@ async fn still_open(kept: Option<SendRequest<Full<Bytes>>>) -> Option<SendReques
 }
 
 /// Opens a connection; a task of the calling runtime drives it.
-async fn connect(path: &Path) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
+pub(crate) async fn connect(path: &Path) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
     let short = ShortPath::of(path).map_err(unreachable)?;
     let stream = loop {
         match UnixStream::connect(short.as_path()).await {
@@ -191,8 +191,11 @@ fn unreachable(error: io::Error) -> ExchangeError {
     }
 }
 
-/// Sends a request and reads the whole answer.
-async fn send(sender: &mut SendRequest<Full<Bytes>>, request: Outgoing) -> Result<Incoming, ExchangeError> {
+/// Sends a request and reads the head of its answer.
+pub(crate) async fn send(
+    sender: &mut SendRequest<Full<Bytes>>,
+    request: Outgoing,
+) -> Result<Response<hyper::body::Incoming>, ExchangeError> {
     let Outgoing { method, target, headers, body } = request;
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = method;
@@ -207,10 +210,14 @@ async fn send(sender: &mut SendRequest<Full<Bytes>>, request: Outgoing) -> Resul
         ExchangeError::Lost { sent, source: Some(error.into_error()) }
     })?;
     match spoken(response.headers()) {
-        Spoken::Ours => {}
-        Spoken::Unsaid => return Err(ExchangeError::Foreign),
-        Spoken::Other(version) => return Err(ExchangeError::Protocol(version)),
+        Spoken::Ours => Ok(response),
+        Spoken::Unsaid => Err(ExchangeError::Foreign),
+        Spoken::Other(version) => Err(ExchangeError::Protocol(version)),
     }
+}
+
+/// Reads the rest of an answer.
+pub(crate) async fn read_whole(response: Response<hyper::body::Incoming>) -> Result<Incoming, ExchangeError> {
     let (parts, body) = response.into_parts();
     let body = Limited::new(body, CLIENT_ANSWER_BYTES_MAX).collect().await.map_err(|error| match error.downcast() {
         Ok(source) => ExchangeError::Lost { sent: true, source: Some(*source) },

@@ -154,6 +154,14 @@ impl ValueBody {
             Err(_) => Self::Bytes { base64: STANDARD.encode(value) },
         }
     }
+
+    /// The raw value; none if it is not base64.
+    pub(crate) fn into_bytes(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Text(text) => Some(text.into_bytes()),
+            Self::Bytes { base64 } => STANDARD.decode(base64).ok(),
+        }
+    }
 }
 
 impl TxnBody {
@@ -197,10 +205,9 @@ impl TxnBody {
         let compare = compare.collect::<Result<_, _>>()?;
         let ops = self.ops.into_iter().enumerate().map(|(at, op)| match op {
             OpBody::Delete(DeleteBody { key }) => Ok(KvOp::Delete(key)),
-            OpBody::Put(PutBody { key, value: ValueBody::Text(text) }) => Ok(KvOp::Put(key, text.into_bytes())),
-            OpBody::Put(PutBody { key, value: ValueBody::Bytes { base64 } }) => match STANDARD.decode(base64) {
-                Ok(value) => Ok(KvOp::Put(key, value)),
-                Err(_) => Err(malformed(
+            OpBody::Put(PutBody { key, value }) => match value.into_bytes() {
+                Some(value) => Ok(KvOp::Put(key, value)),
+                None => Err(malformed(
                     format!("`ops[{at}].put.value.base64` is not base64"),
                     "use the standard alphabet with padding",
                 )),

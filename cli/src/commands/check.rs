@@ -6,8 +6,9 @@ use serde::Serialize;
 use super::Run;
 use crate::args::{CheckArgs, Format};
 use crate::error::{Exit, Failure};
-use crate::project::{Project, counted};
+use crate::project::Project;
 use crate::render::github;
+use crate::render::text::counted;
 
 /// What `check` found, as JSON.
 #[derive(Serialize)]
@@ -25,8 +26,10 @@ pub(super) fn run(run: &Run, args: &CheckArgs) -> Result<Exit, Failure> {
     let errors = diagnostics.iter().filter(|found| found.is_error()).count();
     let others = diagnostics.len() - errors;
     let verdict = match &desired {
-        Some(_) => format!("valid: {} declared, {}", counted(resources, "resource"), counted(others, "finding")),
-        None => format!("invalid: {}, {}", counted(errors, "error"), counted(others, "other finding")),
+        Some(_) => {
+            format!("valid: {} declared, {}", counted(resources as u64, "resource"), counted(others as u64, "finding"))
+        }
+        None => format!("invalid: {}, {}", counted(errors as u64, "error"), counted(others as u64, "other finding")),
     };
     run.output.diagnostics(&diagnostics);
     match run.output.format {

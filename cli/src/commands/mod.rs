@@ -49,6 +49,9 @@ pub(crate) fn run(arguments: &[OsString]) -> Exit {
     };
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let output = Output::new(cli.global.format, cli.global.color, verbosity, no_colour);
+    if verbosity == Verbosity::Verbose {
+        output.log();
+    }
     let ended = usage::check(&cli).and_then(|()| {
         let run = Run { setting: Setting::new(cli.global.clone())?, output };
         dispatch(&run, cli)

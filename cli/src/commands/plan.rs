@@ -155,7 +155,7 @@ pub(super) fn missing_values(diagnostics: &[Diagnostic]) -> Failure {
             ..found.clone()
         })
         .collect();
-    let message = format!("{} missing; nothing was changed", crate::project::counted(lacking.len(), "secret value"));
+    let message = format!("{} missing; nothing was changed", text::counted(lacking.len() as u64, "secret value"));
     let problem = Problem::new(ProblemKind::Failed, "E_MISSING_VALUE", message);
     Problem { diagnostics: lacking, ..problem }.help("set the variables that are named and run again").into()
 }

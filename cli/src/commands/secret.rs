@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{IsTerminal as _, Read};
 
 use holdfast_reconciler::desired::SecretText;
-use holdfast_reconciler::plane::{SecretWrite, WriteOutcome, WriteReceipt};
+use holdfast_reconciler::plane::{SecretInfo, SecretWrite, WriteOutcome, WriteReceipt};
+
+use serde::Serialize;
 
 use super::Run;
 use crate::args::{SecretSetArgs, SecretVerb, WriteArgs};
@@ -19,13 +21,19 @@ use crate::render::listing;
 /// The longest value.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
+/// The list as JSON, as the server's answer has it.
+#[derive(Serialize)]
+struct List {
+    secrets: Vec<SecretInfo>,
+}
+
 /// Runs the verb.
 pub(super) fn run(run: &Run, verb: SecretVerb) -> Result<Exit, Failure> {
     match verb {
         SecretVerb::List(_) => {
             let (plane, org) = run.ask()?;
-            let secrets = plane.secrets(org.as_ref())?;
-            run.output.data(&secrets, || listing::secrets(&secrets))?;
+            let list = List { secrets: plane.secrets(org.as_ref())? };
+            run.output.data(&list, || listing::secrets(&list.secrets))?;
         }
         SecretVerb::Set(args) => {
             let value = value(run, &args)?;
@@ -60,12 +68,22 @@ fn told(verb: &str, name: &str, receipt: &WriteReceipt) -> Text {
     let mut text = Text::new();
     match receipt.outcome {
         WriteOutcome::Committed | WriteOutcome::Replayed => text.line(format!("{verb} {name} in {}", receipt.revision)),
-        WriteOutcome::Unchanged => text.line(format!("{name} is as it was; {} stays", receipt.revision)),
+        WriteOutcome::Unchanged => text.line(format!("there is no secret {name}; {} stays", receipt.revision)),
     };
     text
 }
 
+/// The value that was given, which is never empty: that would look like a removal.
 fn value(run: &Run, args: &SecretSetArgs) -> Result<SecretText, Failure> {
+    let value = given(run, args)?;
+    if value.expose().is_empty() {
+        return Err(Failure::new("E_EMPTY_SECRET", "the value of the secret is empty")
+            .help("pipe the value in; to remove the secret, use `reconcile secret remove`"));
+    }
+    Ok(value)
+}
+
+fn given(run: &Run, args: &SecretSetArgs) -> Result<SecretText, Failure> {
     if let Some(name) = &args.from_env {
         let value = run.setting.variable(name).map(|value| SecretText::new(value.to_owned()));
         return value.ok_or_else(|| Failure::new("E_MISSING_VALUE", format!("the variable `{name}` is not set")));

@@ -3,6 +3,7 @@
 //! Never here: text that somebody reads in a terminal.
 
 use holdfast_reconciler::diagnostic::{Diagnostic, Position, Severity};
+use holdfast_reconciler::error::Problem;
 use holdfast_reconciler::plan::{Action, Plan};
 
 use super::escape::visible;
@@ -21,6 +22,14 @@ pub(crate) fn plan(plan: &Plan) -> String {
     let title = format!("Plan {} on {}", short(&plan.plan_id), plan.base.revision);
     out.push_str(&annotation("notice", &title, None, &summary_line(&plan.summary)));
     out
+}
+
+/// Why a command failed, with its findings.
+pub(crate) fn failure(problem: &Problem) -> String {
+    let causes = problem.causes.iter().map(|cause| format!("\ncaused by: {cause}")).collect::<String>();
+    let help = problem.help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
+    let message = format!("{}{causes}{help}", problem.message);
+    annotations(&problem.diagnostics) + &annotation("error", &problem.code, None, &message)
 }
 
 /// Findings.

@@ -5,7 +5,7 @@
 use holdfast_reconciler::plane::{CommitInfo, CommitsPage, ResourceInfo, SecretInfo, Status, Verification};
 
 use super::ink::{Role, Text, table};
-use super::text::{counts, git, short};
+use super::text::{counted, counts, git, short};
 use super::value::{Length, inline, secret};
 
 /// Draws commits, newest first, one on a line.
@@ -132,7 +132,7 @@ pub(crate) fn status(status: &Status) -> Text {
             let committed = source.committed.map_or("unknown".to_owned(), |revision| revision.to_string());
             vec![
                 (Role::Plain, source.source.clone()),
-                (Role::Plain, format!("{} resources", source.resources)),
+                (Role::Plain, counted(source.resources, "resource")),
                 (Role::Plain, format!("committed {committed}")),
                 (Role::Plain, format!("git {}", source.git.as_ref().map_or("unknown".to_owned(), git))),
             ]
@@ -146,12 +146,12 @@ pub(crate) fn status(status: &Status) -> Text {
 pub(crate) fn verification(found: &Verification) -> Text {
     let Verification { revision, commits, entries, damage } = found;
     let mut text = Text::new();
-    let read = format!("{revision}: {commits} commits and {entries} entries read");
+    let read = format!("{revision}: {} and {} read", counted(*commits, "commit"), counted(*entries, "entry"));
     if damage.is_empty() {
         text.add(Role::Create, "sound").plain(format!("   {read}, chain and checksums hold")).end();
         return text;
     }
-    text.add(Role::Error, "damaged").plain(format!("   {read}, {} damaged", damage.len())).end();
+    text.add(Role::Error, "damaged").plain(format!("   {read}, {}", counted(damage.len() as u64, "finding"))).end();
     for finding in damage {
         text.plain("  * ").plain(finding).end();
     }

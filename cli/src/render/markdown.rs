@@ -4,6 +4,7 @@
 //! Too long, it loses the values first, then the table; never a block or a delete, as long as they fit at all. Never here:
 //! posting it.
 
+use holdfast_reconciler::error::Problem;
 use holdfast_reconciler::kind::Kinds;
 use holdfast_reconciler::plan::{Action, Plan};
 
@@ -38,9 +39,33 @@ pub(crate) fn plan(plan: &Plan, kinds: &Kinds) -> String {
     }
 }
 
+/// Draws why there is no plan, so that a comment never shows an older one as if it still held.
+pub(crate) fn failure(problem: &Problem) -> String {
+    let mut out =
+        format!("<!-- reconcile:plan -->\n**No plan**: {} {}\n", code(&problem.code), prose(&problem.message));
+    let labels = problem.diagnostics.iter().map(|found| {
+        let at = found.labels.first().map(|label| format!(" ({})", code(&place(&label.at)))).unwrap_or_default();
+        format!("{} {}{at}", code(&found.code), prose(&found.message))
+    });
+    let causes = problem.causes.iter().map(|cause| prose(cause));
+    let help = problem.help.iter().map(|help| format!("help: {}", prose(help)));
+    for line in labels.chain(causes).chain(help) {
+        if out.chars().count() + line.chars().count() > CHARACTERS_MAX {
+            out.push_str("- and more; `reconcile check` shows everything\n");
+            break;
+        }
+        out.push_str(&format!("- {line}\n"));
+    }
+    out
+}
+
 fn head(plan: &Plan) -> String {
     let mut out = format!("<!-- reconcile:plan:{}:{} -->\n", plan.org, plan.source.name);
-    let blocked = if plan.is_blocked() { format!(", {} blocked", plan.blocked.len()) } else { String::new() };
+    let blocked = match (plan.is_blocked(), plan.summary.blocked) {
+        (false, _) => String::new(),
+        (true, 0) => ", blocked".to_owned(),
+        (true, rows) => format!(", {rows} blocked"),
+    };
     let verdict = if plan.has_changes() || plan.is_blocked() { counts(&plan.summary) } else { "No changes".to_owned() };
     let (base, id) = (plan.base.revision, short(&plan.plan_id));
     out.push_str(&format!("**{verdict}{blocked}** - base {base} - plan `{id}` - source `{}`\n", plan.source.name));
@@ -69,6 +94,9 @@ fn head(plan: &Plan) -> String {
     for session in &plan.sessions {
         let (_, words, right) = session_words(session);
         out.push_str(&format!("- {}: {} ({})\n", code(&session.agent), prose(&words), prose(&right)));
+    }
+    if !plan.diagnostics.is_empty() {
+        out.push_str("\n**Findings**\n");
     }
     for found in &plan.diagnostics {
         out.push_str(&format!("- {} {}\n", code(&found.code), prose(&found.message)));
@@ -139,7 +167,7 @@ fn code(text: &str) -> String {
 /// escaped.
 fn prose(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return escaped(text);
     }
     let piece =

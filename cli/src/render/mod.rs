@@ -19,4 +19,6 @@ pub(crate) mod value;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod tests;

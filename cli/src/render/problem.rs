@@ -4,10 +4,10 @@
 
 use holdfast_reconciler::agents::evidence::{Evidence, Outcome};
 use holdfast_reconciler::error::Problem;
+use holdfast_reconciler::plan::Blocked;
 
 use super::diagnostic;
 use super::ink::{Colour, Role, Text};
-use super::text::pasteable;
 
 /// Draws a failure: the findings first, so that the line that sums them up stands last.
 pub(crate) fn draw(problem: &Problem, colour: Colour) -> String {
@@ -23,15 +23,35 @@ fn headline(problem: &Problem) -> Text {
     for step in &problem.evidence {
         text.append(evidence(step));
     }
-    for blocked in &problem.blocked {
-        text.plain("  ").add(Role::Error, format!("blocked[{}]", blocked.code)).plain(": ");
-        text.plain(&blocked.message).end();
-        for remedy in &blocked.remedies {
-            text.plain("    ").add(Role::Help, "help: ").plain(pasteable(remedy)).end();
+    match problem.blocked.as_slice() {
+        [] => text.append(help(problem.help.as_deref())),
+        // The headline has said why already.
+        [only] => text.append(remedies(only)),
+        several => {
+            for blocked in several {
+                text.plain("  ").add(Role::Error, format!("blocked[{}]", blocked.code)).plain(": ");
+                text.plain(&blocked.message).end().append(remedies(blocked));
+            }
+            &mut text
         }
-    }
-    if let Some(help) = &problem.help {
+    };
+    text
+}
+
+fn help(help: Option<&str>) -> Text {
+    let mut text = Text::new();
+    if let Some(help) = help {
         text.plain("  ").add(Role::Help, "help: ").plain(help).end();
+    }
+    text
+}
+
+/// The ways out; a flag alone is to be added to the command that was refused.
+fn remedies(blocked: &Blocked) -> Text {
+    let mut text = Text::new();
+    for remedy in &blocked.remedies {
+        let remedy = if remedy.starts_with("--") { format!("add `{remedy}`") } else { remedy.clone() };
+        text.append(help(Some(&remedy)));
     }
     text
 }

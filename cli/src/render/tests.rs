@@ -2,6 +2,7 @@
 //! values forge no row, text shows nothing that JSON lacks.
 
 use holdfast_reconciler::agents::kinds::kinds;
+use holdfast_reconciler::error::Problem;
 use holdfast_reconciler::plan::Plan;
 
 use super::ink::{Colour, Text};
@@ -168,6 +169,9 @@ fn failures() {
     let problem = fixtures::session_problem();
     check("error-text@session", &problem::draw(&problem, Colour::Off));
     check("error-json@session", &json::failure(&problem));
+    let found = Problem { diagnostics: fixtures::diagnostics(), ..problem };
+    check("error-markdown@session", &markdown::failure(&found));
+    check("error-github@session", &github::failure(&found));
 }
 
 #[test]

@@ -81,6 +81,15 @@ pub(crate) fn counts(summary: &Summary) -> String {
     if some.is_empty() { "no resource changed".to_owned() } else { some.join(", ") }
 }
 
+/// A number with its noun.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    match (count, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {noun}s"),
+    }
+}
+
 /// The first characters of an id.
 pub(crate) fn short(id: &str) -> &str {
     id.get(..PLAN_ID_SHOWN).unwrap_or(id)

@@ -1,5 +1,15 @@
-//! The integration tests of the command: the real binary, real stores, real servers.
+//! The `reconcile` binary as a caller sees it: arguments in; exit status, standard output and standard error out.
+//!
+//! Every run is hermetic: an empty environment, a folder of its own, paths and ids made equal before they are compared.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
+mod apply;
+mod args;
 mod e2e;
+mod manifest;
+mod plan;
+mod secret;
+mod serve;
+mod store;
+mod support;
+mod terminal;

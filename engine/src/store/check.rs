@@ -4,7 +4,9 @@
 
 use std::ops::ControlFlow;
 
-use crate::codec::{Meta, decode_block, decode_group, decode_meta, decode_requests, open_piece};
+use crate::codec::{
+    Meta, PIECE_HEADER, decode_block, decode_group, decode_meta, decode_requests, keys_within, open_piece,
+};
 use crate::digest::Digest;
 use crate::error::{Damage, StoreError};
 use crate::limits::PAGE_BYTES_MAX;
@@ -39,7 +41,10 @@ pub(crate) fn page(disk: &mut Disk, meta: &Meta, from: CheckCursor) -> Result<Ch
     for record in whole {
         match read_record(disk, &record.key(), &record.what()) {
             Ok(body) => result.findings.extend(record.check(&body.unwrap_or_default()).err()),
-            Err(StoreError::Damaged(damage)) => result.findings.push(record.place(damage)),
+            Err(StoreError::Damaged(damage)) => {
+                result.findings.extend(suspects(disk, &record, &damage)?);
+                result.findings.push(record.place(damage));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -91,6 +96,32 @@ impl Whole {
     }
 }
 
+/// Names the keys whose values lie in the damaged pieces of a group, as far as what is left of it decodes.
+fn suspects(disk: &mut Disk, record: &Whole, damage: &Damage) -> Result<Vec<Damage>, StoreError> {
+    let Whole::Group(first) = record else { return Ok(Vec::new()) };
+    let (from, to) = layout::parts(&layout::group(*first));
+    let mut joined = Vec::new();
+    let mut bad = Vec::new();
+    disk.scan(&from, &to, &mut |key, piece| {
+        let start = joined.len();
+        joined.extend_from_slice(piece.get(PIECE_HEADER..).unwrap_or_default());
+        if open_piece(key, piece).is_err() {
+            bad.push(start..joined.len());
+        }
+        ControlFlow::Continue(())
+    })?;
+    // The length in front is no part of the body.
+    let body = joined.get(4..).unwrap_or_default();
+    let mut found = Vec::new();
+    for piece in bad {
+        let range = piece.start.saturating_sub(4)..piece.end.saturating_sub(4);
+        for (revision, key) in keys_within(body, &range) {
+            found.push(Damage::new(damage.what.clone()).at(revision).of(&key));
+        }
+    }
+    Ok(found)
+}
+
 /// Checks one piece; gives the record that begins with it, to be checked as a whole.
 fn check_piece(key: &[u8], piece: &[u8]) -> Result<Option<Whole>, Damage> {
     let [blocks, _, requests] = layout::BASE_TAGS;
@@ -103,8 +134,10 @@ fn check_piece(key: &[u8], piece: &[u8]) -> Result<Option<Whole>, Damage> {
         layout::base_of(requests, key).map(Whole::Requests)
     };
     if let Some(whole) = whole {
+        // A damaged piece shows when its record is read whole; one that has lost its first part has nothing to be read with.
         return match open_piece(key, piece) {
-            Ok(_) => Ok(first_part.then_some(whole)),
+            _ if first_part => Ok(Some(whole)),
+            Ok(_) => Ok(None),
             Err(error) => Err(whole.place(damage(&whole.what(), &error))),
         };
     }
@@ -137,4 +170,129 @@ fn check_blocks(disk: &mut Disk, meta: &Meta) -> Result<Vec<Damage>, StoreError>
         }
     }
     Ok(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::{SledOptions, SledStore};
+    use crate::store::sled::Changes;
+    use crate::store::sync::DiskSyncer;
+    use crate::{Engine, Key, Options, Revision, Timestamp, Txn, repair, verify_store};
+
+    fn key(text: &str) -> Key {
+        Key::new(text).expect("a key")
+    }
+
+    /// A store of three commits, the second with a value of several pieces, and one base.
+    fn store(folder: &std::path::Path) {
+        let options = SledOptions { base_lag_bytes_min: 1, ..SledOptions::default() };
+        let store = SledStore::open(folder, options).expect("opens");
+        let engine = Engine::open(Box::new(store), Options::new(|| Timestamp::ZERO)).expect("recovers");
+        let put = |name: &str, size: usize| Txn::new().put(key(name), vec![7_u8; size]);
+        engine.commit(put("small", 10)).expect("holds");
+        engine.commit(put("first", 5000).put(key("large"), vec![8_u8; 9000])).expect("holds");
+        engine.commit(put("last", 40_000)).expect("holds");
+        while engine.status().trail_lag > 0 {
+            engine.on_store(|_| ()).expect("open");
+        }
+    }
+
+    /// Flips a byte of the piece under `at`, below sled's own checksums.
+    fn tamper(folder: &std::path::Path, at: impl FnOnce(&mut Disk) -> Vec<u8>, byte: usize) {
+        store(folder);
+        let Ok(mut disk) = Disk::open(folder, Box::new(DiskSyncer)) else { panic!("opens") };
+        let at = at(&mut disk);
+        let mut piece = disk.get(&at).expect("readable").expect("there");
+        piece[byte] ^= 1;
+        let mut changes = Changes::default();
+        changes.put(&at, &piece);
+        disk.apply(changes).expect("written");
+        disk.sync().expect("synced");
+    }
+
+    /// What a verification finds of it.
+    fn tampered(at: impl FnOnce(&mut Disk) -> Vec<u8>, byte: usize) -> Vec<Damage> {
+        let folder = tempfile::tempdir().expect("a folder");
+        tamper(folder.path(), at, byte);
+        let mut store = SledStore::open(folder.path(), SledOptions::default()).expect("opens");
+        let report = verify_store(&mut store, |_, _| ControlFlow::Continue(())).expect("readable");
+        report.findings
+    }
+
+    fn names(findings: &[Damage], name: &str, revision: u64) -> bool {
+        let wanted = (Some(key(name)), Some(Revision::new(revision)));
+        findings.iter().any(|finding| (finding.key.clone(), finding.revision) == wanted)
+    }
+
+    #[test]
+    fn a_sound_store_has_no_findings() {
+        let folder = tempfile::tempdir().expect("a folder");
+        store(folder.path());
+        let mut store = SledStore::open(folder.path(), SledOptions::default()).expect("opens");
+        let report = verify_store(&mut store, |_, _| ControlFlow::Continue(())).expect("readable");
+        assert!(report.is_sound(), "{:?}", report.findings);
+        assert_eq!(report.commits, 3);
+        assert!(report.records >= 8, "{report:?}");
+    }
+
+    #[test]
+    fn damage_of_a_value_names_its_key_and_revision() {
+        let group = layout::group(Revision::new(2));
+        let findings = tampered(|_| layout::part(&group, 2), 2000);
+        assert!(names(&findings, "large", 2), "{findings:?}");
+        assert!(!names(&findings, "first", 2), "{findings:?}");
+    }
+
+    fn last_block(disk: &mut Disk) -> Vec<u8> {
+        let [blocks, _, _] = layout::BASE_TAGS;
+        disk.last(&[blocks], &[blocks + 1]).expect("readable").expect("a base").0
+    }
+
+    #[test]
+    fn damage_of_the_current_entries_names_a_key_of_the_block() {
+        let findings = tampered(last_block, 40);
+        assert!(names(&findings, "first", 3), "{findings:?}");
+    }
+
+    #[test]
+    fn damage_of_the_current_entries_is_refused_and_repaired_from_the_commits() {
+        let folder = tempfile::tempdir().expect("a folder");
+        tamper(folder.path(), last_block, 40);
+        let open = || {
+            let store = SledStore::open(folder.path(), SledOptions::default()).expect("opens");
+            Engine::open(Box::new(store), Options::new(|| Timestamp::ZERO))
+        };
+        let refusal = open().expect_err("damaged").to_string();
+        assert!(refusal.contains("reconcile verify"), "{refusal}");
+        let go_on = |_, _| ControlFlow::Continue(());
+        let report = repair(folder.path(), SledOptions::default, go_on).expect("repaired");
+        assert!(!report.before.is_sound() && report.after.is_sound(), "{report:?}");
+        assert_eq!(report.bases_dropped, 1);
+        let engine = open().expect("recovers");
+        assert_eq!((engine.head().revision.get(), engine.snapshot().len()), (3, 4));
+        drop(engine);
+        let report = repair(folder.path(), SledOptions::default, go_on).expect("nothing to do");
+        assert_eq!(report.bases_dropped, 0);
+    }
+
+    #[test]
+    fn damage_of_a_commit_is_not_repaired() {
+        let folder = tempfile::tempdir().expect("a folder");
+        tamper(folder.path(), |_| layout::part(&layout::group(Revision::new(2)), 0), 100);
+        let report = repair(folder.path(), SledOptions::default, |_, _| ControlFlow::Continue(())).expect("readable");
+        assert!(!report.after.is_sound());
+        assert_eq!(report.bases_dropped, 0, "the base still has the state");
+        let store = SledStore::open(folder.path(), SledOptions::default()).expect("opens");
+        let engine = Engine::open(Box::new(store), Options::new(|| Timestamp::ZERO)).expect("from its base");
+        assert_eq!(engine.snapshot().len(), 4);
+    }
+
+    #[test]
+    fn damage_of_a_header_is_found_too() {
+        for byte in 0..PIECE_HEADER {
+            let findings = tampered(|_| layout::part(&layout::group(Revision::new(1)), 0), byte);
+            assert!(findings.iter().any(|finding| finding.revision == Some(Revision::new(1))), "{findings:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Never here: the files that sled owns.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -112,12 +112,19 @@ impl Folder {
         }
     }
 
+    /// Makes the witness durable.
+    pub(crate) fn sync(&mut self) {
+        if let Some(file) = &self.witness
+            && let Err(error) = file.sync_data()
+        {
+            tracing::warn!(%error, "the witness of the newest commit cannot be synced");
+        }
+    }
+
     /// Makes the witness durable and takes our name off.
     pub(crate) fn leave(&mut self) {
-        if let Some(mut file) = self.witness.take() {
-            // As above: the witness only helps to find damage.
-            let _ = file.flush().and_then(|()| file.sync_data());
-        }
+        self.sync();
+        self.witness = None;
         if std::mem::take(&mut self.holds) {
             let _ = fs::remove_file(self.path.join(HOLDER));
         }

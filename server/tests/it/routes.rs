@@ -102,7 +102,10 @@ fn p1_p4_what_a_plan_shows_is_applied_and_the_next_session_has_it() {
     let opened = post(&server, "/v1/agents/hotreload-test/sessions", &json!({"user": "maria"}));
     let context = opened.json();
     assert_eq!(opened.status, 201, "{context}");
-    assert_eq!(context["model"], json!({"reference": "glm-4.6", "provider": "z-ai", "registry": "zai", "id": "glm-4.6"}));
+    assert_eq!(
+        context["model"],
+        json!({"reference": "glm-4.6", "provider": "z-ai", "registry": "zai", "id": "glm-4.6"})
+    );
     assert_eq!(context["credentials"][0]["source"], "org-secret");
     assert_eq!((&context["revision"], &context["user"]), (&json!(1), &json!("maria")));
 

@@ -29,7 +29,8 @@ fn chat(address: &str) -> Value {
 fn p4_a_program_of_ones_own_serves_the_new_model_without_a_restart() {
     let mut project = Project::hotreload();
     let mut command = project.command(&gateway());
-    command.args([project.store().to_str().unwrap(), "0"]);
+    // Its own environment would be one more tier of credentials.
+    command.args([project.store().to_str().unwrap(), "0"]).env_remove("Z_AI_API_KEY");
     let mut server = Server::start(command, |line| line.contains("http://127.0.0.1:"));
     let pid = server.pid();
     let address = server.ready.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();

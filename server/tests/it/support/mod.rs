@@ -2,9 +2,10 @@
 
 pub(crate) mod http;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use holdfast_engine::{Engine, MemoryStore, Options, Timestamp};
@@ -66,19 +67,83 @@ impl Server {
 
 /// A plane in memory, with its key in the folder.
 pub(crate) fn plane(folder: &Path) -> Plane {
+    plane_with_clock(folder, || ())
+}
+
+/// The same, with something that happens whenever the plane looks at its clock: in each plan and each session.
+fn plane_with_clock(folder: &Path, looked_at: impl Fn() + Send + Sync + 'static) -> Plane {
     // Every commit is a second after the one before.
     let seconds = AtomicI64::new(1_700_000_000);
-    let clock = move || Timestamp::from_millis(seconds.fetch_add(1, Ordering::Relaxed) * 1000);
-    let engine = Engine::open(Box::new(MemoryStore::new()), Options::new(clock)).unwrap();
-    Plane::new(
-        engine,
-        PlaneOptions {
-            keys: KeySource::File(folder.join("key/master.key")),
-            system: SystemEnvironment::Known(Default::default()),
-            clock: Arc::new(|| Timestamp::from_millis(1_700_000_000_000)),
-            holder: None,
-        },
-    )
+    let commits = move || Timestamp::from_millis(seconds.fetch_add(1, Ordering::Relaxed) * 1000);
+    let engine = Engine::open(Box::new(MemoryStore::new()), Options::new(commits)).unwrap();
+    let clock = move || {
+        looked_at();
+        Timestamp::from_millis(1_700_000_000_000)
+    };
+    let keys = KeySource::File(folder.join("key/master.key"));
+    let system = SystemEnvironment::Known(BTreeMap::new());
+    Plane::new(engine, PlaneOptions { keys, system, clock: Arc::new(clock), holder: None })
+}
+
+/// A plane whose plans and sessions a test can hold up.
+pub(crate) struct Halted {
+    pub(crate) plane: Plane,
+    pub(crate) halt: Arc<Halt>,
+    pub(crate) folder: TempDir,
+}
+
+pub(crate) fn halting_plane() -> Halted {
+    let halt = Arc::new(Halt::default());
+    let passed = Arc::clone(&halt);
+    let folder = tempfile::tempdir().unwrap();
+    Halted { plane: plane_with_clock(folder.path(), move || passed.pass()), halt, folder }
+}
+
+/// A gate that a test opens and closes.
+#[derive(Default)]
+pub(crate) struct Halt {
+    state: Mutex<HaltState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct HaltState {
+    closed: bool,
+    panics: bool,
+    waiting: usize,
+}
+
+impl Halt {
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        if std::mem::take(&mut state.panics) {
+            drop(state);
+            panic!("on purpose");
+        }
+        state.waiting += 1;
+        while state.closed {
+            state = self.changed.wait(state).unwrap();
+        }
+        state.waiting -= 1;
+    }
+
+    pub(crate) fn close(&self) {
+        self.state.lock().unwrap().closed = true;
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.lock().unwrap().closed = false;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn panic_once(&self) {
+        self.state.lock().unwrap().panics = true;
+    }
+
+    /// How many calls are held up.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().unwrap().waiting
+    }
 }
 
 /// The project `testdata/hotreload` with a model of the test's choice; the key is set.

@@ -1,0 +1,275 @@
+//! Benchmarks of the engine against the bars of its budget, each as a ratio to the disk in the same run.
+//!
+//! `cargo bench -p holdfast-engine` runs the short form; `-- --long` adds the store of a million keys. Seeds are fixed, figures
+//! are medians. Files lie in the folder that `HOLDFAST_BENCH_DIR` names, else in the system's temporary one.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is run by hand and may stop at the first error")]
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use holdfast_engine::{Engine, Key, Options, SledOptions, SledStore, Timestamp, Txn};
+
+fn main() {
+    if let Some(path) = std::env::var_os("HOLDFAST_BENCH_OPEN") {
+        return reopen(&PathBuf::from(path));
+    }
+    let long = std::env::args().any(|argument| argument == "--long");
+    println!("{:<52} {:>12} {:>12} {:>12}", "what", "median", "p99", "bar");
+    // A word on the command line picks the benches whose name has it.
+    let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let benches: [(&str, fn()); 6] = [
+        ("one-writer", one_writer),
+        ("writers-8", || writers(8)),
+        ("writers-64", || writers(64)),
+        ("big-commit", big_commit),
+        ("reads", || reads(100_000)),
+        ("million", million),
+    ];
+    for (name, bench) in benches {
+        if name.contains(&word) && (name != "million" || long) {
+            bench();
+        }
+    }
+}
+
+/// A small generator with a fixed seed (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        std::iter::repeat_with(|| self.next().to_le_bytes()).flatten().take(count).collect()
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    match std::env::var_os("HOLDFAST_BENCH_DIR") {
+        Some(folder) => tempfile::tempdir_in(PathBuf::from(folder)).unwrap(),
+        None => tempfile::tempdir().unwrap(),
+    }
+}
+
+fn open(folder: &std::path::Path) -> Engine {
+    let store = SledStore::open(folder, SledOptions::default()).unwrap();
+    Engine::open(Box::new(store), Options::new(|| Timestamp::ZERO)).unwrap()
+}
+
+fn key(number: u64) -> Key {
+    Key::new(format!("key/{number:012}")).unwrap()
+}
+
+fn percentile(times: &mut [Duration], hundredths: usize) -> Duration {
+    times.sort_unstable();
+    times[(times.len() - 1) * hundredths / 100]
+}
+
+fn row(what: &str, median: String, p99: String, bar: &str) {
+    println!("{what:<52} {median:>12} {p99:>12} {bar:>12}");
+}
+
+fn micros(time: Duration) -> String {
+    format!("{:.1} us", time.as_secs_f64() * 1e6)
+}
+
+/// Appends of `bytes` with an fdatasync each, on the same disk.
+fn raw(bytes: usize, rounds: usize) -> Vec<Duration> {
+    let folder = folder();
+    let mut file = File::create(folder.path().join("raw")).unwrap();
+    let body = Random(1).bytes(bytes);
+    let once = |_| {
+        let start = Instant::now();
+        file.write_all(&body).unwrap();
+        file.sync_data().unwrap();
+        start.elapsed()
+    };
+    (0..rounds).map(once).collect()
+}
+
+fn one_writer() {
+    let mut disk = raw(256, 1000);
+    let folder = folder();
+    let engine = open(folder.path());
+    let mut random = Random(2);
+    let mut times = Vec::new();
+    for n in 0..2000 {
+        let txn = Txn::new().put(key(n), random.bytes(200));
+        let start = Instant::now();
+        engine.commit(txn).unwrap();
+        times.push(start.elapsed());
+    }
+    let median = percentile(&mut times, 50);
+    let base = percentile(&mut disk, 50);
+    row("write + fdatasync of 256 B", micros(base), micros(percentile(&mut disk, 99)), "");
+    row("one durable commit of a small key, one writer", micros(median), micros(percentile(&mut times, 99)), "");
+    let ratio = median.as_secs_f64() / base.as_secs_f64();
+    row("  ratio to write + fdatasync", format!("{ratio:.2} x"), String::new(), "2.6 x");
+}
+
+fn writers(count: u64) {
+    let folder = folder();
+    let engine = open(folder.path());
+    let stop = Arc::new(AtomicBool::new(false));
+    let start = Instant::now();
+    let mut times = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..count)
+            .map(|writer| {
+                let (engine, stop) = (engine.clone(), Arc::clone(&stop));
+                scope.spawn(move || {
+                    let mut random = Random(writer);
+                    let mut times = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        let txn = Txn::new().put(key(random.next() % 1_000_000), random.bytes(200));
+                        let start = Instant::now();
+                        engine.commit(txn).unwrap();
+                        times.push(start.elapsed());
+                    }
+                    times
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_secs(5));
+        stop.store(true, Ordering::Relaxed);
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    let rate = times.len() as f64 / start.elapsed().as_secs_f64();
+    let what = format!("{count} writers, blocking threads, 5 s: latency");
+    row(&what, micros(percentile(&mut times, 50)), micros(percentile(&mut times, 99)), "");
+    let bar = if count == 64 { "30000 /s" } else { "" };
+    row("  durable commits", format!("{rate:.0} /s"), String::new(), bar);
+
+    // The same from one thread that sends them together and waits for all, as an asynchronous server does.
+    let mut random = Random(99);
+    let start = Instant::now();
+    let mut done = 0_u64;
+    while start.elapsed() < Duration::from_secs(5) {
+        let put = |_| engine.submit(Txn::new().put(key(random.next() % 1_000_000), random.bytes(200)));
+        let flight: Vec<_> = (0..count).map(put).collect();
+        flight.into_iter().for_each(|pending| _ = pending.wait().unwrap());
+        done += count;
+    }
+    let rate = done as f64 / start.elapsed().as_secs_f64();
+    row(&format!("  the same, {count} at a time from one thread"), format!("{rate:.0} /s"), String::new(), bar);
+}
+
+fn big_commit() {
+    let folder = folder();
+    let engine = open(folder.path());
+    let mut random = Random(3);
+    let mut times = Vec::new();
+    for round in 0..15 {
+        let txn = (0..10_000).fold(Txn::new(), |txn, n| txn.put(key(round * 10_000 + n), random.bytes(200)));
+        let start = Instant::now();
+        engine.commit(txn).unwrap();
+        times.push(start.elapsed());
+    }
+    let mut disk = raw(10_000 * 216, 15);
+    row("write + fdatasync of 2.1 MB", micros(percentile(&mut disk, 50)), micros(percentile(&mut disk, 99)), "");
+    row("commit of 10,000 keys", micros(percentile(&mut times, 50)), micros(percentile(&mut times, 99)), "60 ms");
+}
+
+/// Time of one operation, as the median of batches of a thousand.
+fn each(mut operation: impl FnMut()) -> (Duration, Duration) {
+    let mut times: Vec<_> = (0..300)
+        .map(|_| {
+            let start = Instant::now();
+            (0..1000).for_each(|_| operation());
+            start.elapsed() / 1000
+        })
+        .collect();
+    (percentile(&mut times, 50), percentile(&mut times, 99))
+}
+
+fn nanos(time: Duration) -> String {
+    format!("{} ns", time.as_nanos())
+}
+
+fn reads(keys: u64) {
+    let folder = folder();
+    let engine = open(folder.path());
+    let mut random = Random(4);
+    for from in (0..keys).step_by(10_000) {
+        let txn = (from..from + 10_000).fold(Txn::new(), |txn, n| txn.put(key(n), random.bytes(200)));
+        engine.commit(txn).unwrap();
+    }
+    let names: Vec<_> = (0..keys).map(key).collect();
+    let typed = |bytes: &[u8]| Ok::<_, std::convert::Infallible>(u64::from(bytes[0]));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut random = Random(5);
+            while !stop.load(Ordering::Relaxed) {
+                engine.commit(Txn::new().put(key(random.next() % keys), random.bytes(200))).unwrap();
+            }
+        });
+        let (median, p99) = each(|| drop(std::hint::black_box(engine.snapshot())));
+        row("take a snapshot while commits go on", nanos(median), nanos(p99), "");
+        let snapshot = engine.snapshot();
+        let name = &names[names.len() / 2];
+        let (median, p99) = each(|| {
+            let entry = snapshot.get(name.as_str()).unwrap();
+            std::hint::black_box(entry.decoded(typed).unwrap());
+        });
+        row("typed read of one key, pinned snapshot", nanos(median), nanos(p99), "200 ns");
+        let mut random = Random(6);
+        let (median, p99) = each(|| {
+            let name = &names[(random.next() % keys) as usize];
+            let entry = snapshot.get(name.as_str()).unwrap();
+            std::hint::black_box(entry.decoded(typed).unwrap());
+        });
+        row("  of random keys out of 100,000", nanos(median), nanos(p99), "");
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+fn million() {
+    let folder = folder();
+    let engine = open(folder.path());
+    let mut random = Random(7);
+    let start = Instant::now();
+    for from in (0..1_000_000).step_by(10_000) {
+        let txn = (from..from + 10_000).fold(Txn::new(), |txn, n| txn.put(key(n), random.bytes(200)));
+        engine.commit(txn).unwrap();
+    }
+    row("load 1,000,000 keys of 200 B, 10,000 a commit", micros(start.elapsed()), String::new(), "");
+    println!("  resident at its peak while loading: {} MB", resident("VmHWM"));
+    drop(engine);
+    let path = folder.path();
+    // Reopened in a process of its own, so that the loading's memory is not counted.
+    let program = std::env::current_exe().unwrap();
+    for _ in 0..3 {
+        let output = std::process::Command::new(&program).env("HOLDFAST_BENCH_OPEN", path).output().unwrap();
+        print!("{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+fn reopen(path: &std::path::Path) {
+    let start = Instant::now();
+    let engine = open(path);
+    row("open 1,000,000 keys of 200 B", micros(start.elapsed()), String::new(), "3 s");
+    println!(
+        "  keys {}, resident {} MB, at the peak {} MB (bar 900 MB), on disk {} MB",
+        engine.snapshot().len(),
+        resident("VmRSS"),
+        resident("VmHWM"),
+        engine.status().disk_bytes.unwrap_or(0) >> 20
+    );
+}
+
+fn resident(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) / 1024
+}

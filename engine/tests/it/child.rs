@@ -1,0 +1,125 @@
+//! The process that crash and sync tests start: this test binary again, with a folder in the environment.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use holdfast_engine::{DiskSyncer, Engine, Keep, SledOptions, SledStore, Syncer, Txn};
+
+use crate::support::{key, open};
+
+const FOLDER: &str = "HOLDFAST_TEST_FOLDER";
+const MODE: &str = "HOLDFAST_TEST_MODE";
+
+/// What the child does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Four writers commit until the process is killed.
+    UntilKilled,
+    /// The same, while the store is compacted again and again.
+    Compacting,
+    /// Twenty commits, one after the other.
+    Twenty,
+    /// The same with the fdatasync taken out.
+    TwentyUnsynced,
+}
+
+impl Mode {
+    const ALL: [(Self, &str); 4] = [
+        (Self::UntilKilled, "until-killed"),
+        (Self::Compacting, "compacting"),
+        (Self::Twenty, "twenty"),
+        (Self::TwentyUnsynced, "twenty-unsynced"),
+    ];
+
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(mode, _)| *mode == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// The command that runs the child, after `wrapper` if that is not empty.
+pub(crate) fn command(wrapper: &[&str], folder: &Path, mode: Mode) -> Command {
+    let program = std::env::current_exe().expect("the test binary has a path");
+    let mut command = match wrapper.split_first() {
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.args(["child::child", "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
+    command.env(FOLDER, folder).env(MODE, mode.name()).stdin(Stdio::null());
+    command
+}
+
+#[test]
+#[ignore = "started by other tests in a process of its own"]
+fn child() {
+    let folder = std::env::var_os(FOLDER).expect("the parent names the folder");
+    let mode = std::env::var(MODE).expect("the parent names the mode");
+    let (mode, _) = Mode::ALL.into_iter().find(|(_, name)| *name == mode).expect("a mode that is known");
+    let syncer: Box<dyn Syncer> = if mode == Mode::TwentyUnsynced { Box::new(NoSync) } else { Box::new(DiskSyncer) };
+    let options = SledOptions { syncer, base_lag_bytes_min: 4000, ..SledOptions::default() };
+    let engine = open(Box::new(SledStore::open(Path::new(&folder), options).expect("opens"))).expect("recovers");
+    if matches!(mode, Mode::UntilKilled | Mode::Compacting) {
+        std::thread::scope(|scope| {
+            if mode == Mode::Compacting {
+                let engine = &engine;
+                scope.spawn(move || {
+                    loop {
+                        engine.compact(Keep::Newest(30)).expect("compacts");
+                    }
+                });
+            }
+            for writer in 0..4 {
+                let engine = &engine;
+                scope.spawn(move || commit_for_ever(engine, writer));
+            }
+        });
+    }
+    for number in 0..20 {
+        let receipt =
+            engine.commit(Txn::new().put(key("marked"), format!("value {number}").as_bytes())).expect("holds");
+        acknowledge(receipt.revision.get());
+    }
+}
+
+/// Each commit writes the same number to two keys, and deletes or makes a third.
+fn commit_for_ever(engine: &Engine, writer: u32) {
+    for number in 0_u64.. {
+        let value = format!("{number} {}", "x".repeat(number as usize % 700));
+        let left = key(&format!("left/{writer}/{}", number % 5));
+        let right = key(&format!("right/{writer}/{}", number % 5));
+        let txn = Txn::new().put(left, value.as_bytes()).put(right, value.as_bytes());
+        let third = key(&format!("third/{writer}"));
+        let txn = if number % 2 == 0 { txn.put(third, value.as_bytes()) } else { txn.delete(third) };
+        acknowledge(engine.commit(txn).expect("holds").revision.get());
+    }
+}
+
+/// Tells the parent, in one write, that a revision was acknowledged.
+fn acknowledge(revision: u64) {
+    let line = format!("ack {revision}\n");
+    std::io::stdout().lock().write_all(line.as_bytes()).expect("the parent listens");
+    std::io::stdout().lock().flush().expect("the parent listens");
+}
+
+/// The revision of a line that the child printed.
+pub(crate) fn acknowledged(line: &str) -> Option<u64> {
+    // The test harness prints the test's name in front of the first line.
+    let (_, number) = line.split_once("ack ")?;
+    number.trim().parse().ok()
+}
+
+struct NoSync;
+
+impl Syncer for NoSync {
+    fn sync_data(&mut self, _: &std::fs::File) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_folder(&mut self, _: &Path) -> std::io::Result<()> {
+        Ok(())
+    }
+}

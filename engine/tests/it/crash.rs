@@ -1,0 +1,84 @@
+//! P2, P3: a process killed at any instant loses nothing that it acknowledged, and leaves no half commit.
+
+use std::io::{BufRead as _, BufReader};
+use std::ops::ControlFlow;
+use std::process::Stdio;
+
+use holdfast_engine::{Engine, Revision, SledOptions, SledStore};
+
+use crate::child::{Mode, acknowledged, command};
+use crate::support::{open, value};
+
+const KILLS: u64 = 60;
+
+#[test]
+fn killed_at_random_instants_nothing_acknowledged_is_lost() {
+    kill_again_and_again(Mode::UntilKilled);
+}
+
+#[test]
+fn killed_while_it_compacts_nothing_acknowledged_is_lost() {
+    kill_again_and_again(Mode::Compacting);
+}
+
+fn kill_again_and_again(mode: Mode) {
+    let mut kills = 0;
+    let mut commits = 0;
+    let mut folder = tempfile::tempdir().expect("a folder");
+    let mut newest = 0;
+    for round in 0..KILLS {
+        if round % 15 == 0 {
+            folder = tempfile::tempdir().expect("a folder");
+            newest = 0;
+        }
+        // How many acknowledgements to wait for: spread, but the same in every run. What the child does beyond them, and
+        // where the kill meets it, is chance.
+        let wanted = round * 37 % 90;
+        let mut child = command(&[], folder.path(), mode).stdout(Stdio::piped()).spawn().expect("starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut seen = 0;
+        let mut note = |line: &str| {
+            if let Some(revision) = acknowledged(line) {
+                seen += 1;
+                newest = newest.max(revision);
+            }
+            seen
+        };
+        while let Some(Ok(line)) = lines.next() {
+            if note(&line) > wanted {
+                break;
+            }
+        }
+        child.kill().expect("it runs until it is killed");
+        child.wait().expect("it is ours");
+        // What it had acknowledged in the meantime is in the pipe.
+        lines.map_while(Result::ok).for_each(|line| _ = note(&line));
+        kills += 1;
+        commits += seen;
+
+        let options = SledOptions { base_lag_bytes_min: 4000, ..SledOptions::default() };
+        let store = SledStore::open(folder.path(), options).expect("a killed store opens");
+        let engine = open(Box::new(store)).expect("a killed store recovers");
+        let head = engine.head().revision.get();
+        assert!(head >= newest, "round {round}: r{newest} was acknowledged, the store ends at r{head}");
+        newest = head;
+        check_whole(&engine);
+    }
+    assert!(kills >= 50 && commits > 1000, "the test did its work: {kills} kills, {commits} commits");
+}
+
+/// In every state both keys of a pair are equal, and the whole store verifies.
+fn check_whole(engine: &Engine) {
+    let head = engine.head().revision.get();
+    let oldest = engine.status().compacted.get();
+    for revision in [head, head.saturating_sub(1).max(oldest), (head / 2).max(oldest), oldest] {
+        let snapshot = engine.at(Revision::new(revision)).expect("kept");
+        for (left, entry) in snapshot.prefix("left/") {
+            let right = left.as_str().replace("left", "right");
+            assert_eq!(value(snapshot.get(&right)), value(Some(entry)), "half a commit at r{revision}: {left}");
+        }
+    }
+    let report = engine.verify(|_, _| ControlFlow::Continue(())).expect("readable");
+    assert!(report.is_sound(), "{:?}", report.findings);
+    assert_eq!(report.commits, head - oldest);
+}
