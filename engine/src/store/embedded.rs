@@ -191,6 +191,7 @@ impl SledStore {
                 put_piece(&mut changes, layout::META, &codec::encode_meta(&meta));
                 disk.apply(changes)?;
                 disk.sync()?;
+                disk.sync_settings()?;
                 // From now on a store without its meta record is known to have had one.
                 folder.note(&Witness { epoch: identity.epoch, revision: Revision::ZERO, id: Digest::ZERO });
                 folder.sync();
