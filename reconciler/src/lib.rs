@@ -1,1 +1,34 @@
-//! Manifest, desired state, diff, plan, apply, live state, session.
+//! Manifest, desired state, diff, plan, apply, live state, session: the reconciler.
+//!
+//! The data's way can be read off the module names. Pure up to `apply`: no clock, no environment, and no reading or writing
+//! beyond `manifest`. Never here: a terminal, HTTP, or agents outside `agents/`.
+
+pub mod against;
+pub mod agents;
+mod apply;
+mod commits;
+mod control;
+pub mod desired;
+pub mod diagnostic;
+pub mod diff;
+pub mod effect;
+mod embedded;
+pub mod error;
+pub mod guard;
+pub mod keyfile;
+pub mod kind;
+pub mod manifest;
+mod open_sessions;
+pub mod own_kind;
+pub mod plan;
+pub mod plane;
+pub mod planner;
+pub mod resource;
+pub mod secret;
+pub mod session;
+pub mod suggest;
+pub mod value;
+pub mod vault;
+pub mod watch;
+
+pub use embedded::{Plane, PlaneOptions};

@@ -1,1 +1,36 @@
 //! The HTTP face of a control plane, and its client.
+//!
+//! [`mount`] serves any [`ControlPlane`](holdfast_reconciler::plane::ControlPlane) on a Unix socket in its store's folder,
+//! inside any tokio program. [`discover`] finds such a server, and [`Client`] is the same trait over that socket.
+//! `docs/http.md` describes the routes.
+//!
+//! Never here: deciding anything that the plane decides, a terminal, or the environment.
+
+mod ask;
+mod body;
+mod call;
+mod client;
+mod event_wire;
+mod events;
+mod gate;
+pub mod limits;
+mod problem;
+mod protocol;
+mod refusal;
+mod router;
+mod routes;
+mod serve;
+mod socket;
+mod sse;
+mod transport;
+mod watching;
+mod wire;
+
+pub use client::{Client, Discovery, discover};
+pub use problem::{PROBLEM_TYPE, ProblemBody, status};
+pub use protocol::{
+    AUTHOR_HEADER, CREATED_HEADER, PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, TOKEN_HEADER,
+};
+pub use serve::{ServeOptions, ServerHandle, mount};
+pub use socket::{MountError, SOCKET_NAME};
+pub use wire::Hello;

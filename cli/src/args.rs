@@ -1,0 +1,307 @@
+//! The command line: verbs, flags, and the help that describes them.
+//!
+//! Names and meanings are DESIGN section 10's. Never here: doing anything, reading the environment, and defaults that
+//! depend on it (`setting.rs`).
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use holdfast_engine::Revision;
+use holdfast_reconciler::resource::OrgId;
+
+const AFTER_HELP: &str = "\
+Examples:
+  reconcile                      plan, show, ask, apply the project in this directory
+  reconcile --dry-run            plan and show only
+  reconcile --yes                apply without asking; deletes need --allow-delete N as well
+  reconcile session triage       what a new session of the agent `triage` is given, and why
+  reconcile get settings/triage  one live resource with its owners
+
+Exit codes:
+  0  done, no change, or a plan that only lacks secret values
+  1  error, or \"no\" at the prompt
+  2  changes, with --exit-code on a dry run
+  3  blocked: a guard needs a decision; nothing was changed
+  4  stale: something else was applied in between; nothing was changed
+  64 usage      130 Ctrl-C
+
+Environment: HOLDFAST_STORE, HOLDFAST_ORG, HOLDFAST_KEY, HOLDFAST_KEY_FILE, HOLDFAST_AUTHOR, NO_COLOR";
+
+/// Brings the live state of agents to what the manifests declare, as one revision, and says what sessions will see.
+#[derive(Debug, Parser)]
+#[command(name = "reconcile", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+}
+
+/// Flags that every verb takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Works as if started in DIR; the project is looked for there
+    #[arg(id = "project", short = 'C', value_name = "DIR", global = true, help_heading = "Global options")]
+    pub(crate) directory: Option<PathBuf>,
+    /// The store's folder [default: `.holdfast` in the project, or HOLDFAST_STORE]
+    #[arg(long, value_name = "PATH", global = true, help_heading = "Global options")]
+    pub(crate) store: Option<PathBuf>,
+    /// The organisation [default: the project's `[memory] org`, HOLDFAST_ORG, the store's only one, `default`]
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) org: Option<OrgId>,
+    /// The form of the output; `markdown` and `github` for plans and `check`
+    #[arg(long, value_enum, default_value_t, global = true, help_heading = "Global options")]
+    pub(crate) format: Format,
+    /// When to use colours
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true, help_heading = "Global options")]
+    pub(crate) color: ColourChoice,
+    /// Says errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    pub(crate) quiet: bool,
+    /// Says more: notes about how the answer was found
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub(crate) verbose: bool,
+    /// How many seconds to wait for a store that another process holds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, global = true, help_heading = "Global options")]
+    pub(crate) lock_timeout: u64,
+    /// Reads as of this revision, as in `r41`
+    #[arg(long, value_name = "REVISION", global = true, help_heading = "Global options")]
+    pub(crate) at: Option<Revision>,
+}
+
+/// Flags of planning and applying.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct PlanArgs {
+    /// The project's directory [default: the one of -C, else this one]
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Plans and shows only; changes nothing and makes no store
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Applies without asking; it never deletes more than --allow-delete says
+    #[arg(long, short = 'y', conflicts_with = "dry_run")]
+    pub(crate) yes: bool,
+    /// Plans against the state in this file instead of a store; only shows
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["yes", "store"])]
+    pub(crate) against: Option<PathBuf>,
+    /// Plans these kinds only, as in `agent,settings`
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Shows the first line of each change only
+    #[arg(long, conflicts_with = "full")]
+    pub(crate) compact: bool,
+    /// Lists unchanged resources too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Cuts no value
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Exits with 2 if there are changes; for a dry run
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// Allows exactly N deletes
+    #[arg(long, value_name = "N")]
+    pub(crate) allow_delete: Option<u64>,
+    /// Allows sessions of this agent to break; may be given again
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) allow_break: Vec<String>,
+    /// Why, for the history
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) author: Option<String>,
+}
+
+/// What to do; without a verb: plan, show, ask, apply.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Shows what an apply would do; the same as --dry-run
+    Plan(PlanArgs),
+    /// Reads the manifests and reports every finding; needs no store
+    Check(CheckArgs),
+    /// Holds the store and answers other commands and programs through its socket
+    Serve(ServeArgs),
+    /// Shows what a session of an agent is given, and why
+    Session(SessionArgs),
+    /// Sets, lists and removes shared secrets; values never stand in arguments
+    #[command(subcommand)]
+    Secret(SecretVerb),
+    /// Lists the commits, newest first
+    History(HistoryArgs),
+    /// Shows the state of the store and of what runs on it
+    Status(Here),
+    /// Shows one live resource with its owners
+    Get(GetArgs),
+    /// Shows one commit
+    Show(ShowArgs),
+    /// Reads the whole store and checks chain and checksums
+    Verify(Here),
+    /// Prints a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Prints the manual page
+    Man,
+}
+
+/// A verb that takes no flags of its own.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Here {}
+
+/// Flags of `check`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The project's directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// Flags of `serve`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The project's directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// Flags of `session`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SessionArgs {
+    /// The agent
+    pub(crate) agent: String,
+    /// The user whose session it is
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Answers also if no credential is usable
+    #[arg(long)]
+    pub(crate) allow_missing: bool,
+    /// Cuts no value
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+/// What to do with shared secrets.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum SecretVerb {
+    /// Sets a secret; its value comes from standard input, a file or a variable
+    Set(SecretSetArgs),
+    /// Lists the secrets without their values
+    List(Here),
+    /// Removes a secret
+    Remove(SecretRemoveArgs),
+}
+
+/// Flags of `secret set`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SecretSetArgs {
+    /// Its name, such as `provider:z-ai:apiKey`
+    pub(crate) name: String,
+    /// Takes the value from this file
+    #[arg(long, value_name = "PATH", conflicts_with = "from_env")]
+    pub(crate) from_file: Option<PathBuf>,
+    /// Takes the value from this environment variable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) from_env: Option<String>,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
+}
+
+/// Flags of `secret remove`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SecretRemoveArgs {
+    /// Its name
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
+}
+
+/// Flags of a write that is no apply.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WriteArgs {
+    /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) author: Option<String>,
+    /// Allows sessions of this agent to break; may be given again
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) allow_break: Vec<String>,
+}
+
+/// Flags of `history`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Only commits that touch this resource, as in `settings/triage`
+    pub(crate) address: Option<String>,
+    /// At most this many
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+}
+
+/// Flags of `get`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GetArgs {
+    /// The resource, as in `settings/triage` or `acme:settings/triage`
+    pub(crate) address: String,
+    /// Cuts no value
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+/// Flags of `show`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The revision, as in `r41`
+    pub(crate) revision: Revision,
+}
+
+/// Flags of `completions`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON document
+    Json,
+    /// A comment for a pull request
+    Markdown,
+    /// Annotations for a GitHub workflow
+    Github,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColourChoice {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Cli {
+    /// The names of all verbs.
+    pub(crate) fn verbs() -> Vec<String> {
+        Self::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

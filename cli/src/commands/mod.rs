@@ -1,0 +1,100 @@
+//! The verbs, one file each: ask the control plane, show the answer.
+//!
+//! Never here: deciding what a plan, a session or a store means.
+
+mod apply;
+mod check;
+mod completions;
+mod get;
+mod history;
+mod man;
+mod plan;
+mod secret;
+mod serve;
+mod session;
+mod show;
+mod status;
+mod verify;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use holdfast_reconciler::resource::OrgId;
+
+use crate::args::{Cli, Verb};
+use crate::connect::{self, Reached};
+use crate::error::{Exit, Failure};
+use crate::output::{Output, Verbosity};
+use crate::setting::{Setting, no_colour};
+use crate::{project, usage};
+
+/// What every verb works with.
+pub(crate) struct Run {
+    /// Flags, environment and defaults, joined.
+    pub(crate) setting: Setting,
+    /// Where things are shown.
+    pub(crate) output: Output,
+}
+
+/// Runs the command line to its exit code.
+pub(crate) fn run(arguments: &[OsString]) -> Exit {
+    let cli = match usage::parse(arguments) {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
+    };
+    let verbosity = match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, true) => Verbosity::Verbose,
+        (false, false) => Verbosity::Normal,
+    };
+    let output = Output::new(cli.global.format, cli.global.color, verbosity, no_colour());
+    if verbosity == Verbosity::Verbose {
+        output.log();
+    }
+    let ended = usage::check(&cli).and_then(|()| {
+        let run = Run { setting: Setting::new(cli.global.clone())?, output };
+        dispatch(&run, cli)
+    });
+    ended.unwrap_or_else(|failure| {
+        output.failure(&failure);
+        failure.exit
+    })
+}
+
+fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
+    match cli.verb {
+        None if cli.plan.dry_run || cli.plan.against.is_some() => plan::run(run, &cli.plan),
+        None => apply::run(run, &cli.plan),
+        Some(Verb::Plan(args)) => plan::run(run, &args),
+        Some(Verb::Check(args)) => check::run(run, &args),
+        Some(Verb::Serve(args)) => serve::run(run, &args),
+        Some(Verb::Session(args)) => session::run(run, args),
+        Some(Verb::Secret(verb)) => secret::run(run, verb),
+        Some(Verb::History(args)) => history::run(run, &args),
+        Some(Verb::Status(_)) => status::run(run),
+        Some(Verb::Get(args)) => get::run(run, &args),
+        Some(Verb::Show(args)) => show::run(run, &args),
+        Some(Verb::Verify(_)) => verify::run(run),
+        Some(Verb::Completions(args)) => completions::run(run, args),
+        Some(Verb::Man) => man::run(run),
+    }
+}
+
+impl Run {
+    /// The directory that a verb names, which must be there.
+    fn directory(&self, named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+        let directory = self.setting.project(named.map(PathBuf::as_path));
+        match named {
+            Some(named) if !directory.is_dir() => Err(usage::no_such_word(&named.to_string_lossy())),
+            Some(_) | None => Ok(directory),
+        }
+    }
+
+    /// The plane of the store here, which must exist, and the organisation to ask for.
+    fn ask(&self) -> Result<(Reached, Option<OrgId>), Failure> {
+        let directory = self.setting.project(None);
+        let org = project::org(&self.setting, &directory, &self.output)?;
+        let plane = connect::required(&self.setting, &self.setting.store(&directory), &self.output)?;
+        Ok((plane, org))
+    }
+}

@@ -1,0 +1,161 @@
+//! `reconcile --dry-run`, `reconcile plan`: load, plan, show. Changes nothing, makes no store and no key.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use holdfast_reconciler::against::{self, State, plan_against};
+use holdfast_reconciler::agents::kinds::kinds;
+use holdfast_reconciler::diagnostic::Diagnostic;
+use holdfast_reconciler::error::{Problem, ProblemKind};
+use holdfast_reconciler::keyfile::{KeySource, Keys};
+use holdfast_reconciler::plan::{Plan, PlanOptions, PlanRequest};
+
+use super::Run;
+use crate::args::{Format, PlanArgs};
+use crate::clock;
+use crate::connect::{self, Reached};
+use crate::error::{Exit, Failure};
+use crate::project::Project;
+use crate::render::row::Listed;
+use crate::render::text::{PlanView, Values};
+use crate::render::value::Length;
+use crate::render::{github, markdown, text};
+
+/// The largest exported state that is read.
+const STATE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// Plans and shows.
+pub(super) fn run(run: &Run, args: &PlanArgs) -> Result<Exit, Failure> {
+    if args.yes {
+        return Err(Failure::usage("a plan applies nothing, so `--yes` has no meaning for it"));
+    }
+    let Drafted { plan, .. } = draft(run, args)?;
+    show(run, args, &plan)?;
+    run.output.diagnostics(&plan.diagnostics);
+    if plan.is_blocked() {
+        run.output.say("blocked: an apply would be refused until somebody decides");
+        return Ok(Exit::Blocked);
+    }
+    Ok(if args.exit_code && plan.has_changes() { Exit::Changes } else { Exit::Done })
+}
+
+/// A plan with what an apply of it needs.
+pub(super) struct Drafted {
+    /// What was asked.
+    pub(super) request: PlanRequest,
+    /// What would happen.
+    pub(super) plan: Plan,
+    /// The store's folder.
+    pub(super) store: PathBuf,
+    /// Who answered; none if there is no store yet.
+    pub(super) plane: Option<Reached>,
+}
+
+/// Loads the project and plans it.
+pub(super) fn draft(run: &Run, args: &PlanArgs) -> Result<Drafted, Failure> {
+    let setting = &run.setting;
+    let directory = run.directory(args.directory.as_ref())?;
+    let options = options(args)?;
+    let desired = Project::read(setting, &directory)?.into_desired()?;
+    let (org, fallback_org) = (setting.global.org.clone(), setting.fallback_org()?);
+    let request = PlanRequest { org, fallback_org, desired, options };
+    let store = setting.store(&directory);
+    if let Some(file) = &args.against {
+        let state = read_state(&setting.path(file))?;
+        // The key of this machine need not be the state's: only a key that the caller names is tried.
+        let plan = plan_state(&state, &request, setting.named_keys())?;
+        return Ok(Drafted { request, plan, store, plane: None });
+    }
+    let plane = connect::existing(setting, &store, &run.output)?;
+    let plan = match &plane {
+        Some(plane) => plane.plan(&request)?,
+        None => plan_state(&nothing(), &request, Some(setting.keys()))?,
+    };
+    Ok(Drafted { request, plan, store, plane })
+}
+
+/// Shows a plan in the form that was asked for.
+pub(super) fn show(run: &Run, args: &PlanArgs, plan: &Plan) -> Result<(), Failure> {
+    match run.output.format {
+        Format::Text | Format::Json => run.output.data(plan, || text::plan(plan, &kinds(), view(args))),
+        Format::Markdown => run.output.raw(&markdown::plan(plan, &kinds())),
+        Format::Github => run.output.raw(&github::plan(plan)),
+    }
+}
+
+/// What of a plan the flags ask to show.
+pub(super) fn view(args: &PlanArgs) -> PlanView {
+    PlanView {
+        listed: if args.all { Listed::All } else { Listed::Relevant },
+        values: if args.compact { Values::Hidden } else { Values::Shown },
+        length: if args.full { Length::Full } else { Length::Cut },
+    }
+}
+
+fn options(args: &PlanArgs) -> Result<PlanOptions, Failure> {
+    let known = kinds();
+    for kind in &args.only {
+        if known.get(kind).is_none() {
+            let names: Vec<&str> = known.in_order().into_iter().map(|kind| kind.name).collect();
+            return Err(Failure::usage(format!("`--only {kind}` names no kind"))
+                .help(format!("the kinds are {}", names.join(", "))));
+        }
+    }
+    Ok(PlanOptions {
+        only: args.only.iter().cloned().collect(),
+        allow_delete: args.allow_delete,
+        allow_break: args.allow_break.iter().cloned().collect(),
+    })
+}
+
+/// The state where there is no store.
+fn nothing() -> State {
+    State { format: "holdfast/state".to_owned(), version: 1, revision: 0, resources: Vec::new() }
+}
+
+fn plan_state(state: &State, request: &PlanRequest, keys: Option<KeySource>) -> Result<Plan, Failure> {
+    let ring = match keys {
+        Some(keys) => Keys::new(keys).existing().map_err(Problem::from)?,
+        None => None,
+    };
+    Ok(plan_against(state, request, &kinds(), ring, &clock::system())?)
+}
+
+fn read_state(path: &Path) -> Result<State, Failure> {
+    let failed =
+        |error: &std::io::Error| Failure::io("E_STATE", format!("cannot read the state `{}`", path.display()), error);
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    let mut bytes = Vec::new();
+    file.take(STATE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > STATE_BYTES_MAX {
+        return Err(Failure::new(
+            "E_STATE",
+            format!("the state `{}` has over {STATE_BYTES_MAX} bytes", path.display()),
+        ));
+    }
+    against::parse(&bytes).map_err(|problem| {
+        let mut outer =
+            Problem::new(ProblemKind::Invalid, "E_STATE", format!("`{}` is no exported state", path.display()));
+        outer.causes.push(problem.message);
+        outer.causes.extend(problem.causes);
+        Problem { help: problem.help, ..outer }.into()
+    })
+}
+
+/// Refuses an apply that lacks values, with a finding for each.
+pub(super) fn missing_values(diagnostics: &[Diagnostic]) -> Failure {
+    use holdfast_reconciler::diagnostic::Severity;
+    let lacking = diagnostics.iter().filter(|found| found.code == text::MISSING_VALUE);
+    let lacking: Vec<Diagnostic> = lacking
+        .map(|found| Diagnostic {
+            severity: Severity::Error,
+            code: "E_MISSING_VALUE".to_owned(),
+            help: None,
+            ..found.clone()
+        })
+        .collect();
+    let message = format!("{} missing; nothing was changed", text::counted(lacking.len() as u64, "secret value"));
+    let problem = Problem::new(ProblemKind::Failed, "E_MISSING_VALUE", message);
+    Problem { diagnostics: lacking, ..problem }.help("set the variables that are named and run again").into()
+}

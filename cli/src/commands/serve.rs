@@ -1,0 +1,72 @@
+//! `reconcile serve [DIR]`: holds the store and answers through its socket until it is told to stop. It applies nothing by
+//! itself.
+
+use std::sync::Arc;
+
+use holdfast_reconciler::error::{Problem, ProblemKind};
+use holdfast_reconciler::plane::Holder;
+use holdfast_server::{ServeOptions, mount};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Run;
+use crate::args::ServeArgs;
+use crate::connect;
+use crate::error::{Exit, Failure};
+
+/// Serves until SIGTERM or SIGINT.
+pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
+    let directory = run.directory(args.directory.as_ref())?;
+    let store = run.setting.store(&directory);
+    run.output.log();
+    let pid = std::process::id();
+    let holder = Holder { pid, version: env!("CARGO_PKG_VERSION").to_owned() };
+    let plane = connect::hold(&run.setting, &store, &run.output, holder)?;
+    let engine = plane.engine().clone();
+    let failed = |error: &std::io::Error| Failure::io("E_SERVE", "cannot start to serve", error);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| failed(&error))?;
+    runtime.block_on(async {
+        // Signals are taken before anybody can see that the server is ready.
+        let mut signals = Signals::take().map_err(|error| failed(&error))?;
+        let program = concat!("reconcile/", env!("CARGO_PKG_VERSION")).to_owned();
+        let options = ServeOptions { program, ..ServeOptions::default() };
+        let handle = mount(Arc::new(plane), &store, options)
+            .await
+            .map_err(|error| Failure::from(Problem::from_error(ProblemKind::Failed, "E_SERVE", &error)))?;
+        let shown = std::fs::canonicalize(&store).unwrap_or(store);
+        run.output.insist(format!("serving {}, pid {pid}", shown.display()));
+        let why = signals.stop().await;
+        tracing::info!(signal = why, "stopping");
+        handle.shutdown().await;
+        Ok::<(), Failure>(())
+    })?;
+    engine.close();
+    Ok(Exit::Done)
+}
+
+/// The signals that a server answers to.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn take() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits until one asks to stop. A hang-up, as from a closed terminal, does not.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return "SIGTERM",
+                _ = self.int.recv() => return "SIGINT",
+                _ = self.hup.recv() => tracing::info!("SIGHUP changes nothing here"),
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The only place that writes to standard output and standard error.
+//!
+//! Data goes to standard output, talk to standard error. A reader that goes away (a closed pipe) ends the output, not the
+//! command: what was to be done is done. Never here: what is said.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one door to the terminal")]
+
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+
+use holdfast_reconciler::diagnostic::Diagnostic;
+use serde::Serialize;
+
+use crate::args::{ColourChoice, Format};
+use crate::error::{Exit, Failure};
+use crate::render::diagnostic;
+use crate::render::escape::visible;
+use crate::render::ink::{Colour, Text};
+use crate::render::{github, json, markdown, problem};
+
+/// How much is said on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// What a person wants to know.
+    #[default]
+    Normal,
+    /// More of it.
+    Verbose,
+}
+
+/// Where and how a command shows things.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// The form of the data.
+    pub(crate) format: Format,
+    /// How much is said.
+    pub(crate) verbosity: Verbosity,
+    data: Colour,
+    talk: Colour,
+}
+
+impl Output {
+    /// Works out the colours: a choice wins, else colours go to a terminal that wants them.
+    pub(crate) fn new(format: Format, choice: ColourChoice, verbosity: Verbosity, no_colour: bool) -> Self {
+        let colour = |terminal: bool| match choice {
+            ColourChoice::Always => Colour::On,
+            ColourChoice::Never => Colour::Off,
+            ColourChoice::Auto if terminal && !no_colour => Colour::On,
+            ColourChoice::Auto => Colour::Off,
+        };
+        let (data, talk) = (colour(std::io::stdout().is_terminal()), colour(std::io::stderr().is_terminal()));
+        Self { format, verbosity, data, talk }
+    }
+
+    /// Writes data in its text form, or as a JSON document if that was asked for.
+    pub(crate) fn data(&self, value: &impl Serialize, text: impl FnOnce() -> Text) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => self.document(value),
+            Format::Text | Format::Markdown | Format::Github => write_data(&text().render(self.data)),
+        }
+    }
+
+    /// Writes a JSON document.
+    pub(crate) fn document(&self, value: &impl Serialize) -> Result<(), Failure> {
+        write_data(&json::document(value))
+    }
+
+    /// Writes data that is text already, such as Markdown or a completion script.
+    pub(crate) fn raw(&self, text: &str) -> Result<(), Failure> {
+        write_data(text)
+    }
+
+    /// Says something, unless only errors are wanted.
+    pub(crate) fn say(&self, text: impl AsRef<str>) {
+        if self.verbosity > Verbosity::Quiet {
+            self.insist(text);
+        }
+    }
+
+    /// Says something that must be read, such as a question.
+    pub(crate) fn insist(&self, text: impl AsRef<str>) {
+        write_talk(&format!("{}\n", visible(text.as_ref())));
+    }
+
+    /// Asks on the same line.
+    pub(crate) fn ask(&self, question: &str) {
+        write_talk(&format!("{} ", visible(question)));
+    }
+
+    /// Shows text on standard error, as the answer to a question.
+    pub(crate) fn show(&self, text: &Text) {
+        write_talk(&text.render(self.talk));
+    }
+
+    /// Shows findings on standard error.
+    pub(crate) fn diagnostics(&self, diagnostics: &[Diagnostic]) {
+        let wanted = |found: &&Diagnostic| self.verbosity > Verbosity::Quiet || found.is_error();
+        let shown: Vec<Diagnostic> = diagnostics.iter().filter(wanted).cloned().collect();
+        write_talk(&diagnostic::draw(&shown, self.talk));
+    }
+
+    /// Sends log lines to standard error: for a command that runs long, and for `--verbose`.
+    pub(crate) fn log(&self) {
+        let level = match self.verbosity {
+            Verbosity::Quiet => tracing::Level::ERROR,
+            Verbosity::Normal => tracing::Level::INFO,
+            Verbosity::Verbose => tracing::Level::DEBUG,
+        };
+        let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+        // Only the first call of a process takes effect; a second one is of the same run.
+        let _ = lines.with_ansi(self.talk == Colour::On).try_init();
+    }
+
+    /// Shows why a command failed: for people on standard error and, in the form that was asked for, on standard output if
+    /// nothing stands there yet.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let problem = &failure.problem;
+        write_talk(&problem::draw(problem, self.talk));
+        let data = match self.format {
+            Format::Json => json::failure(problem),
+            // Whoever mistyped a flag is at a terminal, not in a pull request.
+            _ if failure.exit == Exit::Usage => String::new(),
+            Format::Text => String::new(),
+            Format::Markdown => markdown::failure(problem),
+            Format::Github => github::failure(problem),
+        };
+        if !failure.documented {
+            // The failure itself is what counts; that its document cannot be written adds nothing.
+            let _ = write_data(&data);
+        }
+    }
+}
+
+fn write_data(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::io("E_OUTPUT", "cannot write to standard output", &error)),
+    }
+}
+
+fn write_talk(text: &str) {
+    // Nobody is left to be told that standard error is gone.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,163 @@
+//! History, one commit, one resource, secrets, status and verification as text.
+//!
+//! Unknown is written `unknown`, never left out. Never here: a plan (`text.rs`) and a session (`session.rs`).
+
+use holdfast_reconciler::plane::{CommitInfo, CommitsPage, ResourceInfo, SecretInfo, Status, Verification};
+
+use super::ink::{Role, Text, table};
+use super::text::{counted, counts, git, short};
+use super::value::{Length, inline, secret};
+
+/// Draws commits, newest first, one on a line.
+pub(crate) fn history(page: &CommitsPage) -> Text {
+    let rows: Vec<_> = page
+        .commits
+        .iter()
+        .map(|commit| {
+            vec![
+                (Role::Strong, commit.revision.to_string()),
+                (Role::Quiet, commit.time.clone()),
+                (Role::Plain, commit.author.clone()),
+                (Role::Plain, commit.source.clone().unwrap_or_default()),
+                (Role::Plain, commit.git.as_ref().map(git).unwrap_or_default()),
+                (Role::Plain, commit.summary.as_ref().map(counts).unwrap_or_default()),
+                (Role::Quiet, commit.plan.as_deref().map(|plan| format!("plan {}", short(plan))).unwrap_or_default()),
+                (Role::Plain, commit.message.clone()),
+            ]
+        })
+        .collect();
+    table(&rows, 0)
+}
+
+/// Draws one commit with the keys that it touched.
+pub(crate) fn commit(info: &CommitInfo) -> Text {
+    let CommitInfo { revision, commit, parent, time, author, message, source, git: state, plan, summary, changes } =
+        info;
+    let mut text = Text::new();
+    text.add(Role::Strong, format!("Commit {revision}")).end().end();
+    let mut facts = vec![("id", commit.clone()), ("parent", parent.clone()), ("time", time.clone())];
+    facts.push(("author", author.clone()));
+    facts.extend((!message.is_empty()).then(|| ("message", message.clone())));
+    facts.extend(source.iter().map(|source| ("source", source.clone())));
+    facts.extend(state.iter().map(|state| ("git", git(state))));
+    facts.extend(plan.iter().map(|plan| ("plan", plan.clone())));
+    facts.extend(summary.iter().map(|summary| ("counts", counts(summary))));
+    text.append(table(&named(facts), 2));
+    if !changes.is_empty() {
+        text.end().add(Role::Strong, "Changes:").end();
+    }
+    let rows: Vec<_> = changes
+        .iter()
+        .map(|change| vec![(Role::Quiet, change.op.clone()), (Role::Plain, change.key.clone())])
+        .collect();
+    text.append(table(&rows, 2));
+    text
+}
+
+/// Draws one live resource with its owners.
+pub(crate) fn resource(info: &ResourceInfo, length: Length) -> Text {
+    let mut text = Text::new();
+    text.add(Role::Strong, info.address.to_string());
+    text.plain(format!("   {}   version {}   org {}", info.modified, info.version, info.org)).end().end();
+    let mut facts = vec![("created", info.created.to_string()), ("modified", info.modified.to_string())];
+    facts.push(("owner", info.record.owner.clone().unwrap_or("nobody".to_owned())));
+    text.append(table(&named(facts), 2));
+    if !(info.record.fields.is_empty() && info.record.tags.is_empty()) {
+        text.end().add(Role::Strong, "Fields:").end();
+    }
+    let mut line = |name: &str, value: String| {
+        text.plain("  ").add(Role::Quiet, format!("{name}: ")).plain(value);
+        let top = name.split(['.', '[']).next().unwrap_or(name);
+        let owner = info.record.owners.get(name).or_else(|| info.record.owners.get(top));
+        if let Some(owner) = owner.filter(|owner| Some(*owner) != info.record.owner.as_ref()) {
+            text.pad(0, 3).add(Role::Quiet, format!("owner {owner}"));
+        }
+        text.end();
+    };
+    for (name, value) in &info.record.fields {
+        line(name, inline(value, length));
+    }
+    for (path, tag) in &info.record.tags {
+        line(path, secret(Some(tag)));
+    }
+    text
+}
+
+/// Draws shared secrets without their values.
+pub(crate) fn secrets(secrets: &[SecretInfo]) -> Text {
+    let rows: Vec<_> = secrets
+        .iter()
+        .map(|info| {
+            vec![
+                (Role::Plain, info.name.clone()),
+                (Role::Quiet, secret(info.tag.as_deref())),
+                (Role::Plain, info.modified.to_string()),
+                (Role::Plain, format!("owner {}", info.owner.as_deref().unwrap_or("unknown"))),
+                (Role::Warning, info.expires.as_deref().map(|at| format!("expires {at}")).unwrap_or_default()),
+            ]
+        })
+        .collect();
+    table(&rows, 0)
+}
+
+/// Draws the state of the store.
+pub(crate) fn status(status: &Status) -> Text {
+    let Status { org, head, resources, sources, holder, open_sessions, durability, keys } = status;
+    let mut text = Text::new();
+    text.add(Role::Strong, "Status").plain(format!("   {}   org {org}", head.revision)).end().end();
+    let time = head.time.as_deref().map_or("no commit yet".to_owned(), ToOwned::to_owned);
+    let held = holder
+        .as_ref()
+        .map_or("this command only".to_owned(), |holder| format!("pid {} (version {})", holder.pid, holder.version));
+    let resources: Vec<String> = resources.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    let sessions: Vec<String> =
+        open_sessions.iter().map(|(revision, count)| format!("{count} at r{revision}")).collect();
+    let or_none = |list: Vec<String>| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
+    let facts = vec![
+        ("head", format!("{} {}, {time}", head.revision, short(&head.commit))),
+        ("store", format!("{}, epoch {}", head.store, head.epoch)),
+        ("held by", held),
+        ("durability", durability.clone()),
+        ("keys", keys.to_string()),
+        ("resources", or_none(resources)),
+        ("open sessions", or_none(sessions)),
+    ];
+    text.append(table(&named(facts), 2));
+    if !sources.is_empty() {
+        text.end().add(Role::Strong, "Sources:").end();
+    }
+    let rows: Vec<_> = sources
+        .iter()
+        .map(|source| {
+            let committed = source.committed.map_or("unknown".to_owned(), |revision| revision.to_string());
+            vec![
+                (Role::Plain, source.source.clone()),
+                (Role::Plain, counted(source.resources, "resource")),
+                (Role::Plain, format!("committed {committed}")),
+                (Role::Plain, format!("git {}", source.git.as_ref().map_or("unknown".to_owned(), git))),
+            ]
+        })
+        .collect();
+    text.append(table(&rows, 2));
+    text
+}
+
+/// Draws what a verification found.
+pub(crate) fn verification(found: &Verification) -> Text {
+    let Verification { revision, commits, entries, damage } = found;
+    let mut text = Text::new();
+    let read = format!("{revision}: {} and {} read", counted(*commits, "commit"), counted(*entries, "entry"));
+    if damage.is_empty() {
+        text.add(Role::Create, "sound").plain(format!("   {read}, chain and checksums hold")).end();
+        return text;
+    }
+    text.add(Role::Error, "damaged").plain(format!("   {read}, {}", counted(damage.len() as u64, "finding"))).end();
+    for finding in damage {
+        text.plain("  * ").plain(finding).end();
+    }
+    text
+}
+
+fn named(facts: Vec<(&str, String)>) -> Vec<Vec<(Role, String)>> {
+    facts.into_iter().map(|(name, value)| vec![(Role::Quiet, name.to_owned()), (Role::Plain, value)]).collect()
+}

@@ -1,0 +1,180 @@
+//! What the renderers draw, as snapshots, and the promises that hold for every plan: printed rows are the summary's counts,
+//! values forge no row, text shows nothing that JSON lacks.
+
+use holdfast_reconciler::agents::kinds::kinds;
+use holdfast_reconciler::error::Problem;
+use holdfast_reconciler::plan::Plan;
+
+use super::ink::{Colour, Text};
+use super::row::Listed;
+use super::text::{PlanView, Values};
+use super::value::Length;
+use super::{diagnostic, fixtures, github, json, listing, markdown, problem, session, text};
+
+fn check(name: &str, shown: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../../../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, shown));
+}
+
+fn plain(text: &Text) -> String {
+    text.render(Colour::Off)
+}
+
+fn draw(plan: &Plan, view: PlanView) -> String {
+    plain(&text::plan(plan, &kinds(), view))
+}
+
+const ALL: PlanView = PlanView { listed: Listed::All, values: Values::Shown, length: Length::Full };
+const COMPACT: PlanView = PlanView { listed: Listed::Relevant, values: Values::Hidden, length: Length::Cut };
+
+#[test]
+fn plan_text() {
+    check("plan-text@design", &draw(&fixtures::design(), PlanView::default()));
+    check("plan-text@rich", &draw(&fixtures::rich(), PlanView::default()));
+    check("plan-text@rich-all-full", &draw(&fixtures::rich(), ALL));
+    check("plan-text@rich-compact", &draw(&fixtures::rich(), COMPACT));
+    check("plan-text@lacking-value", &draw(&fixtures::lacking_value(), PlanView::default()));
+    check("plan-text@unchanged", &draw(&fixtures::unchanged(), PlanView::default()));
+}
+
+#[test]
+fn plan_json() {
+    check("plan-json@rich", &json::document(&fixtures::rich()));
+    check("plan-json@lacking-value", &json::document(&fixtures::lacking_value()));
+}
+
+#[test]
+fn plan_markdown() {
+    check("plan-markdown@design", &markdown::plan(&fixtures::design(), &kinds()));
+    check("plan-markdown@rich", &markdown::plan(&fixtures::rich(), &kinds()));
+    check("plan-markdown@unchanged", &markdown::plan(&fixtures::unchanged(), &kinds()));
+}
+
+#[test]
+fn a_comment_stays_in_its_bounds_and_keeps_blocks_and_deletes() {
+    let mut plan = fixtures::rich();
+    plan.changes.extend(fixtures::design().changes);
+    let many = plan.changes[0].clone();
+    plan.changes.extend((0..2000).map(|_| many.clone()));
+    let comment = markdown::plan(&plan, &kinds());
+    assert!(comment.chars().count() <= 60_000);
+    for kept in ["E_CONFLICT", "E_BREAKS", "agent/old-bot", "settings/old-bot", "left out for length"] {
+        assert!(comment.contains(kept), "{kept}");
+    }
+}
+
+#[test]
+fn plan_annotations() {
+    check("plan-github@rich", &github::plan(&fixtures::rich()));
+    check("diagnostics-github@all", &github::annotations(&fixtures::diagnostics()));
+}
+
+/// DESIGN section 7, byte for byte below the first line.
+#[test]
+fn the_layout_is_that_of_the_design() {
+    let expected = "  agents:
+  - agent old-bot                                                  removed from lobu.toml
+
+  settings:
+  ~ settings hotreload-test (providerModelPreferences)             lobu.toml:7
+      providerModelPreferences.z-ai: \"glm-4.6\" -> \"glm-4.5\"
+  - settings old-bot                                               removed from lobu.toml
+
+Sessions:
+  * hotreload-test: z-ai/glm-4.6 -> z-ai/glm-4.5                   next session
+  * old-bot: z-ai/glm-4.6 -> none                                  removed
+  * other-bot: BREAKS: no usable credential for provider \"z-ai\"    was z-ai/glm-4.6
+
+Summary: 0 create, 1 update, 2 delete, 0 blocked, 0 unmanaged, 12 unchanged
+";
+    let shown = draw(&fixtures::design(), PlanView::default());
+    let (first, rest) = shown.split_once("\n\n").unwrap();
+    assert_eq!(first, "Plan 7c1e93ab   base r41   source platform-team @ 9be07aa   org default");
+    assert_eq!(rest, expected);
+}
+
+#[test]
+fn printed_rows_are_the_counts_of_the_summary() {
+    for plan in [fixtures::design(), fixtures::rich(), fixtures::lacking_value(), fixtures::unchanged()] {
+        let shown = draw(&plan, ALL);
+        let rows = |mark: &str| {
+            let begins = |line: &&str| line.trim_start().starts_with(&format!("{mark} "));
+            shown.lines().filter(begins).count() as u64
+        };
+        let summary = plan.summary;
+        let counted = [
+            ("+", summary.create),
+            ("~", summary.update),
+            ("-", summary.delete),
+            (">", summary.moved),
+            ("!", summary.blocked),
+            ("?", summary.unmanaged),
+            ("=", summary.unchanged),
+        ];
+        for (mark, count) in counted {
+            assert_eq!(rows(mark), count, "rows with {mark} in\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_value_cannot_pass_for_a_row() {
+    let mut plan = fixtures::rich();
+    let forged = "a\n- agent forged\n  + agent forged\n= agent forged";
+    let field = plan.changes.iter_mut().find(|change| change.name.as_str() == "triage").map(|c| &mut c.fields[0]);
+    field.unwrap().after = Some(forged.into());
+    for view in [PlanView::default(), ALL] {
+        let shown = draw(&plan, view);
+        let forges = |line: &&str| line.contains("agent forged") && !line.trim_start().starts_with('|');
+        assert_eq!(shown.lines().find(forges), None, "{shown}");
+    }
+}
+
+#[test]
+fn colour_changes_no_word() {
+    let drawn = text::plan(&fixtures::rich(), &kinds(), PlanView::default());
+    let coloured = drawn.render(Colour::On);
+    let mut stripped = String::new();
+    for (index, part) in coloured.split("\u{1b}[").enumerate() {
+        stripped.push_str(if index == 0 { part } else { part.split_once('m').unwrap().1 });
+    }
+    assert_eq!(stripped, plain(&drawn));
+}
+
+#[test]
+fn session_text_and_json() {
+    check("session-text@org-secret", &plain(&session::draw(&fixtures::session(), Length::Cut)));
+    check("session-json@org-secret", &json::document(&fixtures::session()));
+}
+
+#[test]
+fn listings() {
+    check("history-text@two", &plain(&listing::history(&fixtures::history())));
+    check("history-json@two", &json::document(&fixtures::history()));
+    check("show-text@commit", &plain(&listing::commit(&fixtures::one_commit())));
+    check("get-text@owners", &plain(&listing::resource(&fixtures::resource(), Length::Cut)));
+    check("secret-list-text@two", &plain(&listing::secrets(&fixtures::secrets())));
+    check("status-text@served", &plain(&listing::status(&fixtures::status())));
+    check("status-json@served", &json::document(&fixtures::status()));
+    check("verify-text@sound", &plain(&listing::verification(&fixtures::verification(&[]))));
+    let damage = ["r7: the checksum of the commit record does not hold"];
+    check("verify-text@damaged", &plain(&listing::verification(&fixtures::verification(&damage))));
+}
+
+#[test]
+fn failures() {
+    let problem = fixtures::session_problem();
+    check("error-text@session", &problem::draw(&problem, Colour::Off));
+    check("error-json@session", &json::failure(&problem));
+    let found = Problem { diagnostics: fixtures::diagnostics(), ..problem };
+    check("error-markdown@session", &markdown::failure(&found));
+    check("error-github@session", &github::failure(&found));
+}
+
+#[test]
+fn diagnostics() {
+    check("diagnostics-text@all", &diagnostic::draw(&fixtures::diagnostics(), Colour::Off));
+}

@@ -1,0 +1,111 @@
+//! What a command works with once flags, environment and defaults are joined: directories, organisation, key, author.
+//!
+//! The only file that reads the process environment and the working directory; everything behind it gets them passed in.
+//! Never here: opening anything.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use holdfast_reconciler::desired::SecretText;
+use holdfast_reconciler::keyfile::KeySource;
+use holdfast_reconciler::resource::OrgId;
+
+use crate::args::Global;
+use crate::error::Failure;
+
+/// The name of the store's folder in a project.
+const STORE_NAME: &str = ".holdfast";
+
+/// The joined settings of one run.
+#[derive(Clone)]
+pub(crate) struct Setting {
+    /// The flags that every verb takes.
+    pub(crate) global: Global,
+    /// The process environment, as far as it is text.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Where relative paths begin: the working directory, or what `-C` says.
+    base: PathBuf,
+}
+
+/// Whether the environment asks for no colours; it is read before everything else, since mistakes are shown too.
+pub(crate) fn no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+impl Setting {
+    /// Joins flags with the process's environment and working directory.
+    pub(crate) fn new(global: Global) -> Result<Self, Failure> {
+        let text = |pair: (std::ffi::OsString, std::ffi::OsString)| {
+            Some((pair.0.into_string().ok()?, pair.1.into_string().ok()?))
+        };
+        let environment: BTreeMap<String, String> = std::env::vars_os().filter_map(text).collect();
+        let here = std::env::current_dir()
+            .map_err(|error| Failure::io("E_DIRECTORY", "cannot find the working directory", &error))?;
+        let base = global.directory.as_ref().map_or(here.clone(), |directory| here.join(directory));
+        if !base.is_dir() {
+            return Err(Failure::usage(format!("`-C {}` is not a directory", base.display())));
+        }
+        Ok(Self { global, environment, base })
+    }
+
+    /// A variable; an empty one counts as unset.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A path as the caller meant it.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// The project's directory.
+    pub(crate) fn project(&self, directory: Option<&Path>) -> PathBuf {
+        directory.map_or_else(|| self.base.clone(), |directory| self.path(directory))
+    }
+
+    /// The store's folder for a project.
+    pub(crate) fn store(&self, project: &Path) -> PathBuf {
+        match (&self.global.store, self.variable("HOLDFAST_STORE")) {
+            (Some(path), _) => self.path(path),
+            (None, Some(path)) => self.path(Path::new(path)),
+            (None, None) => project.join(STORE_NAME),
+        }
+    }
+
+    /// The organisation to use if neither the caller nor the manifest names one.
+    pub(crate) fn fallback_org(&self) -> Result<Option<OrgId>, Failure> {
+        let parse = |text: &str| {
+            OrgId::new(text).map_err(|error| Failure::new("E_NAME", format!("HOLDFAST_ORG is unusable: {error}")))
+        };
+        self.variable("HOLDFAST_ORG").map(parse).transpose()
+    }
+
+    /// Where the master key is.
+    pub(crate) fn keys(&self) -> KeySource {
+        let config = || {
+            let absolute = |path: &&str| Path::new(path).is_absolute();
+            let xdg = self.variable("XDG_CONFIG_HOME").filter(absolute).map(PathBuf::from);
+            xdg.or_else(|| self.variable("HOME").map(|home| Path::new(home).join(".config")))
+        };
+        if let Some(keys) = self.named_keys() {
+            return keys;
+        }
+        match config() {
+            Some(config) => KeySource::File(config.join("holdfast/master.key")),
+            None => KeySource::None("neither HOME nor XDG_CONFIG_HOME is set".to_owned()),
+        }
+    }
+
+    /// Where the master key is, if the caller says so.
+    pub(crate) fn named_keys(&self) -> Option<KeySource> {
+        let text = self.variable("HOLDFAST_KEY").map(|text| KeySource::Text(SecretText::new(text.to_owned())));
+        text.or_else(|| self.variable("HOLDFAST_KEY_FILE").map(|path| KeySource::File(self.path(Path::new(path)))))
+    }
+
+    /// Who acts, for the history.
+    pub(crate) fn author(&self, named: Option<&str>) -> String {
+        let variables = ["HOLDFAST_AUTHOR", "USER", "LOGNAME"];
+        let known = || variables.into_iter().find_map(|name| self.variable(name));
+        named.or_else(known).unwrap_or("unknown").to_owned()
+    }
+}

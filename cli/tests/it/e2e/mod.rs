@@ -1,0 +1,7 @@
+//! End to end: the product's main job with real binaries on real sled folders, through a server and embedded.
+
+mod bench;
+mod crash;
+mod gateway;
+mod refusals;
+mod story;

@@ -1,0 +1,183 @@
+//! Plans: what a dry run shows in each form, that it makes nothing, and its exit codes.
+
+use crate::support::{CANARY, Project, TRIAGE, absent, check, check_run};
+
+#[test]
+fn a_dry_run_makes_no_store_and_no_key_and_changes_no_file() {
+    let project = Project::with(TRIAGE);
+    let before = project.files();
+    for arguments in [["--dry-run"].as_slice(), &["plan"], &["check"], &["--dry-run", "--against", "state.json"]] {
+        project.run_with(arguments, &[("Z_KEY", CANARY)], "");
+        assert_eq!(project.files(), before, "{arguments:?}");
+        assert!(absent(&project.store()));
+    }
+}
+
+#[test]
+fn a_plan_that_lacks_values_is_shown_and_exits_with_0() {
+    let project = Project::with(TRIAGE);
+    let ended = check_run("cli-plan@lacking-value", &project, &["--dry-run"]);
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stdout.contains("Not applyable") && ended.stdout.contains("$Z_KEY"));
+    let json = project.run(&["--dry-run", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(document["applyable"], false);
+    assert_eq!(document["format_version"], "1.0");
+}
+
+#[test]
+fn equal_inputs_give_equal_bytes() {
+    let project = Project::applied();
+    project.edit("glm-4.6", "glm-4.5");
+    for format in ["text", "json", "markdown", "github"] {
+        let arguments = ["--dry-run", "--format", format];
+        let (first, second) = (project.run(&arguments), project.run(&arguments));
+        assert_eq!((first.stdout, first.stderr), (second.stdout, second.stderr), "{format}");
+    }
+}
+
+#[test]
+fn a_change_is_shown_with_what_sessions_will_see() {
+    let project = Project::applied();
+    project.edit("glm-4.6", "glm-4.5");
+    let ended = check_run("cli-plan@change", &project, &["--dry-run"]);
+    assert_eq!(ended.code, Some(0));
+    let arguments = ["--dry-run", "--format", "markdown"];
+    check("cli-plan@change-markdown", &project.run(&arguments).shown(&arguments));
+    let arguments = ["--dry-run", "--format", "github"];
+    check("cli-plan@change-github", &project.run(&arguments).shown(&arguments));
+    assert_eq!(project.run(&["--dry-run", "--exit-code"]).code, Some(2));
+    assert!(!project.run(&["--dry-run", "--exit-code"]).stderr.contains("error"));
+    assert!(project.run(&["--dry-run", "--all"]).stdout.contains("  = agent triage"));
+    assert!(!project.run(&["--dry-run", "--compact"]).stdout.contains("\"glm-4.6\""));
+    project.edit("glm-4.5", "glm-4.6");
+    assert_eq!(project.run(&["--dry-run", "--exit-code"]).code, Some(0));
+}
+
+#[test]
+fn a_session_that_would_break_blocks_the_plan_until_it_is_named_p13() {
+    let project = Project::applied();
+    project.edit("key = \"$Z_KEY\"\n", "");
+    let ended = check_run("cli-plan@breaks", &project, &["--dry-run"]);
+    assert_eq!(ended.code, Some(3));
+    assert_eq!(project.run(&["--dry-run", "--allow-break", "triage"]).code, Some(0));
+}
+
+#[test]
+fn a_plan_against_a_state_needs_no_store() {
+    let project = Project::with(TRIAGE);
+    let state = r#"{"format": "holdfast/state", "version": 1, "revision": 41, "resources": [
+        {"kind": "agent", "name": "triage", "fields": {"name": "Old"}, "owner": "team"},
+        {"kind": "agent", "name": "gone", "fields": {"name": "Gone"}, "owner": "team"},
+        {"kind": "zebra", "name": "z", "fields": {"a": 1}}]}"#;
+    project.write("state.json", state);
+    let ended = check_run("cli-plan@against", &project, &["--dry-run", "--against", "state.json"]);
+    assert_eq!(ended.code, Some(0));
+    assert!(absent(&project.store()));
+}
+
+#[test]
+fn a_state_that_is_none_is_refused() {
+    let project = Project::with(TRIAGE);
+    project.write("broken.json", "{\"format\": \"holdfast/state\", ");
+    project.write("later.json", "{\"format\": \"holdfast/state\", \"version\": 9, \"resources\": []}");
+    let mut shown = String::new();
+    for file in ["missing.json", "broken.json", "later.json"] {
+        let arguments = ["--dry-run", "--against", file];
+        let ended = project.run(&arguments);
+        assert_eq!(ended.code, Some(1), "{file}");
+        shown.push_str(&ended.shown(&arguments));
+        shown.push('\n');
+    }
+    check("cli-plan@bad-state", &shown);
+}
+
+#[test]
+fn the_project_s_env_file_gives_values_and_the_process_wins() {
+    let project = Project::with(TRIAGE);
+    project.write(".env", &format!("Z_KEY={CANARY}\n"));
+    let applyable = |variables: &[(&str, &str)]| {
+        let shown = project.run_with(&["--dry-run", "--format", "json"], variables, "").stdout;
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap()["applyable"] == true
+    };
+    assert!(applyable(&[]));
+    assert!(applyable(&[("Z_KEY", "other")]));
+}
+
+#[test]
+fn the_organisation_comes_from_the_flag_then_the_manifest_then_the_environment() {
+    let project = Project::with(TRIAGE);
+    let org = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let arguments = [&["--dry-run", "--format", "json"], arguments].concat();
+        let shown = project.run_with(&arguments, variables, "").stdout;
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap()["org"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(org(&[], &[]), "default");
+    assert_eq!(org(&[], &[("HOLDFAST_ORG", "umbrella")]), "umbrella");
+    project.write("lobu.toml", &format!("{TRIAGE}\n[memory]\norg = \"acme\"\n"));
+    assert_eq!(org(&[], &[("HOLDFAST_ORG", "umbrella")]), "acme");
+    assert_eq!(org(&["--org", "initech"], &[("HOLDFAST_ORG", "umbrella")]), "initech");
+    assert_eq!(project.run(&["--dry-run", "--org", "Not An Org"]).code, Some(64));
+}
+
+#[test]
+fn a_command_that_plans_nothing_reads_the_manifest_s_organisation_too() {
+    let project = Project::with(&format!("{TRIAGE}\n[memory]\norg = \"acme\"\n"));
+    assert_eq!(project.run_with(&["--yes"], &[("Z_KEY", CANARY)], "").code, Some(0));
+    let first = |arguments: &[&str]| project.run(arguments).stdout.lines().next().unwrap_or_default().to_owned();
+    assert!(first(&["session", "triage"]).ends_with("org acme"));
+    assert!(first(&["status"]).ends_with("org acme"));
+    assert_eq!(
+        project.run(&["get", "other:settings/triage"]).code,
+        Some(1),
+        "another organisation has no such row (P12)"
+    );
+    project.edit("name = \"Triage\"", "nme = \"Triage\"");
+    let ended = project.run(&["status"]);
+    assert!(ended.stderr.starts_with("warning: the manifests have errors"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_git_state_is_in_the_plan() {
+    let project = Project::with(TRIAGE);
+    let path = std::env::var("PATH").unwrap();
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args(["-c", "user.name=t", "-c", "user.email=t@example.org"]).args(arguments);
+        let status = command.current_dir(project.path()).env("HOME", project.home()).output().unwrap().status;
+        assert!(status.success(), "{arguments:?}");
+    };
+    let state = || {
+        let shown = project.run_with(&["--dry-run", "--format", "json"], &[("PATH", &path)], "").stdout;
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap()["source"]["git"].clone()
+    };
+    git(&["init", "-q"]);
+    assert_eq!(state(), serde_json::Value::Null, "there is no commit yet");
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "first"]);
+    assert_eq!(state()["dirty"], false);
+    assert_eq!(state()["commit"].as_str().unwrap().len(), 40);
+    project.edit("glm-4.6", "glm-4.5");
+    assert_eq!(state()["dirty"], true);
+    let shown = project.run_with(&["--dry-run"], &[("PATH", &path)], "").stdout;
+    assert!(shown.lines().next().unwrap().contains(" dirty   org default"), "{shown}");
+}
+
+#[test]
+fn a_state_with_hostile_names_is_refused_without_touching_the_terminal() {
+    let project = Project::with(TRIAGE);
+    let state = r#"{"format": "holdfast/state", "version": 1, "resources": [
+        {"kind": "agent", "name": "a\u001b[2Jb", "fields": {}}]}"#;
+    project.write("state.json", state);
+    let ended = project.run(&["--dry-run", "--against", "state.json"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(!ended.stderr.contains('\u{1b}'), "{:?}", ended.stderr);
+    let state = r#"{"format": "holdfast/state", "version": 1, "resources": [
+        {"kind": "agent", "name": "triage", "fields": {"name": "a\u001b[2J\u009b\u202eb"}}]}"#;
+    project.write("state.json", state);
+    for format in ["text", "json", "markdown", "github"] {
+        let shown = project.run(&["--dry-run", "--against", "state.json", "--format", format]).stdout;
+        assert!(shown.contains("\\u009b") || format == "github", "{format}: {shown}");
+        assert!(!shown.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{format}");
+    }
+}

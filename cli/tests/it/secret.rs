@@ -1,0 +1,56 @@
+//! Shared secrets on the command line: where values come from, and that they go nowhere else.
+
+use crate::support::{CANARY, Project, check, check_run};
+
+#[test]
+fn a_value_comes_from_standard_input_a_file_or_a_variable() {
+    let project = Project::applied();
+    let set = ["secret", "set", "provider:gemini:apiKey"];
+    let ended = project.run_with(&set, &[], &format!("{CANARY}\n"));
+    check("cli-secret@set", &ended.shown(&set));
+    project.write("value.txt", CANARY);
+    let same = project.run(&["secret", "set", "from-file", "--from-file", "value.txt"]);
+    assert_eq!(same.code, Some(0), "{}", same.stderr);
+    let same = project.run_with(&["secret", "set", "from-env", "--from-env", "VALUE"], &[("VALUE", CANARY)], "");
+    assert_eq!(same.code, Some(0), "{}", same.stderr);
+    check_run("cli-secret@list", &project, &["secret", "list"]);
+    let document: serde_json::Value =
+        serde_json::from_str(&project.run(&["secret", "list", "--format", "json"]).stdout).unwrap();
+    assert_eq!(document["secrets"].as_array().unwrap().len(), 4);
+    check_run("cli-secret@remove", &project, &["secret", "remove", "from-file"]);
+    check_run("cli-secret@remove-again", &project, &["secret", "remove", "from-file"]);
+}
+
+#[test]
+fn a_removal_that_would_break_a_session_is_blocked_until_it_is_named_p13() {
+    let project = Project::applied();
+    let remove = ["secret", "remove", "provider:z-ai:apiKey"];
+    assert_eq!(check_run("cli-secret@breaks", &project, &remove).code, Some(3));
+    let allowed = [&remove[..], &["--allow-break", "triage"]].concat();
+    assert_eq!(project.run(&allowed).code, Some(0));
+    let ended = check_run("cli-secret@session-without", &project, &["session", "triage"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let ended = project.run(&["session", "triage", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(document["error"]["message"].as_str().unwrap().starts_with("No provider specified"));
+    assert!(!document["evidence"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn values_that_are_none_are_refused() {
+    let project = Project::applied();
+    let cases: [&[&str]; 4] = [
+        &["secret", "set", "x", "--from-env", "UNSET"],
+        &["secret", "set", "x", "--from-file", "missing.txt"],
+        &["secret", "set", "x"],
+        &["secret", "set", "x", "value"],
+    ];
+    let mut shown = String::new();
+    for arguments in cases {
+        let ended = project.run(arguments);
+        assert!(matches!(ended.code, Some(1 | 64)), "{arguments:?}");
+        shown.push_str(&ended.shown(arguments));
+        shown.push('\n');
+    }
+    check("cli-secret@refused", &shown);
+}

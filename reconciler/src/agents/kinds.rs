@@ -1,0 +1,87 @@
+//! The kinds of the agents' domain, in the order of plans.
+//!
+//! Never here: how a manifest spells them.
+
+use std::collections::BTreeMap;
+
+use crate::kind::{Effect, FieldSpec, KindSpec, Kinds};
+
+/// The kind of an agent.
+pub const AGENT: &str = "agent";
+/// The kind of an agent's settings; its name is the agent's.
+pub const SETTINGS: &str = "settings";
+/// The kind of a shared secret, such as `secret/provider:z-ai:apiKey`.
+pub const SECRET: &str = "secret";
+/// The kind of an addition to the provider catalogue.
+pub const PROVIDER: &str = "provider";
+/// The kind of a chat surface; its name is `<agent>/<stable id>`.
+pub const PLATFORM: &str = "platform";
+/// The kind of a type of things in memory.
+pub const ENTITY_TYPE: &str = "entity-type";
+/// The kind of a type of relations in memory.
+pub const RELATIONSHIP_TYPE: &str = "relationship-type";
+/// The kind of a scheduled prompt.
+pub const WATCHER: &str = "watcher";
+/// The kind of a data source's code.
+pub const CONNECTOR_DEFINITION: &str = "connector-definition";
+/// The kind of a data source's credentials.
+pub const AUTH_PROFILE: &str = "auth-profile";
+/// The kind of a configured data source.
+pub const CONNECTION: &str = "connection";
+/// The kind of a scheduled stream of a connection; its name is `<connection>/<feed key>`.
+pub const FEED: &str = "feed";
+/// The only field of a secret.
+pub const SECRET_VALUE: &str = "value";
+
+/// The name of the shared secret that holds the key of a provider.
+pub fn provider_secret(provider: &str) -> String {
+    format!("provider:{provider}:apiKey")
+}
+
+/// All kinds of the domain.
+pub fn kinds() -> Kinds {
+    let sensitive = || FieldSpec { sensitive: true, ..FieldSpec::default() };
+    let implied = || FieldSpec { implied: true, ..FieldSpec::default() };
+    let providers = FieldSpec { list_key: Some("providerId"), volatile: &["installedAt"], ..FieldSpec::default() };
+    let immutable = || FieldSpec { immutable: true, ..FieldSpec::default() };
+    Kinds::new([
+        kind(10, PROVIDER, "providers", Effect::NextSession, false, []),
+        kind(20, AGENT, "agents", Effect::NextSession, false, []),
+        kind(
+            30,
+            SETTINGS,
+            "settings",
+            Effect::NextSession,
+            true,
+            [("installedProviders", providers), ("modelSelection", implied())],
+        ),
+        // What came from a reference is secret value by value; the loader says which.
+        kind(40, PLATFORM, "platforms", Effect::Restart, true, []),
+        kind(50, ENTITY_TYPE, "entity types", Effect::Immediate, false, []),
+        kind(60, RELATIONSHIP_TYPE, "relationship types", Effect::Immediate, false, []),
+        kind(70, WATCHER, "watchers", Effect::Immediate, false, []),
+        kind(80, CONNECTOR_DEFINITION, "connector definitions", Effect::Immediate, false, []),
+        kind(
+            90,
+            AUTH_PROFILE,
+            "auth profiles",
+            Effect::Immediate,
+            false,
+            [("connector", immutable()), ("kind", immutable()), ("credentials", sensitive())],
+        ),
+        kind(100, CONNECTION, "connections", Effect::Immediate, false, [("connector", immutable())]),
+        kind(110, FEED, "feeds", Effect::Immediate, true, []),
+        kind(130, SECRET, "secrets", Effect::Immediate, true, [(SECRET_VALUE, sensitive())]),
+    ])
+}
+
+fn kind<const N: usize>(
+    order: u32,
+    name: &'static str,
+    heading: &'static str,
+    effect: Effect,
+    dependent: bool,
+    fields: [(&'static str, FieldSpec); N],
+) -> KindSpec {
+    KindSpec { name, heading, order, effect, dependent, fields: BTreeMap::from(fields) }
+}

@@ -1,0 +1,89 @@
+//! The history as one organisation sees it.
+//!
+//! Never here: what a commit's values say.
+
+use holdfast_engine::{Change, Commit, Engine, Revision};
+
+use crate::apply::annotation;
+use crate::desired::GitState;
+use crate::embedded::{at_problem, rfc3339};
+use crate::error::{Problem, ProblemKind};
+use crate::plane::{CommitChange, CommitInfo, CommitsPage};
+use crate::resource::{Address, OrgId, keys};
+
+/// How many commits are read at a time while looking for those of an organisation.
+const SCAN: usize = 1_000;
+
+/// Newest first, at most `limit`, those before a revision that touch the organisation, or the address in it.
+pub(crate) fn page(
+    engine: &Engine,
+    org: &OrgId,
+    address: Option<&Address>,
+    before: Option<Revision>,
+    limit: usize,
+) -> Result<CommitsPage, Problem> {
+    let wanted = |commit: &Commit| match address {
+        Some(address) => {
+            let key = keys::live(org, address);
+            commit.changes.iter().any(|change| change.key().as_str() == key)
+        }
+        None => touches(commit, org),
+    };
+    let mut end = before.unwrap_or(engine.head().revision.next());
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let scanned = engine.commits(..end, SCAN).map_err(at_problem)?;
+        let Some(oldest) = scanned.last() else { break };
+        end = oldest.revision;
+        found.extend(scanned.iter().filter(|commit| wanted(commit)).map(|commit| info(commit)));
+    }
+    found.truncate(limit);
+    Ok(CommitsPage { commits: found })
+}
+
+/// One commit, with what it touched of the organisation.
+pub(crate) fn one(engine: &Engine, org: &OrgId, revision: Revision) -> Result<CommitInfo, Problem> {
+    let commit = engine.commit_at(revision).map_err(at_problem)?;
+    if !touches(&commit, org) {
+        let message = format!("{revision} touches nothing of organisation `{org}`");
+        return Err(Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", message));
+    }
+    let prefix = keys::org(org);
+    let change = |change: &Change| {
+        let key = change.key().as_str().strip_prefix(&prefix)?.to_owned();
+        let op = if matches!(change, Change::Put { .. }) { "put" } else { "delete" };
+        Some(CommitChange { key, op: op.to_owned() })
+    };
+    Ok(CommitInfo { changes: commit.changes.iter().filter_map(change).collect(), ..info(&commit) })
+}
+
+/// The Git state that a commit applied.
+pub(crate) fn git_of(engine: &Engine, revision: Revision) -> Option<GitState> {
+    engine.commit_at(revision).ok().and_then(|commit| git(&commit))
+}
+
+fn touches(commit: &Commit, org: &OrgId) -> bool {
+    commit.changes.iter().any(|change| keys::org_of(change.key().as_str()) == Some(org.as_str()))
+}
+
+fn git(commit: &Commit) -> Option<GitState> {
+    let id = commit.annotations.get(annotation::GIT_COMMIT)?.clone();
+    let dirty = commit.annotations.get(annotation::GIT_DIRTY).is_some_and(|dirty| dirty == "true");
+    Some(GitState { commit: id, dirty })
+}
+
+fn info(commit: &Commit) -> CommitInfo {
+    CommitInfo {
+        revision: commit.revision,
+        commit: commit.id.to_string(),
+        parent: commit.parent.to_string(),
+        time: rfc3339(commit.time),
+        author: commit.author.clone(),
+        message: commit.message.clone(),
+        source: commit.source.clone(),
+        git: git(commit),
+        plan: commit.annotations.get(annotation::PLAN).cloned(),
+        summary: commit.annotations.get(annotation::SUMMARY).and_then(|text| serde_json::from_str(text).ok()),
+        changes: Vec::new(),
+    }
+}

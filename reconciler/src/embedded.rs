@@ -1,0 +1,281 @@
+//! The control plane in this process: an engine, its master key and the environment of the host.
+//!
+//! Answers what [`ControlPlane`] asks and opens sessions at in-process speed. Never here: how plans are made, credentials
+//! chosen or records sealed; and no clock, environment or terminal of its own: the host passes them in.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use holdfast_engine::{AtError, Clock, Engine, Revision, Snapshot, Timestamp, Txn};
+
+use crate::agents::context::{CredentialSource, SessionContext};
+use crate::agents::evidence;
+use crate::agents::kinds;
+use crate::agents::resolver::{AgentRequest, Resolution, SystemEnvironment, World, resolve};
+use crate::apply::{self, Authorship, Bench};
+use crate::desired::SecretText;
+use crate::error::{Problem, ProblemKind};
+use crate::keyfile::{KeySource, Keys};
+use crate::kind::Kinds;
+use crate::open_sessions::OpenSessions;
+use crate::plan::PlanRequest;
+use crate::plane::{Holder, SessionRequest};
+use crate::planner::{self, PlanInput, Planned, RingState, Write};
+use crate::resource::{Address, OrgId, SourceName, keys};
+use crate::session::Session;
+use crate::vault::{EngineVault, PastVault, Vault};
+
+/// What the host passes in.
+pub struct PlaneOptions {
+    /// Where the master key is.
+    pub keys: KeySource,
+    /// The environment of the host, if sessions run in it.
+    pub system: SystemEnvironment,
+    /// The clock; the engine has its own.
+    pub clock: Clock,
+    /// The process that holds the store, if it is one that stays.
+    pub holder: Option<Holder>,
+}
+
+/// The control plane in this process. Clones share it.
+#[derive(Clone)]
+pub struct Plane(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    keys: Keys,
+    system: SystemEnvironment,
+    clock: Clock,
+    holder: Option<Holder>,
+    kinds: Kinds,
+    open: OpenSessions,
+    /// One apply at a time: two at once would only make each other plan anew.
+    applying: Mutex<()>,
+}
+
+impl fmt::Debug for Plane {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Plane").field("engine", &self.0.engine).finish_non_exhaustive()
+    }
+}
+
+impl Plane {
+    /// Takes an engine and what the host passes in.
+    pub fn new(engine: Engine, options: PlaneOptions) -> Self {
+        let PlaneOptions { keys, system, clock, holder } = options;
+        let keys = Keys::new(keys);
+        let (open, applying) = (OpenSessions::default(), Mutex::new(()));
+        Self(Arc::new(Inner { engine, keys, system, clock, holder, kinds: kinds::kinds(), open, applying }))
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// Opens a session of an agent on the newest revision.
+    ///
+    /// # Errors
+    /// The resolution's, with the evidence of each step.
+    pub fn session(&self, org: &OrgId, agent: &str, user: Option<&str>) -> Result<Session, Problem> {
+        let (org, agent, user) = (Some(org.clone()), agent.to_owned(), user.map(str::to_owned));
+        self.open(&SessionRequest { org, agent, user, ..SessionRequest::default() })
+    }
+
+    /// Opens a session as the request says, on the newest revision.
+    ///
+    /// # Errors
+    /// The resolution's, with the evidence of each step.
+    pub fn open(&self, request: &SessionRequest) -> Result<Session, Problem> {
+        let snapshot = self.0.engine.snapshot();
+        let org = self.org(request.org.as_ref(), &snapshot);
+        let Resolution { outcome, evidence, reads } = self.resolve(&snapshot, &org, request)?;
+        let context = Resolution { outcome, evidence, reads: Vec::new() }.into_result()?;
+        log_session(&context);
+        let mark = self.0.open.mark(context.revision);
+        let request = SessionRequest { org: Some(org), ..request.clone() };
+        Ok(Session::new(self.clone(), snapshot, context, request, reads, mark))
+    }
+
+    /// The value of a provider's credential as of now, for an agent that has it installed.
+    ///
+    /// # Errors
+    /// `Failed` if no credential of the provider is usable.
+    pub fn credential(&self, org: &OrgId, agent: &str, provider: &str) -> Result<SecretText, Problem> {
+        let snapshot = self.0.engine.snapshot();
+        let request = SessionRequest { agent: agent.to_owned(), allow_missing: true, ..SessionRequest::default() };
+        let context = self.resolve(&snapshot, org, &request)?.into_result()?;
+        let none = || {
+            let message = format!("no usable credential for provider \"{provider}\"");
+            Problem::new(ProblemKind::Failed, "E_NO_CREDENTIAL", message).evidence(context.evidence.clone())
+        };
+        let credential = context.credentials.iter().find(|found| found.provider == provider).ok_or_else(none)?;
+        let seen = context.evidence.iter().filter(|seen| seen.provider.as_deref() == Some(provider));
+        let found = seen.rev().find(|seen| seen.outcome == evidence::Outcome::Found).ok_or_else(none)?;
+        match credential.source {
+            CredentialSource::OrgSecret => self.secret_value(&snapshot, org, &found.looked_for).ok_or_else(none),
+            CredentialSource::Reference => {
+                let name = found.looked_for.trim_start_matches('$');
+                self.secret_value(&snapshot, org, name).or_else(|| self.variable(name)).ok_or_else(none)
+            }
+            CredentialSource::System => self.variable(&found.looked_for).ok_or_else(none),
+            CredentialSource::Profile | CredentialSource::OwnerProfile => Err(none()),
+        }
+    }
+
+    fn secret_value(&self, snapshot: &Snapshot, org: &OrgId, name: &str) -> Option<SecretText> {
+        let address: Address = format!("{}/{name}", kinds::SECRET).parse().ok()?;
+        let entry = snapshot.get(&keys::live(org, &address))?;
+        let mut values = self.vault().ok()?.open(org, &address, entry).ok()?;
+        values.remove(kinds::SECRET_VALUE)
+    }
+
+    fn variable(&self, name: &str) -> Option<SecretText> {
+        match &self.0.system {
+            SystemEnvironment::Known(variables) => variables.get(name).cloned().map(SecretText::new),
+            SystemEnvironment::NotKnown => None,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.0.clock)()
+    }
+
+    pub(crate) fn vault(&self) -> Result<EngineVault, Problem> {
+        Ok(EngineVault::new(self.0.engine.clone(), self.0.keys.existing()?))
+    }
+
+    /// The organisation of a question that names none: the store's only one, else `default`.
+    pub(crate) fn org(&self, named: Option<&OrgId>, snapshot: &Snapshot) -> OrgId {
+        if let Some(org) = named {
+            return org.clone();
+        }
+        match planner::organisations(snapshot).as_slice() {
+            [only] => only.clone(),
+            _ => OrgId::default(),
+        }
+    }
+
+    pub(crate) fn snapshot_at(&self, at: Option<Revision>) -> Result<Snapshot, Problem> {
+        match at {
+            Some(revision) => self.0.engine.at(revision).map_err(at_problem),
+            None => Ok(self.0.engine.snapshot()),
+        }
+    }
+
+    pub(crate) fn resolve(
+        &self,
+        snapshot: &Snapshot,
+        org: &OrgId,
+        request: &SessionRequest,
+    ) -> Result<Resolution, Problem> {
+        let past = snapshot.revision() != self.0.engine.head().revision;
+        let vault = self.vault();
+        let vault: &dyn Vault = match &vault {
+            _ if past => &PastVault,
+            Ok(vault) => vault,
+            Err(problem) => return Err(problem.clone()),
+        };
+        let now = if past { snapshot.head().time } else { self.now() };
+        let world = World { snapshot, org, vault, system: &self.0.system, now };
+        let (agent, user) = (request.agent.as_str(), request.user.as_deref());
+        Ok(resolve(world, AgentRequest { agent, user, allow_missing: request.allow_missing }))
+    }
+
+    pub(crate) fn planned(
+        &self,
+        snapshot: &Snapshot,
+        request: &PlanRequest,
+    ) -> Result<(Planned, OrgId, SourceName), Problem> {
+        let named = request.org.as_ref().or(request.desired.org.as_ref()).or(request.fallback_org.as_ref());
+        let org = self.org(named, snapshot);
+        let source = planner::source_name(snapshot, &org, &request.desired);
+        let ring = match self.0.keys.existing()? {
+            Some(ring) => RingState::AtHand(ring),
+            None => RingState::NotMade,
+        };
+        let planned = planner::plan(PlanInput {
+            kinds: &self.0.kinds,
+            snapshot,
+            org: &org,
+            source: &source,
+            desired: &request.desired,
+            options: &request.options,
+            ring: &ring,
+            vault: &self.vault()?,
+            system: &self.0.system,
+            now: self.now(),
+        })?;
+        Ok((planned, org, source))
+    }
+
+    /// Builds the transaction of some writes; the master key is made if they seal the first secret.
+    pub(crate) fn transaction(
+        &self,
+        snapshot: &Snapshot,
+        org: &OrgId,
+        source: Option<&SourceName>,
+        writes: Vec<Write>,
+        reads: &BTreeSet<String>,
+        authorship: Authorship,
+    ) -> Result<Txn, Problem> {
+        let ring = match apply::seals(&writes) {
+            true => Some(self.0.keys.existing_or_new()?),
+            false => self.0.keys.existing()?,
+        };
+        let vault = EngineVault::new(self.0.engine.clone(), ring.clone());
+        let bench = Bench { snapshot, org, source, vault: &vault, ring: ring.as_deref() };
+        apply::transaction(&bench, writes, reads, authorship)
+    }
+
+    pub(crate) fn applying(&self) -> MutexGuard<'_, ()> {
+        self.0.applying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn open_sessions(&self) -> &OpenSessions {
+        &self.0.open
+    }
+
+    pub(crate) fn system(&self) -> &SystemEnvironment {
+        &self.0.system
+    }
+
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        self.0.holder.clone()
+    }
+}
+
+/// One line for each session that opens.
+pub(crate) fn log_session(context: &SessionContext) {
+    let chosen = context.credentials.iter().find(|credential| credential.provider == context.model.provider);
+    tracing::info!(
+        org = %context.org,
+        agent = context.agent,
+        provider = context.model.provider,
+        model = context.model.id,
+        revision = %context.revision,
+        credential = chosen.map_or("none", |credential| credential.source.as_text()),
+        "session opened"
+    );
+}
+
+/// A revision that cannot be read, as a face shows it.
+pub(crate) fn at_problem(error: AtError) -> Problem {
+    let (kind, code, help) = match &error {
+        AtError::Compacted { .. } => (ProblemKind::Gone, "E_COMPACTED", "ask for a revision that is still kept"),
+        AtError::Future { .. } => {
+            (ProblemKind::NotFound, "E_FUTURE", "the newest revision is shown by `reconcile status`")
+        }
+        _ => (ProblemKind::Internal, "E_STORE", "run `reconcile verify`"),
+    };
+    Problem::from_error(kind, code, &error).help(help)
+}
+
+/// A time in RFC 3339, in UTC and to the millisecond.
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    match jiff::Timestamp::from_millisecond(time.as_millis()) {
+        Ok(time) => format!("{time:.3}"),
+        Err(_) => "unknown".to_owned(),
+    }
+}

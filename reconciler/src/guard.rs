@@ -1,0 +1,102 @@
+//! Guards: what keeps a plan from being applied until somebody says so by name or number.
+//!
+//! Never here: the rows of a plan, and asking anybody.
+
+use std::collections::BTreeSet;
+
+use holdfast_engine::Revision;
+
+use crate::kind::Kinds;
+use crate::plan::{Action, Blocked, Change, SessionChange};
+use crate::resource::Address;
+
+/// A plan that deletes more than this share of a source's resources is blocked,
+const DELETE_SHARE_PERCENT_MAX: usize = 20;
+/// if they are at least this many.
+const DELETE_SHARE_COUNT_MIN: usize = 3;
+
+/// A session that works and would fail blocks until its agent is allowed by name (P13).
+pub fn breaks(sessions: &[SessionChange], allowed: &BTreeSet<String>, revision: Revision) -> Vec<Blocked> {
+    let broken = sessions.iter().filter(|session| session.breaks && !allowed.contains(&session.agent));
+    broken
+        .map(|session| Blocked {
+            code: "E_BREAKS".to_owned(),
+            address: format!("agent/{}", session.agent),
+            path: None,
+            owner: None,
+            revision: Some(revision),
+            message: format!(
+                "sessions of `{}` work now and would fail: {}",
+                session.agent,
+                session.error.as_deref().unwrap_or("unknown")
+            ),
+            remedies: vec![format!("--allow-break {}", session.agent)],
+        })
+        .collect()
+}
+
+/// A protected resource is not deleted.
+pub fn protected(address: &Address, modified: Revision, prevent_delete: bool, protect: &[String]) -> Option<Blocked> {
+    let text = address.to_string();
+    let matches = |pattern: &&String| match pattern.strip_suffix('*') {
+        Some(prefix) => text.starts_with(prefix),
+        None => **pattern == text,
+    };
+    let why = match protect.iter().find(matches) {
+        Some(pattern) => format!("`protect` names `{pattern}`"),
+        None if prevent_delete => "it was declared with `prevent_delete`".to_owned(),
+        None => return None,
+    };
+    Some(Blocked {
+        code: "E_PROTECTED".to_owned(),
+        address: text.clone(),
+        path: None,
+        owner: None,
+        revision: Some(modified),
+        message: format!("`{text}` is protected from being deleted: {why}"),
+        remedies: vec![format!("put `{text}` back into the manifest, or lift its protection first")],
+    })
+}
+
+/// What the guard against deleting too much looks at.
+pub struct Deletes<'d, I> {
+    /// The rows of the plan.
+    pub changes: &'d [Change],
+    /// The kinds: those that go with a parent are not counted.
+    pub kinds: &'d Kinds,
+    /// What the source declared before.
+    pub declared_before: I,
+    /// Whether the source declares nothing any more.
+    pub empty: bool,
+    /// Whether the caller gave exactly the number of deletes.
+    pub allowed: bool,
+    /// The head.
+    pub revision: Revision,
+}
+
+/// An emptied source, or one that loses a large share, blocks until the number of deletes is given.
+pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d Address>>) -> Option<Blocked> {
+    let Deletes { changes, kinds, declared_before, empty, allowed, revision } = deletes;
+    let counts = |address: &Address| !kinds.get(address.kind.as_str()).is_some_and(|kind| kind.dependent);
+    let all = changes.iter().filter(|change| change.action == Action::Delete).count();
+    let deleted = changes.iter().filter(|change| change.action == Action::Delete && counts(&change.address)).count();
+    let before = declared_before.filter(|address| counts(address)).count();
+    let message = if allowed || all == 0 {
+        return None;
+    } else if empty {
+        format!("the manifests declare nothing any more, and {all} resources would be deleted")
+    } else if deleted >= DELETE_SHARE_COUNT_MIN && deleted * 100 > before * DELETE_SHARE_PERCENT_MAX {
+        format!("{deleted} of {before} resources of the source would be deleted")
+    } else {
+        return None;
+    };
+    Some(Blocked {
+        code: "E_DELETES".to_owned(),
+        address: String::new(),
+        path: None,
+        owner: None,
+        revision: Some(revision),
+        message,
+        remedies: vec![format!("--allow-delete {all}")],
+    })
+}

@@ -1,0 +1,147 @@
+//! Resources while they are collected: fields with their places, each address once.
+//!
+//! Never here: what the fields of a kind are.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::findings::{E_DUPLICATE, E_INVALID_NAME, Finding, Findings};
+use super::node::Node;
+use super::source::{Files, Spot, shown};
+use crate::desired::{Declared, Lifecycle, SecretInput};
+use crate::resource::{Address, KindName, NameError, ResourceName};
+use crate::value::{Fields, Value};
+
+/// A resource whose places are still ranges of bytes.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// What its name breaks, if anything.
+    address: Result<Address, NameError>,
+    spot: Spot,
+    fields: Fields,
+    secrets: BTreeMap<String, SecretInput>,
+    places: Vec<(String, Spot)>,
+    lifecycle: Lifecycle,
+    on_duplicate: &'static str,
+}
+
+impl Draft {
+    /// Starts a resource that is declared at `spot`. A bad name is reported when the draft is added.
+    pub(crate) fn new(kind: &KindName, name: impl AsRef<str>, spot: Spot) -> Self {
+        Self {
+            address: ResourceName::new(name).map(|name| Address::new(kind.clone(), name)),
+            spot,
+            fields: Fields::new(),
+            secrets: BTreeMap::new(),
+            places: Vec::with_capacity(8),
+            lifecycle: Lifecycle::default(),
+            on_duplicate: "remove or rename one of the two",
+        }
+    }
+
+    /// Declares a field.
+    pub(crate) fn field(&mut self, name: &str, value: Value, spot: Spot) {
+        self.fields.insert(name.to_owned(), value);
+        self.places.push((name.to_owned(), spot));
+    }
+
+    /// Declares a field with the text of a member, if the manifest has it.
+    pub(crate) fn text(&mut self, name: &str, node: &Node<'_>, key: &str) {
+        if let Some((at, value)) = node.entry(key)
+            && let Some(text) = value.text()
+        {
+            self.field(name, Value::from(text), at.spot);
+        }
+    }
+
+    /// Declares a field with any member, if the manifest has it.
+    pub(crate) fn value(&mut self, name: &str, node: &Node<'_>, key: &str) {
+        if let Some((at, value)) = node.entry(key) {
+            self.field(name, value.to_value(), at.spot);
+        }
+    }
+
+    /// The fields so far.
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Declares a sensitive value.
+    pub(crate) fn secret(&mut self, path: impl Into<String>, input: SecretInput, spot: Spot) {
+        let path = path.into();
+        self.places.push((path.clone(), spot));
+        self.secrets.insert(path, input);
+    }
+
+    /// Says what to do when the address is declared twice.
+    pub(crate) fn on_duplicate(&mut self, help: &'static str) {
+        self.on_duplicate = help;
+    }
+
+    /// Says where a nested value is declared.
+    pub(crate) fn place(&mut self, path: impl Into<String>, spot: Spot) {
+        self.places.push((path.into(), spot));
+    }
+
+    /// Reads `lifecycle` of the table that declares the resource.
+    pub(crate) fn lifecycle(&mut self, node: &Node<'_>) {
+        if let Some(table) = node.get("lifecycle") {
+            self.lifecycle.prevent_delete = table.get("prevent_delete").and_then(Node::boolean).unwrap_or(false);
+            self.lifecycle.ignore = table
+                .get("ignore")
+                .map(|list| list.texts().map(|(text, _)| text.to_owned()).collect())
+                .unwrap_or_default();
+        }
+    }
+}
+
+/// All resources so far.
+#[derive(Debug, Default)]
+pub(crate) struct Drafts(Vec<(Address, Draft)>);
+
+impl Drafts {
+    /// Adds a resource.
+    pub(crate) fn add(&mut self, draft: Draft, findings: &mut Findings) {
+        match &draft.address {
+            Ok(address) => self.0.push((address.clone(), draft)),
+            // The shape of a name has a rule of its own, which says more.
+            Err(_) if findings.has_error_at(draft.spot) => {}
+            Err(error) => findings.report(Finding::error(E_INVALID_NAME, error.to_string()).at(draft.spot, "")),
+        }
+    }
+
+    /// Puts the resources into the order of their addresses; an address that stands twice is an error that shows both places.
+    pub(crate) fn settle(&mut self, findings: &mut Findings) {
+        // Stable, so that the first one of an address stays the first one.
+        self.0.sort_by(|(left, _), (right, _)| left.cmp(right));
+        // An agent that stands twice has its settings twice too: one place is told once.
+        let mut told = HashSet::new();
+        for pair in self.0.windows(2) {
+            let [(first_address, first), (address, draft)] = pair else { continue };
+            if first_address == address && told.insert((first.spot, draft.spot)) {
+                let finding =
+                    Finding::error(E_DUPLICATE, format!("`{}` is declared twice", shown(&address.to_string())));
+                let finding = finding.at(draft.spot, "declared again here").at(first.spot, "declared here first");
+                findings.report(finding.help(draft.on_duplicate));
+            }
+        }
+    }
+
+    /// Where an address is declared, after [`Self::settle`].
+    pub(crate) fn place_of(&self, address: &Address) -> Option<Spot> {
+        let at = self.0.binary_search_by(|(known, _)| known.cmp(address)).ok()?;
+        Some(self.0[at].1.spot)
+    }
+
+    /// The resources with places that people can read.
+    pub(crate) fn finish(self, files: &Files) -> Vec<Declared> {
+        let declared = |(address, draft): (Address, Draft)| {
+            let Draft { address: _, spot, fields, secrets, places, lifecycle, on_duplicate: _ } = draft;
+            let mut field_at = BTreeMap::new();
+            for (path, spot) in places {
+                field_at.insert(path, files.position(spot));
+            }
+            Declared { address, fields, secrets, at: Some(files.position(spot)), field_at, lifecycle }
+        };
+        self.0.into_iter().map(declared).collect()
+    }
+}

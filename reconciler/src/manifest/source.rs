@@ -1,0 +1,214 @@
+//! The texts that were read and places in them: from byte offsets to lines, columns and labels.
+//!
+//! A label never shows a line that may hold a secret. Never here: reading, and what the texts mean.
+
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+
+use super::limits::{SHOWN_CHARS_MAX, SOURCE_LINE_CHARS_MAX};
+use crate::diagnostic::{Label, Position};
+
+/// A place in one of the files: a range of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Spot {
+    /// The index of the file in [`Files`].
+    pub(crate) file: u32,
+    /// The first byte.
+    pub(crate) start: u32,
+    /// One past the last byte.
+    pub(crate) end: u32,
+}
+
+/// One file as it was read.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    /// Its path in the project.
+    pub(crate) name: Arc<str>,
+    /// Its text; empty if it is not text.
+    pub(crate) text: String,
+    lines: OnceLock<Lines>,
+}
+
+/// Where lines start, and how bytes map to characters.
+#[derive(Debug)]
+struct Lines {
+    starts: Vec<u32>,
+    /// For a text that is not all ASCII: the number of characters before each block of `BLOCK` bytes.
+    blocks: Option<Vec<u32>>,
+}
+
+const BLOCK: usize = 1024;
+
+impl SourceFile {
+    fn lines(&self) -> &Lines {
+        self.lines.get_or_init(|| {
+            let bytes = self.text.as_bytes();
+            let mut starts = vec![0];
+            starts.extend(self.text.match_indices('\n').map(|(at, _)| at as u32 + 1));
+            let blocks = (!bytes.is_ascii()).then(|| {
+                let mut before = 0;
+                let count = |block: &[u8]| block.iter().filter(|byte| is_char_start(**byte)).count() as u32;
+                let step = |block: &[u8]| {
+                    before += count(block);
+                    before - count(block)
+                };
+                bytes.chunks(BLOCK).map(step).collect()
+            });
+            Lines { starts, blocks }
+        })
+    }
+
+    /// The number of characters before a byte.
+    fn chars_before(&self, offset: usize) -> u32 {
+        match &self.lines().blocks {
+            None => offset as u32,
+            Some(blocks) => {
+                let block = (offset / BLOCK).min(blocks.len() - 1);
+                let rest = &self.text.as_bytes()[block * BLOCK..offset];
+                blocks[block] + rest.iter().filter(|byte| is_char_start(**byte)).count() as u32
+            }
+        }
+    }
+
+    fn line_at(&self, offset: usize) -> (usize, &str) {
+        let starts = &self.lines().starts;
+        let line = starts.partition_point(|start| *start as usize <= offset) - 1;
+        let end = starts.get(line + 1).map_or(self.text.len(), |next| *next as usize - 1);
+        (line, self.text[starts[line] as usize..end].trim_end_matches('\r'))
+    }
+
+    /// The line (from 0) and the column in characters (from 0) of a byte.
+    fn line_and_column(&self, offset: usize) -> (u32, u32) {
+        let starts = &self.lines().starts;
+        let line = starts.partition_point(|start| *start as usize <= offset) - 1;
+        (line as u32, self.chars_before(offset) - self.chars_before(starts[line] as usize))
+    }
+}
+
+fn is_char_start(byte: u8) -> bool {
+    byte & 0xc0 != 0x80
+}
+
+/// All files of a project that were read, in the order of reading.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    list: Vec<Arc<SourceFile>>,
+    /// Places that hold a secret in clear: their lines are never shown.
+    secrets: Vec<Spot>,
+}
+
+impl Files {
+    /// Adds a file and gives it with its index.
+    pub(crate) fn add(&mut self, name: String, text: String) -> (u32, Arc<SourceFile>) {
+        let file = Arc::new(SourceFile { name: name.into(), text, lines: OnceLock::new() });
+        self.list.push(Arc::clone(&file));
+        (self.list.len() as u32 - 1, file)
+    }
+
+    /// Keeps the lines of this place out of every label.
+    pub(crate) fn hide(&mut self, spot: Spot) {
+        self.secrets.push(spot);
+    }
+
+    /// Where a place starts, as people count.
+    pub(crate) fn position(&self, spot: Spot) -> Position {
+        let file = &self.list[spot.file as usize];
+        let (line, column) = file.line_and_column(boundary(&file.text, spot.start));
+        Position { file: file.name.clone(), line: line + 1, column: column + 1 }
+    }
+
+    /// A label for a place, with its source line unless that may hold a secret.
+    pub(crate) fn label(&self, spot: Spot, text: String, conceal: bool) -> Label {
+        let file = &self.list[spot.file as usize];
+        let start = boundary(&file.text, spot.start);
+        let (line, source) = file.line_at(start);
+        let first = file.lines().starts[line] as usize;
+        let last = first + source.len();
+        let end = boundary(&file.text, spot.end).clamp(start, last.max(start));
+        let length = file.chars_before(end) - file.chars_before(start);
+        let holds = |secret: &Spot| {
+            secret.file == spot.file && (secret.start as usize) <= last && (secret.end as usize) >= first
+        };
+        let source_line = match conceal || self.secrets.iter().any(holds) {
+            true => String::new(),
+            false => source.chars().take(SOURCE_LINE_CHARS_MAX).map(harmless).collect(),
+        };
+        Label { at: self.position(spot), length: length.max(1), source_line, text, primary: false }
+    }
+
+    /// The text of the line that a place starts in.
+    pub(crate) fn line_text(&self, spot: Spot) -> &str {
+        let file = &self.list[spot.file as usize];
+        file.line_at(boundary(&file.text, spot.start)).1
+    }
+
+    /// The path of the file that a place lies in.
+    pub(crate) fn name(&self, spot: Spot) -> &str {
+        &self.list[spot.file as usize].name
+    }
+}
+
+fn boundary(text: &str, offset: u32) -> usize {
+    text.floor_char_boundary((offset as usize).min(text.len()))
+}
+
+/// A character that cannot move a terminal's cursor or turn its text around.
+fn harmless(char: char) -> char {
+    let turns = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if (char.is_control() && char != '\t') || turns { '\u{fffd}' } else { char }
+}
+
+/// A name or value from a manifest as a message may show it: escaped and cut.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    let plain = text.chars().all(|char| harmless(char) == char && char != '\t');
+    if plain && text.len() <= SHOWN_CHARS_MAX {
+        return Cow::Borrowed(text);
+    }
+    let mut cut: String = text.chars().take(SHOWN_CHARS_MAX).flat_map(escaped).collect();
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        cut.push('…');
+    }
+    Cow::Owned(cut)
+}
+
+fn escaped(char: char) -> impl Iterator<Item = char> {
+    let plain = harmless(char) == char && char != '\t';
+    let escape = (!plain).then(|| char.escape_default());
+    escape.into_iter().flatten().chain(plain.then_some(char))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters_also_far_into_a_long_line() {
+        let mut files = Files::default();
+        let text = format!("a = 1\n{}x = \"ä\"\r\n", "é".repeat(3000));
+        let x = text.find('x').unwrap() as u32;
+        let (file, _) = files.add("f.toml".to_owned(), text);
+        let at = files.position(Spot { file, start: x, end: x + 1 });
+        assert_eq!((at.line, at.column), (2, 3001));
+        let label = files.label(Spot { file, start: x + 5, end: x + 7 }, String::new(), false);
+        assert_eq!((label.at.column, label.length), (3006, 1));
+        assert_eq!(label.source_line.chars().count(), SOURCE_LINE_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_line_that_holds_a_secret_is_never_shown_p8() {
+        let mut files = Files::default();
+        let (file, _) = files.add("f.toml".to_owned(), "a = 1\nkey = \"\"\"x\ny\"\"\" # z\nb = 2\n".to_owned());
+        files.hide(Spot { file, start: 12, end: 21 });
+        let line = |at| files.label(Spot { file, start: at, end: at + 1 }, String::new(), false).source_line;
+        assert_eq!(line(0), "a = 1");
+        assert_eq!((line(6).as_str(), line(18).as_str()), ("", ""));
+        assert_eq!(line(26), "b = 2");
+    }
+
+    #[test]
+    fn nothing_shown_can_steer_a_terminal() {
+        assert_eq!(shown("plain ä"), "plain ä");
+        assert_eq!(shown("a\u{1b}[31m\n"), "a\\u{1b}[31m\\n");
+        assert_eq!(shown(&"x".repeat(500)).chars().count(), SHOWN_CHARS_MAX + 1);
+    }
+}

@@ -1,0 +1,195 @@
+//! Values of fields and paths into them: what equals what, and how a path is written.
+//!
+//! Never here: kinds, owners, or anything that knows which field a value belongs to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use serde_json::Value;
+
+/// The fields of one resource, by name.
+pub type Fields = BTreeMap<String, Value>;
+
+/// One step into a nested value: a member of a map or a position in a list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PathStep {
+    /// The zero-based position in a list.
+    Index(usize),
+    /// The name of a map's member.
+    Key(String),
+}
+
+/// The way from a resource to a value inside it; the first step is the name of the field.
+///
+/// As JSON it is an array of strings and numbers, as text `providers[0].model`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FieldPath(Vec<PathStep>);
+
+impl FieldPath {
+    /// Names a whole field.
+    pub fn field(name: impl Into<String>) -> Self {
+        Self(vec![PathStep::Key(name.into())])
+    }
+
+    /// Goes one map member deeper.
+    #[must_use]
+    pub fn key(&self, name: impl Into<String>) -> Self {
+        self.with(PathStep::Key(name.into()))
+    }
+
+    /// Goes one list position deeper.
+    #[must_use]
+    pub fn index(&self, position: usize) -> Self {
+        self.with(PathStep::Index(position))
+    }
+
+    fn with(&self, step: PathStep) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(step);
+        Self(steps)
+    }
+
+    /// The name of the field that the path starts at; empty for the resource itself.
+    pub fn top(&self) -> &str {
+        match self.0.first() {
+            Some(PathStep::Key(name)) => name,
+            Some(PathStep::Index(_)) | None => "",
+        }
+    }
+
+    /// The steps from the resource inwards.
+    pub fn steps(&self) -> &[PathStep] {
+        &self.0
+    }
+
+    /// Finds the value that the path leads to.
+    pub fn get<'v>(&self, fields: &'v Fields) -> Option<&'v Value> {
+        let mut at = fields.get(self.top())?;
+        for step in self.0.iter().skip(1) {
+            at = match step {
+                PathStep::Key(name) => at.get(name.as_str())?,
+                PathStep::Index(position) => at.get(*position)?,
+            };
+        }
+        Some(at)
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                PathStep::Key(name) if position == 0 => write!(out, "{name}")?,
+                PathStep::Key(name) => write!(out, ".{name}")?,
+                PathStep::Index(index) => write!(out, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says whether a field's value counts as absent: null, `""`, `[]` and `{}` do, at the top level of a field only.
+pub fn is_absent(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.values().all(Value::is_null),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Compares two nested values: map order never matters, list order does, a null member equals an absent one, numbers
+/// compare by value, and nested `""`, `[]` and `{}` differ from absent.
+pub fn equal(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Object(left), Value::Object(right)) => {
+            let covered = |from: &serde_json::Map<String, Value>, other: &serde_json::Map<String, Value>| {
+                from.iter().all(|(name, value)| match other.get(name) {
+                    Some(found) => equal(value, found),
+                    None => value.is_null(),
+                })
+            };
+            covered(left, right) && covered(right, left)
+        }
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| equal(left, right))
+        }
+        (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
+        (left, right) => left == right,
+    }
+}
+
+/// Compares two values of a field, of which either may be missing.
+pub fn equal_field(left: Option<&Value>, right: Option<&Value>) -> bool {
+    let present = |value: Option<&Value>| value.is_some_and(|value| !is_absent(value));
+    match (present(left), present(right)) {
+        (false, false) => true,
+        (true, true) => left.zip(right).is_some_and(|(left, right)| equal(left, right)),
+        (true, false) | (false, true) => false,
+    }
+}
+
+/// The value without its null members, at any depth; a null inside a list keeps its place.
+#[must_use]
+pub fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => Value::Object(
+            members
+                .into_iter()
+                .filter(|(_, member)| !member.is_null())
+                .map(|(name, member)| (name, without_nulls(member)))
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn equality_follows_the_rules_of_all_kinds() {
+        let same = [
+            (json!({"a": 1, "b": null}), json!({"a": 1.0})),
+            (json!({"a": {"x": [1, null]}}), json!({"a": {"x": [1, null], "y": null}})),
+            (json!([1, 2]), json!([1.0, 2])),
+        ];
+        for (left, right) in same {
+            assert!(equal(&left, &right) && equal(&right, &left), "{left} and {right}");
+        }
+        let different = [
+            (json!([1, 2]), json!([2, 1])),
+            (json!({"a": []}), json!({})),
+            (json!({"a": ""}), json!({})),
+            (json!(true), json!(1)),
+            (json!([null]), json!([])),
+        ];
+        for (left, right) in different {
+            assert!(!equal(&left, &right) && !equal(&right, &left), "{left} and {right}");
+        }
+    }
+
+    #[test]
+    fn empty_values_are_absent_at_the_top_only() {
+        for empty in [json!(null), json!(""), json!([]), json!({}), json!({"a": null})] {
+            assert!(equal_field(Some(&empty), None), "{empty}");
+        }
+        assert!(!equal_field(Some(&json!(false)), None));
+        assert!(!equal_field(Some(&json!({"a": []})), None));
+    }
+
+    #[test]
+    fn a_path_is_written_as_people_write_it() {
+        let path = FieldPath::field("providers").index(0).key("model");
+        assert_eq!(path.to_string(), "providers[0].model");
+        assert_eq!(serde_json::to_string(&path).unwrap(), r#"["providers",0,"model"]"#);
+    }
+}

@@ -1,0 +1,82 @@
+//! Whether, and to what, the sealed values of a record open: the one door between live records and secret values.
+//!
+//! Never here: choosing a credential (`agents/credential.rs`), sealing, and the key file.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use holdfast_engine::{Engine, Entry};
+
+use crate::resource::{Address, OrgId, Record};
+use crate::secret::{KeyRing, OpenError, SecretValues};
+
+/// Opens the sealed values of live records.
+pub trait Vault {
+    /// Says whether a sealed value of the record can be opened now.
+    ///
+    /// # Errors
+    /// Why it cannot; such a value counts as absent and the reason is shown.
+    fn check(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<(), OpenError>;
+}
+
+/// Opens what the engine of this process holds.
+#[derive(Clone, Debug)]
+pub struct EngineVault {
+    engine: Engine,
+    ring: Option<Arc<KeyRing>>,
+}
+
+impl EngineVault {
+    /// Opens with the ring at hand, if there is one.
+    pub fn new(engine: Engine, ring: Option<Arc<KeyRing>>) -> Self {
+        Self { engine, ring }
+    }
+
+    /// Opens the values themselves.
+    ///
+    /// # Errors
+    /// Why they do not open.
+    pub fn open(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<SecretValues, OpenError> {
+        let digest = entry.sealed().ok_or(OpenError::Damaged)?;
+        let bytes = self.engine.sealed(&digest).ok_or(OpenError::Damaged)?;
+        self.ring.as_ref().ok_or(OpenError::NoKey)?.open(org, address, &bytes)
+    }
+}
+
+impl Vault for EngineVault {
+    fn check(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<(), OpenError> {
+        self.open(org, address, entry).map(drop)
+    }
+}
+
+/// Looks at a past revision: the bytes of overwritten values are not kept, so what was there counts as it stood.
+#[derive(Clone, Copy, Debug)]
+pub struct PastVault;
+
+impl Vault for PastVault {
+    fn check(&self, _org: &OrgId, _address: &Address, _entry: &Entry) -> Result<(), OpenError> {
+        Ok(())
+    }
+}
+
+/// Looks at a proposed state: values that the plan would seal count as sealed, all others are as they are.
+pub struct ProposedVault<'v> {
+    /// What opens the values that are there already.
+    pub current: &'v dyn Vault,
+    /// The records whose values the plan would seal.
+    pub pending: &'v BTreeSet<Address>,
+}
+
+impl Vault for ProposedVault<'_> {
+    fn check(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<(), OpenError> {
+        if self.pending.contains(address) { Ok(()) } else { self.current.check(org, address, entry) }
+    }
+}
+
+/// A live entry as a record, decoded once per version.
+///
+/// # Errors
+/// The bytes are not a record.
+pub fn record(entry: &Entry) -> Result<Arc<Record>, serde_json::Error> {
+    entry.decoded(|bytes| serde_json::from_slice(bytes))
+}

@@ -1,0 +1,125 @@
+//! The rules of the house, read off the source text: which crate may use which, and which file is the only door to a
+//! third-party crate that touches bytes, disk, network or the terminal.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each crate with its doors: files (or folders, ending in `/`) that may name it.
+const DOORS: &[(&str, &[&str])] = &[
+    ("bincode", &["engine/src/codec.rs", "engine/src/codec/"]),
+    ("sled", &["engine/src/store/sled.rs", "engine/src/store/sled/"]),
+    ("sha2", &["engine/src/digest.rs"]),
+    ("crc32fast", &["engine/src/codec.rs", "engine/src/codec/"]),
+    ("chacha20poly1305", &["reconciler/src/secret.rs"]),
+    ("toml", &["reconciler/src/manifest/"]),
+    ("saphyr_parser", &["reconciler/src/manifest/yaml.rs"]),
+    ("croner", &["reconciler/src/manifest/schedule.rs"]),
+    ("rustix", &["reconciler/src/manifest/folder.rs"]),
+    ("strsim", &["reconciler/src/suggest.rs"]),
+    ("axum", &["server/src/", "server/examples/gateway.rs"]),
+    ("hyper", &["server/src/"]),
+    ("hyper_util", &["server/src/"]),
+    ("clap", &["cli/src/args.rs", "cli/src/usage.rs", "cli/src/commands/completions.rs", "cli/src/commands/man.rs"]),
+    ("annotate_snippets", &["cli/src/render/diagnostic.rs"]),
+    ("anstyle", &["cli/src/render/ink.rs", "cli/src/output.rs"]),
+];
+
+/// What a crate may use of the other three.
+const LAYERS: &[(&str, &[&str])] =
+    &[("engine", &["holdfast_reconciler", "holdfast_server"]), ("reconciler", &["holdfast_server"])];
+
+/// What only one file, or no file of a library, may do.
+const DEEDS: &[(&str, &[&str], &[&str])] = &[
+    ("println!", &["engine/src/", "reconciler/src/", "server/src/", "cli/src/"], &["cli/src/output.rs"]),
+    ("eprintln!", &["engine/src/", "reconciler/src/", "server/src/", "cli/src/"], &["cli/src/output.rs"]),
+    ("std::env::var", &["engine/src/", "reconciler/src/", "server/src/"], &[]),
+    ("SystemTime::now", &["engine/src/", "reconciler/src/", "server/src/"], &[]),
+    ("unsafe ", &["engine/src/", "reconciler/src/", "server/src/", "cli/src/"], &[]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every source file below the four crates, by its path from the root.
+fn sources() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders: Vec<PathBuf> =
+        ["engine", "reconciler", "server", "cli"].iter().map(|name| root().join(name)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
+                found.insert(name, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    assert!(found.len() > 50, "only {} source files were found", found.len());
+    found
+}
+
+/// The part of a file before its unit tests, without comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+fn under(file: &str, doors: &[&str]) -> bool {
+    doors.iter().any(|door| file == *door || (door.ends_with('/') && file.starts_with(door)))
+}
+
+fn names(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let before = line[..at].bytes().next_back().is_none_or(|byte| !part(byte) && byte != b':' && byte != b'.');
+        before && line[at + word.len()..].starts_with("::")
+    })
+}
+
+#[test]
+fn each_third_party_crate_has_one_door() {
+    let mut broken = Vec::new();
+    for (file, text) in sources().iter().filter(|(file, _)| file.contains("/src/") || file.contains("/examples/")) {
+        for (name, doors) in DOORS.iter().filter(|(_, doors)| !under(file, doors)) {
+            if code(text).any(|line| names(line, name)) {
+                broken.push(format!("{file} uses {name}; its door is {doors:?}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    for (file, text) in sources() {
+        for (layer, above) in LAYERS.iter().filter(|(layer, _)| file.starts_with(&format!("{layer}/src/"))) {
+            let used = above.iter().find(|name| text.contains(*name));
+            assert!(used.is_none(), "{file} of {layer} uses {used:?}");
+        }
+    }
+}
+
+#[test]
+fn libraries_do_not_print_nor_read_environment_or_clock() {
+    let mut broken = Vec::new();
+    for (file, text) in sources() {
+        for (deed, where_not, except) in DEEDS {
+            let watched = under(&file, where_not) && !under(&file, except);
+            if watched && code(&text).any(|line| line.contains(deed)) {
+                broken.push(format!("{file}: {deed}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn every_file_says_what_it_holds() {
+    for (file, text) in sources() {
+        assert!(text.starts_with("//!"), "{file} does not begin with what it holds");
+    }
+}

@@ -1,0 +1,15 @@
+//! The integration tests of the reconciler, one module for each subject.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod diff;
+mod house;
+mod manifest_files;
+mod manifest_fuzz;
+mod manifest_invalid;
+mod manifest_schema;
+mod manifest_valid;
+mod manifest_vectors;
+mod planes;
+mod story;
+mod support;

@@ -1,0 +1,203 @@
+//! What every request may say beside its body: the parameters of the query, the organisation, who asks, the request id, and
+//! preconditions. Each is parsed once, here, into a type that cannot be wrong.
+//!
+//! Never here: bodies, and what a route does with it.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, header};
+use holdfast_engine::Revision;
+use holdfast_reconciler::resource::OrgId;
+
+use crate::limits::{AUTHOR_BYTES_MAX, QUERY_PARAMS_MAX};
+use crate::problem::shown;
+use crate::protocol::{AUTHOR_HEADER, LAST_EVENT_HEADER, REQUEST_ID_HEADER, revision_of_etag};
+use crate::refusal::Refusal;
+use crate::router::App;
+
+/// Who is at the other end of a connection, as far as the operating system tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Peer {
+    /// The user id, on a Unix socket.
+    pub(crate) uid: Option<u32>,
+}
+
+/// What a request says beside its body.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    /// The organisation, if the request names one.
+    pub(crate) org: Option<OrgId>,
+    /// The request id, if the request has one.
+    pub(crate) request_id: Option<String>,
+    author: Option<String>,
+    peer: Peer,
+    if_match: Option<String>,
+    if_none_match: Option<String>,
+    /// Where a client that was cut off had come to in a watch.
+    pub(crate) last_event: Option<String>,
+    query: BTreeMap<String, String>,
+}
+
+impl FromRequestParts<App> for Ask {
+    type Rejection = Refusal;
+
+    /// Parses the request and, if it asks for a revision with `min_revision`, waits for it.
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let mut ask = Self {
+            org: None,
+            request_id: text(&parts.headers, &REQUEST_ID_HEADER)?,
+            author: author(&parts.headers)?,
+            peer: parts.extensions.get().copied().unwrap_or_default(),
+            if_match: text(&parts.headers, &header::IF_MATCH)?,
+            if_none_match: text(&parts.headers, &header::IF_NONE_MATCH)?,
+            last_event: text(&parts.headers, &LAST_EVENT_HEADER)?,
+            query: query(parts.uri.query().unwrap_or_default())?,
+        };
+        ask.org = ask.take("org")?;
+        if let Some(wanted) = ask.take::<Revision>("min_revision")? {
+            app.gate.wait_for(wanted).await?;
+        }
+        Ok(ask)
+    }
+}
+
+impl Ask {
+    /// Takes one parameter out of the query.
+    pub(crate) fn take<T: FromStr<Err: Display>>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
+        let Some(text) = self.query.remove(name) else { return Ok(None) };
+        let parsed = text.parse().map_err(|error: T::Err| {
+            let message = format!("the parameter `{name}` is malformed: {error}");
+            Refusal::invalid("E_QUERY", message, "see `docs/http.md` for the parameters of this route")
+        })?;
+        Ok(Some(parsed))
+    }
+
+    /// Takes a parameter that lists words with commas between them; without it the list is empty.
+    pub(crate) fn take_words<C: FromIterator<String>>(&mut self, name: &str) -> C {
+        let text = self.query.remove(name).unwrap_or_default();
+        text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Refuses the parameters that nobody took: a misspelt one must not be ignored.
+    pub(crate) fn finish(&self) -> Result<(), Refusal> {
+        match self.query.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Refusal::invalid(
+                "E_QUERY",
+                format!("this route has no parameter `{}`", shown(name)),
+                "see `docs/http.md` for the parameters of this route",
+            )),
+        }
+    }
+
+    /// Who asks: what the request says, else the user at the other end.
+    pub(crate) fn author(&self) -> String {
+        match (&self.author, self.peer.uid) {
+            (Some(author), _) => author.clone(),
+            (None, Some(uid)) => format!("uid:{uid}"),
+            (None, None) => "http".to_owned(),
+        }
+    }
+
+    /// The revision that `If-Match` demands.
+    pub(crate) fn if_match(&self) -> Result<Option<Revision>, Refusal> {
+        let Some(tag) = &self.if_match else { return Ok(None) };
+        match revision_of_etag(tag) {
+            Some(revision) => Ok(Some(revision)),
+            None => Err(Refusal::invalid(
+                "E_IF_MATCH",
+                format!("`If-Match: {}` is not the tag of one revision", shown(tag)),
+                "send the `ETag` that a read answered, such as `\"41\"`",
+            )),
+        }
+    }
+
+    /// Whether `If-None-Match: *` demands that nothing is there yet.
+    pub(crate) fn must_be_absent(&self) -> Result<bool, Refusal> {
+        match self.if_none_match.as_deref() {
+            None => Ok(false),
+            Some("*") => Ok(true),
+            Some(tag) => Err(Refusal::invalid(
+                "E_IF_NONE_MATCH",
+                format!("a write takes `If-None-Match: *` only, not `{}`", shown(tag)),
+                "use `If-Match` to demand a revision",
+            )),
+        }
+    }
+
+    /// Whether the client already holds what this tag names.
+    pub(crate) fn already_has(&self, revision: Revision) -> bool {
+        let Some(tags) = &self.if_none_match else { return false };
+        let names = |tag: &str| revision_of_etag(tag.trim_start_matches("W/")) == Some(revision);
+        tags == "*" || tags.split(',').any(|tag| names(tag.trim()))
+    }
+
+    /// Refuses preconditions on a write that cannot hold them: to ignore one would overwrite somebody's value in silence.
+    pub(crate) fn no_preconditions(&self) -> Result<(), Refusal> {
+        match (&self.if_match, &self.if_none_match) {
+            (None, None) => Ok(()),
+            _ => Err(Refusal::invalid(
+                "E_IF_MATCH",
+                "this route cannot hold `If-Match` or `If-None-Match`",
+                "leave the header out; the plan's id is what guards an apply",
+            )),
+        }
+    }
+}
+
+/// The parameters of a query; one that stands twice is refused.
+fn query(text: &str) -> Result<BTreeMap<String, String>, Refusal> {
+    let help = "see `docs/http.md` for the parameters of this route";
+    let mut found = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        if found.len() == QUERY_PARAMS_MAX {
+            return Err(Refusal::invalid("E_QUERY", format!("more than {QUERY_PARAMS_MAX} parameters"), help));
+        }
+        if found.contains_key(name.as_ref()) {
+            let message = format!("the parameter `{}` stands twice", shown(&name));
+            return Err(Refusal::invalid("E_QUERY", message, help));
+        }
+        found.insert(name.into_owned(), value.into_owned());
+    }
+    Ok(found)
+}
+
+/// A header that stands once and is printable.
+fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match (value.to_str(), values.next()) {
+        (Ok(text), None) => Ok(Some(text.trim().to_owned())),
+        (Ok(_), Some(_)) => {
+            Err(Refusal::invalid("E_HEADER", format!("the header `{name}` stands twice"), "send it once"))
+        }
+        (Err(_), _) => Err(Refusal::invalid(
+            "E_HEADER",
+            format!("the header `{name}` is not printable ASCII"),
+            "percent-encode it",
+        )),
+    }
+}
+
+/// The author of the request's header, decoded.
+fn author(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(encoded) = text(headers, &AUTHOR_HEADER)? else { return Ok(None) };
+    let author = percent_encoding::percent_decode_str(&encoded).decode_utf8().map(|author| author.into_owned());
+    match author {
+        Ok(author) if is_author(&author) => Ok(Some(author)),
+        Ok(_) | Err(_) => Err(Refusal::invalid(
+            "E_AUTHOR",
+            "the author is malformed",
+            format!("use 1 to {AUTHOR_BYTES_MAX} bytes of UTF-8 without control characters, percent-encoded"),
+        )),
+    }
+}
+
+/// Whether a text can stand in a commit as its author.
+fn is_author(text: &str) -> bool {
+    !text.is_empty() && text.len() <= AUTHOR_BYTES_MAX && !text.chars().any(char::is_control)
+}

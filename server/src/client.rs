@@ -1,0 +1,255 @@
+//! The client: a control plane over the Unix socket of a server, and how one is found.
+//!
+//! Never here: how a request is sent and when it is repeated (`call.rs`, `transport.rs`), and deciding anything that the plane
+//! decides.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::http::{HeaderName, Method, header};
+use holdfast_engine::Revision;
+use holdfast_reconciler::agents::context::SessionContext;
+use holdfast_reconciler::error::{Problem, ProblemKind};
+use holdfast_reconciler::plan::{Plan, PlanRequest};
+use holdfast_reconciler::plane::{
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, Head, KvEntry, KvTxn, KvTxnResult, ResourceInfo,
+    ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
+};
+use holdfast_reconciler::resource::{Address, OrgId};
+use holdfast_reconciler::watch::{WatchFeed, WatchRequest};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::call::{Call, decode, failure, target, text};
+use crate::limits::{
+    CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT, PLAN_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX, TXN_BODY_BYTES_MAX,
+};
+use crate::protocol::{CREATED_HEADER, REVISION_HEADER, revision_of_etag};
+use crate::socket::SOCKET_NAME;
+use crate::transport::{ExchangeError, Incoming, Transport};
+use crate::watching::Watching;
+use crate::wire::{Hello, SecretBodyRef, SecretsAnswer, SessionBody, TxnBody};
+
+/// What a store's folder says about a server.
+#[derive(Debug)]
+pub enum Discovery {
+    /// A server answers.
+    Server(Client),
+    /// A server was there and is gone: its socket is left and nobody answers.
+    Stale,
+    /// There is no socket.
+    None,
+}
+
+/// Looks for a server in a store's folder.
+///
+/// # Errors
+/// Somebody answers with whom we cannot speak: a server of another protocol, something that is no server, one that does not
+/// answer in time, or a socket of another user.
+///
+/// # Panics
+/// On a thread that drives asynchronous tasks; see [`Client`].
+pub fn discover(store_dir: impl AsRef<Path>) -> Result<Discovery, Problem> {
+    let client = Client::new(store_dir.as_ref().join(SOCKET_NAME));
+    match Call::read("/healthz").once(&client.transport, CLIENT_HELLO_TIMEOUT) {
+        Ok(_) => Ok(Discovery::Server(client)),
+        Err(ExchangeError::Absent) => Ok(Discovery::None),
+        Err(ExchangeError::Stale) => Ok(Discovery::Stale),
+        Err(error) => Err(failure(client.socket(), &error, false)),
+    }
+}
+
+/// A control plane in another process, over its Unix socket.
+///
+/// Every method blocks the calling thread and drives a small runtime of its own, so it may be used in any thread that may
+/// block, by many at once, and on the threads of `spawn_blocking`.
+///
+/// # Panics
+/// On a thread that drives asynchronous tasks, as tokio's `block_on` does: call it from `spawn_blocking` there.
+#[derive(Debug)]
+pub struct Client {
+    transport: Transport,
+    patience: Duration,
+}
+
+impl Client {
+    /// Makes a client for the server behind a socket; nothing is connected before the first call.
+    pub fn new(socket: PathBuf) -> Self {
+        Self { transport: Transport::new(socket), patience: CLIENT_ANSWER_TIMEOUT }
+    }
+
+    /// Sets how long a call waits for its answer.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The path of the socket.
+    pub fn socket(&self) -> &Path {
+        self.transport.socket()
+    }
+
+    /// Asks which program serves.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub fn hello(&self) -> Result<Hello, Problem> {
+        self.ask(Call::read("/healthz"))
+    }
+
+    fn run(&self, call: Call) -> Result<Incoming, Problem> {
+        call.send(&self.transport, self.patience)
+    }
+
+    fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Problem> {
+        decode(&self.run(call)?)
+    }
+}
+
+/// The request id of a write, made here if the caller has none, so that the write can be repeated safely.
+fn request_id(given: Option<&String>) -> String {
+    given.cloned().unwrap_or_else(|| Uuid::new_v4().to_string())
+}
+
+impl ControlPlane for Client {
+    fn head(&self) -> Result<Head, Problem> {
+        self.ask(Call::read("/v1/head"))
+    }
+
+    fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
+        self.ask(Call::compute(target(&["plan"], &[])).body(request, PLAN_BODY_BYTES_MAX)?)
+    }
+
+    fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
+        let id = request_id(request.request_id.as_ref());
+        self.ask(Call::write(Method::POST, target(&["apply"], &[])).request_id(&id).body(request, PLAN_BODY_BYTES_MAX)?)
+    }
+
+    fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {
+        let CommitsQuery { org, address, before, limit } = query;
+        let parameters = [
+            ("org", text(org.as_ref())),
+            ("address", text(address.as_ref())),
+            ("before", text(before.as_ref())),
+            ("limit", text(limit.as_ref())),
+        ];
+        self.ask(Call::read(target(&["commits"], &parameters)))
+    }
+
+    fn commit(&self, org: Option<&OrgId>, revision: Revision) -> Result<CommitInfo, Problem> {
+        let target = target(&["commits", &revision.get().to_string()], &[("org", text(org))]);
+        self.ask(Call::read(target))
+    }
+
+    fn resources(&self, query: &ResourcesQuery) -> Result<ResourcesPage, Problem> {
+        let ResourcesQuery { org, kind, prefix, at, limit, after } = query;
+        let parameters = [
+            ("org", text(org.as_ref())),
+            ("kind", kind.clone()),
+            ("prefix", prefix.clone()),
+            ("at", text(at.as_ref())),
+            ("limit", text(limit.as_ref())),
+            ("after", after.clone()),
+        ];
+        self.ask(Call::read(target(&["resources"], &parameters)))
+    }
+
+    fn resource(&self, org: Option<&OrgId>, address: &Address, at: Option<Revision>) -> Result<ResourceInfo, Problem> {
+        let parts = ["resources", address.kind.as_str(), address.name.as_str()];
+        let target = target(&parts, &[("org", text(org)), ("at", text(at.as_ref()))]);
+        self.ask(Call::read(target))
+    }
+
+    fn look(&self, request: &SessionRequest) -> Result<SessionContext, Problem> {
+        let SessionRequest { org, agent, user, at, allow_missing } = request;
+        let parameters = [
+            ("org", text(org.as_ref())),
+            ("user", user.clone()),
+            ("at", text(at.as_ref())),
+            ("allow_missing", allow_missing.then(|| "true".to_owned())),
+        ];
+        self.ask(Call::read(target(&["agents", agent, "session"], &parameters)))
+    }
+
+    fn open_session(&self, request: &SessionRequest) -> Result<SessionContext, Problem> {
+        let SessionRequest { org, agent, user, at, allow_missing } = request;
+        let target = target(&["agents", agent, "sessions"], &[("org", text(org.as_ref()))]);
+        let body = SessionBody { user: user.clone(), at: *at, allow_missing: *allow_missing };
+        self.ask(Call::write(Method::POST, target).body(&body, SMALL_BODY_BYTES_MAX)?)
+    }
+
+    fn session(&self, org: Option<&OrgId>, id: &str) -> Result<SessionContext, Problem> {
+        self.ask(Call::read(target(&["sessions", id], &[("org", text(org))])))
+    }
+
+    fn close_session(&self, org: Option<&OrgId>, id: &str) -> Result<(), Problem> {
+        let target = target(&["sessions", id], &[("org", text(org))]);
+        self.run(Call::write(Method::DELETE, target)).map(drop)
+    }
+
+    fn write_secret(&self, request: &SecretWrite) -> Result<WriteReceipt, Problem> {
+        let SecretWrite { org, name, value, expires, author, allow_break } = request;
+        let org = ("org", text(org.as_ref()));
+        let call = match value {
+            Some(value) => {
+                let target = target(&["secrets", name], &[org]);
+                let body = SecretBodyRef { value, expires: *expires, allow_break };
+                Call::write(Method::PUT, target).body(&body, SMALL_BODY_BYTES_MAX)?
+            }
+            None => {
+                let words = allow_break.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+                let target = target(&["secrets", name], &[org, ("allow_break", (!words.is_empty()).then_some(words))]);
+                Call::write(Method::DELETE, target)
+            }
+        };
+        self.ask(call.author(author))
+    }
+
+    fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem> {
+        let answer: SecretsAnswer = self.ask(Call::read(target(&["secrets"], &[("org", text(org))])))?;
+        Ok(answer.secrets)
+    }
+
+    fn kv_get(&self, org: Option<&OrgId>, key: &str, at: Option<Revision>) -> Result<Option<KvEntry>, Problem> {
+        let target = target(&["kv", key], &[("org", text(org)), ("at", text(at.as_ref()))]);
+        let answer = match self.run(Call::read(target)) {
+            Err(problem) if problem.code == "E_NO_KEY" => return Ok(None),
+            answer => answer?,
+        };
+        let number = |name: HeaderName| answer.headers.get(name)?.to_str().ok();
+        let entry = number(header::ETAG)
+            .and_then(revision_of_etag)
+            .zip(number(CREATED_HEADER).and_then(|text| text.parse().ok()))
+            .zip(number(REVISION_HEADER).and_then(|text| text.parse().ok()));
+        match entry {
+            Some(((modified, created), head)) => {
+                Ok(Some(KvEntry { value: answer.body.to_vec(), created, modified, head }))
+            }
+            None => Err(Problem::new(ProblemKind::Internal, "E_ANSWER", "the server's answer has no revisions")
+                .help("use a client and a server of the same release")),
+        }
+    }
+
+    fn kv_txn(&self, txn: &KvTxn) -> Result<KvTxnResult, Problem> {
+        let KvTxn { org, compare, ops, author, request_id: given } = txn;
+        let id = request_id(given.as_ref());
+        let target = target(&["txn"], &[("org", text(org.as_ref()))]);
+        let call = Call::write(Method::POST, target).author(author).request_id(&id);
+        self.ask(call.body(&TxnBody::new(compare, ops), TXN_BODY_BYTES_MAX)?)
+    }
+
+    fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem> {
+        self.ask(Call::read(target(&["status"], &[("org", text(org))])))
+    }
+
+    fn verify(&self) -> Result<Verification, Problem> {
+        self.ask(Call::compute(target(&["verify"], &[])))
+    }
+
+    /// The feed is driven by the tokio runtime of whoever asks it for the next item, and resumes by itself when the
+    /// connection ends.
+    fn watch(&self, request: &WatchRequest) -> Result<Box<dyn WatchFeed>, Problem> {
+        Ok(Box::new(Watching::new(self.socket().to_owned(), request.clone())))
+    }
+}

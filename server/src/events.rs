@@ -1,0 +1,143 @@
+//! `GET /v1/watch`: every commit that touches an organisation's keys, once, in order, whole, as server-sent events.
+//!
+//! A watch holds no thread and no queue: the next event is worked out when the client has taken the one before. Never here:
+//! how a watch finds its commits, and how events are written (`sse.rs`).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use holdfast_engine::Revision;
+use holdfast_reconciler::error::Problem;
+use holdfast_reconciler::watch::{WatchFeed, WatchItem, WatchRequest, WatchStart, token_revision};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::ask::Ask;
+use crate::event_wire::{BookmarkEvent, CommitEvent, ResyncEvent};
+use crate::gate::Lane;
+use crate::limits::WATCHERS_MAX;
+use crate::protocol::TOKEN_HEADER;
+use crate::refusal::Refusal;
+use crate::router::App;
+use crate::routes::{Answer, encode};
+use crate::sse::Event;
+
+/// The name of the event that tells where a watch is.
+pub(crate) const BOOKMARK: &str = "bookmark";
+/// The name of the event that replaces everything known.
+pub(crate) const RESYNC: &str = "resync";
+/// The name of the event that ends a watch which cannot go on; its data is a problem's.
+pub(crate) const ERROR: &str = "error";
+
+/// What all watches share.
+pub(crate) struct Watches {
+    places: Arc<Semaphore>,
+    bookmark_every: Duration,
+    stopped: watch::Receiver<()>,
+}
+
+impl Watches {
+    /// Watches end when the sender of `stopped` is gone.
+    pub(crate) fn new(bookmark_every: Duration, stopped: watch::Receiver<()>) -> Self {
+        Self { places: Arc::new(Semaphore::new(WATCHERS_MAX)), bookmark_every, stopped }
+    }
+}
+
+/// `GET /v1/watch`: begins now, at `from` (a revision or a token), or after `Last-Event-ID`.
+pub(crate) async fn watch(State(app): State<App>, mut ask: Ask) -> Answer {
+    let from: Option<String> = ask.take("from")?;
+    let prefix = ask.take::<String>("prefix")?.unwrap_or_default();
+    ask.finish()?;
+    let start = match ask.last_event.take().filter(|id| !id.is_empty()).or(from) {
+        None => WatchStart::Now,
+        Some(text) => match text.parse::<Revision>() {
+            Ok(revision) => WatchStart::After(revision),
+            Err(_) => WatchStart::Token(text),
+        },
+    };
+    let request = WatchRequest { org: ask.org, prefix, start };
+    let place = Arc::clone(&app.watches.places).try_acquire_owned();
+    let place = place.map_err(|_| Refusal::busy("too many watches are open"))?;
+    let mut feed = app.gate.call(Lane::Read, move |plane| plane.watch(&request)).await?;
+    let token = feed.bookmark().await?;
+    let stopped = app.watches.stopped.clone();
+    let every = app.watches.bookmark_every;
+    let running = Running { feed, stopped, every, due: Instant::now() + every, ended: false, _place: place };
+    let events = stream::unfold(running, Running::step);
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))];
+    let mut response = (kind, Body::from_stream(events)).into_response();
+    if let Ok(token) = HeaderValue::try_from(token) {
+        response.headers_mut().insert(TOKEN_HEADER, token);
+    }
+    Ok::<Response, Refusal>(response)
+}
+
+/// A watch that a client reads.
+struct Running {
+    feed: Box<dyn WatchFeed>,
+    stopped: watch::Receiver<()>,
+    every: Duration,
+    /// When the next bookmark is sent.
+    due: Instant,
+    ended: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Running {
+    /// The next event's bytes, and the watch after it; none after the last.
+    async fn step(mut self) -> Option<(Result<Vec<u8>, Infallible>, Self)> {
+        if self.ended {
+            return None;
+        }
+        let item = tokio::select! {
+            item = self.feed.next() => Some(item),
+            () = sleep_until(self.due) => None,
+            _ = self.stopped.changed() => {
+                // The last place is told, so that the client resumes there when the server is back.
+                self.ended = true;
+                None
+            }
+        };
+        let event = match item {
+            Some(Ok(item)) => self.event(item).await,
+            Some(Err(problem)) => Err(problem),
+            None => self.bookmark().await,
+        };
+        let event = event.unwrap_or_else(|problem| {
+            self.ended = true;
+            Event { name: Some(ERROR.to_owned()), id: None, data: serde_json::to_vec(&problem).unwrap_or_default() }
+        });
+        Some((Ok(event.write()), self))
+    }
+
+    async fn event(&mut self, item: WatchItem) -> Result<Event, Problem> {
+        match item {
+            WatchItem::Commit(commit) => named(None, Some(commit.revision), &CommitEvent::new(commit)),
+            WatchItem::Resync(resync) if resync.more => named(Some(RESYNC), None, &ResyncEvent::new(resync, None)),
+            WatchItem::Resync(resync) => {
+                // Only the last page moves the place to resume from: half a state is none.
+                let token = self.feed.bookmark().await?;
+                named(Some(RESYNC), Some(resync.revision), &ResyncEvent::new(resync, Some(token)))
+            }
+        }
+    }
+
+    async fn bookmark(&mut self) -> Result<Event, Problem> {
+        self.due = Instant::now() + self.every;
+        let token = self.feed.bookmark().await?;
+        let revision = token_revision(&token)?;
+        named(Some(BOOKMARK), Some(revision), &BookmarkEvent { revision, token })
+    }
+}
+
+fn named(name: Option<&str>, id: Option<Revision>, data: &impl Serialize) -> Result<Event, Problem> {
+    let id = id.map(|revision| revision.get().to_string());
+    Ok(Event { name: name.map(str::to_owned), id, data: encode(data)? })
+}

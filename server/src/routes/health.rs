@@ -1,0 +1,54 @@
+//! Routes about the store as a whole: alive, ready, head, status, verification.
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use serde::Serialize;
+
+use super::{Answer, at_revision, json, tagged};
+use crate::ask::Ask;
+use crate::gate::Lane;
+use crate::router::App;
+
+/// `GET /healthz`: the process answers; it says nothing about the store.
+pub(crate) async fn healthz(State(app): State<App>, ask: Ask) -> Answer {
+    ask.finish()?;
+    json(app.hello.as_ref())
+}
+
+#[derive(Serialize)]
+struct Ready {
+    status: &'static str,
+    revision: holdfast_engine::Revision,
+}
+
+/// `GET /readyz`: the store answers.
+pub(crate) async fn readyz(State(app): State<App>, ask: Ask) -> Answer {
+    ask.finish()?;
+    let head = app.gate.head().await?;
+    Ok(at_revision(json(&Ready { status: "ready", revision: head.revision })?, head.revision))
+}
+
+/// `GET /v1/head`.
+pub(crate) async fn head(State(app): State<App>, ask: Ask) -> Answer {
+    ask.finish()?;
+    let head = app.gate.head().await?;
+    if ask.already_has(head.revision) {
+        return Ok(at_revision(super::not_modified(head.revision), head.revision));
+    }
+    Ok(tagged(at_revision(json(&head)?, head.revision), head.revision))
+}
+
+/// `GET /v1/status`.
+pub(crate) async fn status(State(app): State<App>, ask: Ask) -> Answer {
+    ask.finish()?;
+    let status = app.gate.call(Lane::Read, move |plane| plane.status(ask.org.as_ref())).await?;
+    let revision = status.head.revision;
+    Ok(at_revision(json(&status)?, revision).into_response())
+}
+
+/// `POST /v1/verify`.
+pub(crate) async fn verify(State(app): State<App>, ask: Ask) -> Answer {
+    ask.finish()?;
+    let found = app.gate.call(Lane::Plan, |plane| plane.verify()).await?;
+    Ok(at_revision(json(&found)?, found.revision))
+}

@@ -1,0 +1,68 @@
+//! Routes that plan and apply.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use holdfast_reconciler::error::{Problem, ProblemKind};
+use holdfast_reconciler::plan::PlanRequest;
+use holdfast_reconciler::plane::ControlPlane;
+use holdfast_reconciler::resource::OrgId;
+
+use super::{Answer, at_revision, encode, json, json_bytes};
+use crate::ask::Ask;
+use crate::gate::Lane;
+use crate::limits::PLAN_BODY_BYTES_MAX;
+use crate::problem::json_problem;
+use crate::router::App;
+use crate::wire::ApplyBody;
+
+/// `POST /v1/plan`: works out a plan; changes nothing.
+pub(crate) async fn plan(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
+    ask.finish()?;
+    let body = app.bodies.read(&headers, body, PLAN_BODY_BYTES_MAX).await?;
+    // A large request takes long to parse and its answer long to write: both happen where blocking is allowed. The body is
+    // kept to the end, because its share of the budget stands for what was parsed out of it too.
+    let call = move |plane: &dyn ControlPlane| {
+        let mut request: PlanRequest = parse(&body)?;
+        request.org = one_org(ask.org, request.org)?;
+        let plan = plane.plan(&request)?;
+        Ok((plan.base.revision, encode(&plan)?))
+    };
+    let (revision, plan) = app.gate.call(Lane::Plan, call).await?;
+    Ok(at_revision(json_bytes(plan), revision))
+}
+
+/// `POST /v1/apply`: applies what a plan showed, as one commit.
+pub(crate) async fn apply(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
+    ask.finish()?;
+    ask.no_preconditions()?;
+    let body = app.bodies.read(&headers, body, PLAN_BODY_BYTES_MAX).await?;
+    let call = move |plane: &dyn ControlPlane| {
+        let mut request = parse::<ApplyBody>(&body)?.into_request(|| ask.author());
+        request.plan.org = one_org(ask.org, request.plan.org)?;
+        request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
+        plane.apply(&request)
+    };
+    let receipt = app.gate.call(Lane::Write, call).await?;
+    app.gate.saw(receipt.revision);
+    Ok(at_revision(json(&receipt)?, receipt.revision))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| json_problem("JSON body", &error))
+}
+
+/// The organisation of the query and that of the body must not differ.
+fn one_org(query: Option<OrgId>, body: Option<OrgId>) -> Result<Option<OrgId>, Problem> {
+    one("organisation", "E_ORG", query, body)
+}
+
+fn one<T: PartialEq>(what: &str, code: &str, outer: Option<T>, inner: Option<T>) -> Result<Option<T>, Problem> {
+    match (outer, inner) {
+        (Some(outer), Some(inner)) if outer != inner => {
+            let message = format!("the request and its body name two different values for the {what}");
+            Err(Problem::new(ProblemKind::Invalid, code, message).help("name it once"))
+        }
+        (outer, inner) => Ok(outer.or(inner)),
+    }
+}

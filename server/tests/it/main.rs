@@ -1,0 +1,13 @@
+//! The server's promises, over real sockets on the real plane.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod client;
+mod gateway;
+mod input;
+mod limits;
+mod logs;
+mod mounting;
+mod routes;
+mod support;
+mod watches;
