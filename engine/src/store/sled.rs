@@ -125,9 +125,10 @@ impl Disk {
     /// Makes everything durable that was changed before.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         self.run("flushed", |db| db.flush().map(drop))?;
-        self.syncer.sync_data(&self.file).map_err(|source| {
+        let synced = self.syncer.sync_data(&self.file);
+        synced.map_err(|source| {
             // After a failed sync nobody knows what is on the disk; the page cache cannot be trusted either.
-            self.db = None;
+            self.close();
             StoreError::Io { action: "sync", path: self.path.join("db"), source }
         })
     }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use holdfast_engine::{DiskSyncer, Engine, Keep, SledOptions, SledStore, Syncer, Txn};
+use holdfast_engine::{CommitError, DiskSyncer, Engine, Keep, SledOptions, SledStore, Syncer, Txn};
 
 use crate::support::{key, open};
 
@@ -22,6 +22,8 @@ pub(crate) enum Mode {
     Twenty,
     /// The same with the fdatasync taken out.
     TwentyUnsynced,
+    /// Commits until the disk is full.
+    UntilFull,
     /// Commits, bases and compactions of one writer; ends without closing.
     Power,
     /// The same with the fdatasync taken out.
@@ -29,12 +31,13 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    const ALL: [(Self, &str); 6] = [
+    const ALL: [(Self, &str); 7] = [
         (Self::UntilKilled, "until-killed"),
         (Self::Compacting, "compacting"),
         (Self::Twenty, "twenty"),
         (Self::TwentyUnsynced, "twenty-unsynced"),
         (Self::Power, "power"),
+        (Self::UntilFull, "until-full"),
         (Self::PowerUnsynced, "power-unsynced"),
     ];
 
@@ -93,6 +96,10 @@ fn child() {
         // Without closing: what was not synced stays so.
         std::process::exit(0);
     }
+    if mode == Mode::UntilFull {
+        commit_until_refused(&engine);
+        std::process::exit(0);
+    }
     for number in 0..20 {
         let receipt =
             engine.commit(Txn::new().put(key("marked"), format!("value {number}").as_bytes())).expect("holds");
@@ -111,6 +118,21 @@ fn commit_for_ever(engine: &Engine, writer: u32) {
         let txn = if number % 2 == 0 { txn.put(third, value.as_bytes()) } else { txn.delete(third) };
         acknowledge(engine.commit(txn).expect("holds").revision.get());
     }
+}
+
+/// Commits until one is refused, and then one more.
+fn commit_until_refused(engine: &Engine) {
+    for number in 0_u64.. {
+        let txn = Txn::new().put(key(&format!("k{}", number % 50)), number.to_le_bytes().repeat(300));
+        match engine.commit(txn) {
+            Ok(receipt) => acknowledge(receipt.revision.get()),
+            Err(CommitError::Storage(_) | CommitError::Poisoned) => break,
+            Err(error) => panic!("expected the store to fail, got {error:?}"),
+        }
+    }
+    let next = engine.commit(Txn::new().put(key("next"), *b"x"));
+    assert!(matches!(next, Err(CommitError::Poisoned)), "{next:?}");
+    std::io::stdout().lock().write_all(b"refused\n").expect("the parent listens");
 }
 
 /// Puts, overwrites and deletes in all sizes, with compactions between.

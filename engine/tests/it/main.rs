@@ -6,6 +6,7 @@ mod conformance;
 mod crash;
 mod damage;
 mod durability;
+mod faults;
 mod golden;
 mod model;
 mod past;
