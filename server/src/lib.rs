@@ -14,6 +14,7 @@ mod event_wire;
 mod events;
 mod gate;
 pub mod limits;
+mod metrics;
 mod problem;
 mod protocol;
 mod refusal;
