@@ -15,6 +15,7 @@ mod events;
 mod gate;
 pub mod limits;
 mod metrics;
+mod openapi;
 mod problem;
 mod protocol;
 mod refusal;

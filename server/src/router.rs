@@ -24,6 +24,7 @@ use crate::body::Bodies;
 use crate::events::{self, Watches};
 use crate::gate::Gate;
 use crate::metrics::Metrics;
+use crate::openapi::openapi;
 use crate::problem::shown;
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, Spoken, revision_value, spoken};
 use crate::refusal::{Refusal, write_body};
@@ -71,6 +72,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi))
         .route("/v1/head", get(health::head))
         .route("/v1/status", get(health::status))
         .route("/v1/verify", post(health::verify))
