@@ -11,13 +11,14 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::args::{Cli, ColourChoice, Format, PlanArgs, Verb};
 use crate::error::{Exit, Failure};
 use crate::output::{Output, Verbosity};
+use crate::setting::no_colour;
 
 /// How alike a word and a verb must be for a suggestion, from 0 to 1.
 const ALIKE_MIN: f64 = 0.75;
 
 /// Reads the command line; help, version and mistakes are printed here.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, Exit> {
-    let output = |format| Output::new(format, ColourChoice::Auto, Verbosity::Normal, true);
+    let output = |format| Output::new(format, ColourChoice::Auto, Verbosity::Normal, no_colour());
     match Cli::try_parse_from(arguments) {
         Ok(cli) => Ok(cli),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {

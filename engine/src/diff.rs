@@ -58,7 +58,9 @@ impl Engine {
         };
         let mut next = low.next();
         while next < newer {
-            let page = self.read(move |store| store.commits(next, newer.previous(), PAGE_BYTES_MAX))?;
+            let page = self
+                .read(move |store| store.commits(next, newer.previous(), PAGE_BYTES_MAX))
+                .map_err(|error| self.reason(low, error))?;
             let Some(end) = page.last() else { break };
             next = end.revision.next();
             for commit in &page {

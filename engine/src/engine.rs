@@ -13,6 +13,7 @@ use std::thread::{JoinHandle, Thread};
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+use crate::compact::Holds;
 use crate::counter::Counters;
 use crate::digest::Digest;
 use crate::error::{OpenError, StoreError};
@@ -21,7 +22,7 @@ use crate::recent::{Applied, Recent};
 use crate::revision::{Revision, Timestamp};
 use crate::sealed::SealedSet;
 use crate::snapshot::{Head, Snapshot};
-use crate::store::{Identity, Store, StoreStatus};
+use crate::store::{Identity, Requests, Store, StoreStatus};
 use crate::txn::{CommitError, Receipt, Txn};
 use crate::writer::{Clock, Poison, Writer};
 
@@ -63,6 +64,9 @@ pub(crate) struct Core {
     published: ArcSwap<Published>,
     recent: Mutex<Recent>,
     compacted: ArcSwap<Head>,
+    pub(crate) holds: Mutex<Holds>,
+    /// Held by the one compaction that may run.
+    pub(crate) compacting: Mutex<()>,
     pub(crate) counters: Counters,
     /// Up to here all counters are raised.
     notified: AtomicU64,
@@ -115,6 +119,8 @@ impl Engine {
             published: ArcSwap::from_pointee(published),
             recent: Mutex::new(recent),
             compacted: ArcSwap::from_pointee(recovered.compacted),
+            holds: Mutex::default(),
+            compacting: Mutex::default(),
             counters: Counters::default(),
             notified: AtomicU64::new(recovered.head.revision.get()),
             poison: Poison::default(),
@@ -173,6 +179,12 @@ impl Engine {
         self.core().published.load().sealed.get(digest).cloned()
     }
 
+    /// The newest snapshot with the sealed bytes that belong to it.
+    pub(crate) fn published(&self) -> (Snapshot, SealedSet) {
+        let published = self.core().published.load();
+        (published.snapshot.clone(), published.sealed.clone())
+    }
+
     /// Facts for people and probes.
     #[must_use]
     pub fn status(&self) -> EngineStatus {
@@ -206,11 +218,7 @@ impl Engine {
         &self,
         job: impl FnOnce(&mut dyn Store) -> T + Send + 'static,
     ) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
-        let queued = self.core().queue.job(Box::new(move |store| {
-            let _ = reply.send(job(store));
-        }));
-        if queued { block_on(answer).ok() } else { None }
+        block_on(self.with_store(job))
     }
 
     /// As [`Engine::on_store`], without blocking the thread.
@@ -218,9 +226,17 @@ impl Engine {
         &self,
         job: impl FnOnce(&mut dyn Store) -> T + Send + 'static,
     ) -> Option<T> {
+        self.on_writer(move |store, _| job(store)).await
+    }
+
+    /// Has `job` run on the store's thread, with the request ids that are kept; `None` if the engine is closed.
+    pub(crate) async fn on_writer<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Store, &dyn Requests) -> T + Send + 'static,
+    ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        let queued = self.core().queue.job(Box::new(move |store| {
-            let _ = reply.send(job(store));
+        let queued = self.core().queue.job(Box::new(move |store, requests| {
+            let _ = reply.send(job(store, requests));
         }));
         if queued { answer.await.ok() } else { None }
     }
@@ -278,6 +294,10 @@ impl Core {
 
     pub(crate) fn compacted(&self) -> Head {
         **self.compacted.load()
+    }
+
+    pub(crate) fn set_compacted(&self, head: Head) {
+        self.compacted.store(Arc::new(head));
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {
@@ -340,7 +360,7 @@ impl Future for Pending {
 }
 
 /// Polls a future on this thread, parked between polls. Unlike a runtime's, it works inside one too (and blocks it).
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -34,7 +34,7 @@ impl Engine {
         }
         let floor = recent.first().map_or(head.revision(), |applied| applied.commit.revision.previous());
         if floor > revision {
-            state = self.read_back(state, floor, revision)?;
+            state = self.read_back(state, floor, revision).map_err(|error| self.reason(revision, error))?;
         }
         state.head = self.head_at(revision)?;
         Ok(Snapshot::new(state))
@@ -105,7 +105,10 @@ impl Engine {
             Some(first) if first.commit.revision == from => {
                 Ok(recent.iter().map(|applied| Arc::clone(&applied.commit)).collect())
             }
-            _ => self.read_async(move |store| store.commits(from, through, PAGE_BYTES_MAX)).await,
+            _ => {
+                let page = self.read_async(move |store| store.commits(from, through, PAGE_BYTES_MAX)).await;
+                page.map_err(|error| self.reason(from.previous(), error))
+            }
         }
     }
 
@@ -139,6 +142,15 @@ impl Engine {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(AtError::Storage(Arc::new(error))),
             None => Err(AtError::Closed),
+        }
+    }
+
+    /// An error while `revision` was read: if it was compacted meanwhile, that is the reason.
+    pub(crate) fn reason(&self, revision: Revision, error: AtError) -> AtError {
+        let oldest = self.core().compacted().revision;
+        match error {
+            AtError::Storage(_) if revision < oldest => AtError::Compacted { revision, oldest },
+            error => error,
         }
     }
 }

@@ -18,8 +18,10 @@
 //! The data's way: [`Txn`] -> `queue` -> `stage` (judges) -> [`Store`] (writes and syncs) -> [`Snapshot`] (published) ->
 //! [`Receipt`]. Never in this crate: manifests, HTTP, a terminal, the environment or the clock.
 
+mod backup;
 mod codec;
 mod commit;
+mod compact;
 mod counter;
 mod diff;
 mod digest;
@@ -32,6 +34,7 @@ pub mod limits;
 mod log;
 mod queue;
 mod recent;
+mod repair;
 mod requests;
 mod revision;
 mod sealed;
@@ -43,7 +46,9 @@ mod verify;
 mod watch;
 mod writer;
 
+pub use backup::{BackupError, BackupReport, RestoreError, check_backup, restore};
 pub use commit::{Change, Commit, Mark, RequestId, RequestIdError};
+pub use compact::{CompactError, Compaction, Hold, Keep};
 pub use counter::Counter;
 pub use diff::Difference;
 pub use digest::{Digest, DigestError};
@@ -52,6 +57,7 @@ pub use entry::Entry;
 pub use error::{AtError, Damage, OpenError, StoreError};
 pub use key::{Key, KeyError};
 pub use log::KeyVersion;
+pub use repair::{RepairError, RepairReport, repair};
 pub use revision::{Revision, RevisionError, Timestamp};
 pub use snapshot::{Head, Snapshot};
 pub use store::embedded::{SledOptions, SledStore, StoreOpenError};

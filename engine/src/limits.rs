@@ -54,12 +54,21 @@ pub const LOG_COMMITS_MAX: usize = 10_000;
 /// Commits that a search of the log reads at a time.
 pub const LOG_WINDOW_COMMITS: u64 = 512;
 
+/// About how many bytes of entries lie in one frame of a backup.
+pub const BACKUP_FRAME_BYTES: usize = 1 << 20;
+/// Longest frame of a backup that is read.
+pub const BACKUP_FRAME_BYTES_MAX: usize = 2 * (BACKUP_FRAME_BYTES + VALUE_BYTES_MAX);
+/// How far the revision jumps when a backup is restored: further than the store can have gone since it was made.
+pub const RESTORE_REVISION_JUMP: u64 = 1_000_000_000;
+
 /// Largest piece of a record that the embedded store writes under one key, in bytes.
 pub const CHUNK_BYTES_MAX: usize = 4096;
 /// A new base is begun when the commits after the last one have at least this many bytes, and at least as many as it has.
 pub const BASE_LAG_BYTES_MIN: u64 = 32 << 20;
 /// About as many bytes of trailing work are done between two groups of commits, or twice what was committed if that is more.
 pub const SLICE_BYTES: usize = 64 << 10;
+/// About as many bytes of a compaction are written between two groups of commits.
+pub const COMPACT_SLICE_BYTES: usize = 256 << 10;
 
 const _: () = assert!(VALUE_BYTES_MAX < COMMIT_BYTES_MAX, "a commit holds a value of the largest size");
 const _: () = assert!(SEALED_BYTES_MAX < COMMIT_BYTES_MAX, "a commit holds a sealed value of the largest size");

@@ -152,7 +152,9 @@ impl Engine {
         let mut commits = Vec::new();
         let mut next = from;
         while next < newer {
-            let page = self.read(move |store| store.commits(next, newer.previous(), PAGE_BYTES_MAX))?;
+            let page = self
+                .read(move |store| store.commits(next, newer.previous(), PAGE_BYTES_MAX))
+                .map_err(|error| self.reason(next.previous(), error))?;
             let Some(end) = page.last() else { break };
             next = end.revision.next();
             commits.extend(page);

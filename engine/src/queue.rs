@@ -9,11 +9,11 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::limits::{GROUP_BYTES_MAX, GROUP_TXNS_MAX, GROUP_WAIT, QUEUE_BYTES_MAX, QUEUE_TXNS_MAX};
-use crate::store::Store;
+use crate::store::{Requests, Store};
 use crate::txn::{CommitError, Receipt, Txn};
 
-/// Something to be done with the store on its own thread.
-pub(crate) type Job = Box<dyn FnOnce(&mut dyn Store) + Send>;
+/// Something to be done with the store on its own thread, where the request ids are at hand too.
+pub(crate) type Job = Box<dyn FnOnce(&mut dyn Store, &dyn Requests) + Send>;
 
 /// A transaction that waits, and where its answer goes.
 pub(crate) struct Waiting {

@@ -66,6 +66,11 @@ impl SealedSet {
         self.0.iter().filter(|(_, slot)| slot.bytes.is_none()).map(|(digest, _)| *digest)
     }
 
+    /// All bytes that are there.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.0.values().filter_map(|slot| slot.bytes.as_ref())
+    }
+
     /// All digests.
     pub(crate) fn digests(&self) -> Vec<Digest> {
         self.0.keys().copied().collect()

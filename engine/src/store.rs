@@ -87,6 +87,13 @@ pub trait Store: Send {
     /// If it cannot be read.
     fn floor(&mut self) -> Result<OrdMap<Key, Entry>, StoreError>;
 
+    /// Does one bounded step of making `target` the oldest commit whose state can be read. When it says that it is idle, that
+    /// is durable; what is deleted for it trails.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    fn compact(&mut self, target: &CompactTarget) -> Result<Progress, StoreError>;
+
     /// Checks a bounded part of what is stored, from `from` on.
     ///
     /// # Errors
@@ -183,6 +190,17 @@ pub struct Trail<'a> {
     pub entries: &'a OrdMap<Key, Entry>,
     /// The request ids that are kept, oldest first.
     pub requests: &'a dyn Requests,
+}
+
+/// What [`Store::compact`] makes the oldest state.
+#[derive(Debug, Clone)]
+pub struct CompactTarget {
+    /// The commit.
+    pub head: Head,
+    /// The state that it made.
+    pub entries: OrdMap<Key, Entry>,
+    /// The request ids that are kept.
+    pub requests: Arc<[Request]>,
 }
 
 /// The request ids that are kept.

@@ -68,6 +68,8 @@ impl Engine {
     /// If the store cannot be read at all; damage is a finding in the report.
     pub fn verify(&self, progress: impl FnMut(u64, u64) -> ControlFlow<()>) -> Result<VerifyReport, AtError> {
         let compacted = self.core().compacted();
+        // What is being read must not be compacted away.
+        let _hold = self.hold(compacted.revision)?;
         let in_force = self.snapshot();
         verify(&mut OpenSource(self), compacted, in_force.head(), Some(in_force.state()), progress)
     }
@@ -106,6 +108,16 @@ pub fn verify_store(
         Ok(_) => {}
     }
     Ok(report)
+}
+
+/// Whether all commits that are kept are there and follow from each other, so that the state can be built from them.
+pub(crate) fn commits_are_sound(store: &mut dyn Store) -> Result<bool, AtError> {
+    // Damage elsewhere may have kept the store from being recovered; the commits are read all the same.
+    drop(store.recover());
+    let (compacted, head) = (store.status().compacted, store.head().map_err(storage)?);
+    let mut report = VerifyReport::new(head);
+    let state = walk(&mut ClosedSource(store), compacted, head, &mut report, &mut |_, _| ControlFlow::Continue(()))?;
+    Ok(state.is_some() && report.is_sound())
 }
 
 /// Where a verification reads from.

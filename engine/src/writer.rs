@@ -84,7 +84,7 @@ impl Writer {
                     self.commit(core, group);
                     trailing = self.trail(core);
                 }
-                Work::Job(job) => job(&mut *self.store),
+                Work::Job(job) => job(&mut *self.store, &self.requests),
                 Work::Moved => self.follow(core),
                 Work::Idle => trailing = self.trail(core),
                 Work::Close => break,

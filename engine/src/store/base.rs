@@ -14,9 +14,10 @@ use crate::entry::Entry;
 use crate::error::{Damage, StoreError};
 use crate::key::Key;
 use crate::revision::Revision;
+use crate::snapshot::Head;
 use crate::store::records::{damage, put_piece, put_record, read_record};
 use crate::store::sled::{Changes, Disk};
-use crate::store::{Request, Trail, layout};
+use crate::store::{Request, layout};
 
 /// Most pieces that one slice of a deletion removes.
 const DELETE_PIECES: usize = 256;
@@ -30,9 +31,14 @@ pub(crate) struct BaseWriter {
 }
 
 impl BaseWriter {
-    pub(crate) fn begin(trail: &Trail<'_>) -> Self {
-        let mark = BaseMark { head: trail.head, entries: 0, blocks: 0, larges: 0, bytes: 0 };
-        Self { entries: trail.entries.clone(), requests: trail.requests.list(), after: None, mark }
+    pub(crate) fn begin(head: Head, entries: OrdMap<Key, Entry>, requests: &[Request]) -> Self {
+        let mark = BaseMark { head, entries: 0, blocks: 0, larges: 0, bytes: 0 };
+        let known = |request: &&Request| request.revision <= head.revision;
+        Self { entries, requests: requests.iter().filter(known).cloned().collect(), after: None, mark }
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.mark.head.revision
     }
 
     /// Adds about `budget` bytes to `changes`; gives the mark when all is written.
@@ -128,18 +134,26 @@ pub(crate) fn find(disk: &mut Disk, base: Revision, key: &Key) -> Result<Option<
 
 /// Adds the removal of some of what belongs to `base` to `changes`; says whether nothing is left.
 pub(crate) fn delete(disk: &mut Disk, base: Revision, changes: &mut Changes) -> Result<bool, StoreError> {
-    let mut removed = 0;
     for tag in layout::BASE_TAGS {
         let (from, to) = layout::of_base(tag, base);
-        disk.scan(&from, &to, &mut |key, _| {
-            if removed == DELETE_PIECES {
-                return ControlFlow::Break(());
-            }
-            changes.remove(key);
-            removed += 1;
-            ControlFlow::Continue(())
-        })?;
+        if !delete_range(disk, &from, &to, changes)? {
+            return Ok(false);
+        }
     }
+    Ok(true)
+}
+
+/// Adds the removal of some pieces of a range to `changes`; says whether nothing is left.
+pub(crate) fn delete_range(disk: &mut Disk, from: &[u8], to: &[u8], changes: &mut Changes) -> Result<bool, StoreError> {
+    let mut removed = 0;
+    disk.scan(from, to, &mut |key, _| {
+        if removed == DELETE_PIECES {
+            return ControlFlow::Break(());
+        }
+        changes.remove(key);
+        removed += 1;
+        ControlFlow::Continue(())
+    })?;
     Ok(removed < DELETE_PIECES)
 }
 

@@ -178,7 +178,7 @@ mod tests {
     use crate::store::embedded::{SledOptions, SledStore};
     use crate::store::sled::Changes;
     use crate::store::sync::DiskSyncer;
-    use crate::{Engine, Key, Options, Revision, Timestamp, Txn, verify_store};
+    use crate::{Engine, Key, Options, Revision, Timestamp, Txn, repair, verify_store};
 
     fn key(text: &str) -> Key {
         Key::new(text).expect("a key")
@@ -198,11 +198,10 @@ mod tests {
         }
     }
 
-    /// Flips a byte of the piece under `at`, below sled's own checksums; gives what a verification then finds.
-    fn tampered(at: impl FnOnce(&mut Disk) -> Vec<u8>, byte: usize) -> Vec<Damage> {
-        let folder = tempfile::tempdir().expect("a folder");
-        store(folder.path());
-        let Ok(mut disk) = Disk::open(folder.path(), Box::new(DiskSyncer)) else { panic!("opens") };
+    /// Flips a byte of the piece under `at`, below sled's own checksums.
+    fn tamper(folder: &std::path::Path, at: impl FnOnce(&mut Disk) -> Vec<u8>, byte: usize) {
+        store(folder);
+        let Ok(mut disk) = Disk::open(folder, Box::new(DiskSyncer)) else { panic!("opens") };
         let at = at(&mut disk);
         let mut piece = disk.get(&at).expect("readable").expect("there");
         piece[byte] ^= 1;
@@ -210,7 +209,12 @@ mod tests {
         changes.put(&at, &piece);
         disk.apply(changes).expect("written");
         disk.sync().expect("synced");
-        drop(disk);
+    }
+
+    /// What a verification finds of it.
+    fn tampered(at: impl FnOnce(&mut Disk) -> Vec<u8>, byte: usize) -> Vec<Damage> {
+        let folder = tempfile::tempdir().expect("a folder");
+        tamper(folder.path(), at, byte);
         let mut store = SledStore::open(folder.path(), SledOptions::default()).expect("opens");
         let report = verify_store(&mut store, |_, _| ControlFlow::Continue(())).expect("readable");
         report.findings
@@ -240,14 +244,48 @@ mod tests {
         assert!(!names(&findings, "first", 2), "{findings:?}");
     }
 
+    fn last_block(disk: &mut Disk) -> Vec<u8> {
+        let [blocks, _, _] = layout::BASE_TAGS;
+        disk.last(&[blocks], &[blocks + 1]).expect("readable").expect("a base").0
+    }
+
     #[test]
     fn damage_of_the_current_entries_names_a_key_of_the_block() {
-        let block = |disk: &mut Disk| {
-            let [blocks, _, _] = layout::BASE_TAGS;
-            disk.last(&[blocks], &[blocks + 1]).expect("readable").expect("a base").0
-        };
-        let findings = tampered(block, 40);
+        let findings = tampered(last_block, 40);
         assert!(names(&findings, "first", 3), "{findings:?}");
+    }
+
+    #[test]
+    fn damage_of_the_current_entries_is_refused_and_repaired_from_the_commits() {
+        let folder = tempfile::tempdir().expect("a folder");
+        tamper(folder.path(), last_block, 40);
+        let open = || {
+            let store = SledStore::open(folder.path(), SledOptions::default()).expect("opens");
+            Engine::open(Box::new(store), Options::new(|| Timestamp::ZERO))
+        };
+        let refusal = open().expect_err("damaged").to_string();
+        assert!(refusal.contains("reconcile verify"), "{refusal}");
+        let go_on = |_, _| ControlFlow::Continue(());
+        let report = repair(folder.path(), SledOptions::default, go_on).expect("repaired");
+        assert!(!report.before.is_sound() && report.after.is_sound(), "{report:?}");
+        assert_eq!(report.bases_dropped, 1);
+        let engine = open().expect("recovers");
+        assert_eq!((engine.head().revision.get(), engine.snapshot().len()), (3, 4));
+        drop(engine);
+        let report = repair(folder.path(), SledOptions::default, go_on).expect("nothing to do");
+        assert_eq!(report.bases_dropped, 0);
+    }
+
+    #[test]
+    fn damage_of_a_commit_is_not_repaired() {
+        let folder = tempfile::tempdir().expect("a folder");
+        tamper(folder.path(), |_| layout::part(&layout::group(Revision::new(2)), 0), 100);
+        let report = repair(folder.path(), SledOptions::default, |_, _| ControlFlow::Continue(())).expect("readable");
+        assert!(!report.after.is_sound());
+        assert_eq!(report.bases_dropped, 0, "the base still has the state");
+        let store = SledStore::open(folder.path(), SledOptions::default()).expect("opens");
+        let engine = Engine::open(Box::new(store), Options::new(|| Timestamp::ZERO)).expect("from its base");
+        assert_eq!(engine.snapshot().len(), 4);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::entry::Entry;
 use crate::error::{Damage, StoreError};
 use crate::key::Key;
-use crate::limits::{BASE_LAG_BYTES_MIN, SLICE_BYTES};
+use crate::limits::{BASE_LAG_BYTES_MIN, COMPACT_SLICE_BYTES, SLICE_BYTES};
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::base::{self, BaseWriter};
@@ -28,8 +28,8 @@ use crate::store::records::{Join, damage, put_piece, put_record, read_piece, rea
 use crate::store::sled::{Changes, Disk, DiskOpenError};
 use crate::store::sync::{DiskSyncer, Syncer};
 use crate::store::{
-    Append, AppendError, CheckCursor, CheckPage, Identity, Progress, Recovered, Store, StoreStatus, Trail, check,
-    layout,
+    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Identity, Progress, Recovered, Request, Store,
+    StoreStatus, Trail, check, layout,
 };
 
 /// How a [`SledStore`] is opened.
@@ -72,6 +72,12 @@ pub enum StoreOpenError {
         /// The folder.
         path: PathBuf,
     },
+    /// There is a store where a new one was to be made.
+    #[error("there is a store in `{}` already", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The folder holds something else.
     #[error("`{}` is not a store: it holds other files; name an empty folder or a store", path.display())]
     NotAStore {
@@ -107,6 +113,15 @@ pub enum StoreOpenError {
     Storage(#[from] StoreError),
 }
 
+/// What a new store begins with.
+pub(crate) struct Seed {
+    pub(crate) identity: Identity,
+    pub(crate) head: Head,
+    pub(crate) entries: OrdMap<Key, Entry>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) sealed: Vec<(Digest, Arc<[u8]>)>,
+}
+
 /// A durable store in a folder, held by this process alone.
 pub struct SledStore {
     disk: Disk,
@@ -122,6 +137,10 @@ pub struct SledStore {
     /// The last revision that `log_bytes` counts.
     weighed: Revision,
     writing: Option<BaseWriter>,
+    /// The base of a compaction that is under way.
+    floor_writer: Option<BaseWriter>,
+    /// Whether groups below the compacted revision are left.
+    pruning: bool,
     /// Bases that meta does not name and of which pieces are left.
     garbage: VecDeque<Revision>,
     /// The group that was read last.
@@ -197,10 +216,72 @@ impl SledStore {
             fresh_bytes: 0,
             weighed: Revision::ZERO,
             writing: None,
+            floor_writer: None,
+            pruning: false,
             garbage: VecDeque::new(),
             cached: None,
             base_lag_bytes_min,
         })
+    }
+
+    /// Makes a store that begins with a state instead of nothing. Killed at any instant, it leaves either a whole store or
+    /// one that does not open.
+    pub(crate) fn seed(path: &Path, options: SledOptions, seed: Seed) -> Result<(), StoreOpenError> {
+        if folder::look(path)? == Look::Store {
+            return Err(StoreOpenError::Occupied { path: path.to_owned() });
+        }
+        let Seed { identity, head, entries, requests, sealed } = seed;
+        let mut store = Self::open(path, SledOptions { create: true, ..options })?;
+        // Until the last step the new store is empty, under an id of its own, and marked as one that had more.
+        let Head { revision, id, time: _ } = head;
+        store.folder.note(&Witness { epoch: store.meta.identity.epoch, revision, id });
+        store.folder.sync();
+        for page in sealed.chunks(64) {
+            let mut changes = Changes::default();
+            for (digest, bytes) in page {
+                put_record(&mut changes, &layout::sealed(digest), bytes);
+            }
+            store.disk.apply(changes)?;
+        }
+        let mut writer = BaseWriter::begin(head, entries, &requests);
+        let mark = loop {
+            let mut changes = Changes::default();
+            let done = writer.slice(&mut changes, COMPACT_SLICE_BYTES);
+            store.disk.apply(changes)?;
+            if let Some(mark) = done {
+                break mark;
+            }
+        };
+        store.put_meta(Meta { identity, compacted: head, bases: vec![mark] })?;
+        store.folder.note(&Witness { epoch: identity.epoch, revision, id });
+        store.disk.close();
+        store.folder.leave();
+        Ok(())
+    }
+
+    /// Gives up all bases but the one at the compacted revision, below which there are no commits to build it from again; says
+    /// how many there were.
+    pub(crate) fn drop_bases(&mut self) -> Result<usize, StoreError> {
+        let floor = self.meta.compacted.revision;
+        let mut meta = self.meta.clone();
+        meta.bases.retain(|base| base.head.revision == floor);
+        let dropped = self.meta.bases.len() - meta.bases.len();
+        if dropped > 0 {
+            self.put_meta(meta.clone())?;
+        }
+        // Pieces that meta does not name may be damaged too.
+        for base in base::stored(&mut self.disk)? {
+            while !meta.bases.iter().any(|kept| kept.head.revision == base) {
+                let mut changes = Changes::default();
+                let done = base::delete(&mut self.disk, base, &mut changes)?;
+                self.disk.apply(changes)?;
+                if done {
+                    break;
+                }
+            }
+        }
+        self.disk.sync()?;
+        Ok(dropped)
     }
 
     fn newest_base(&self) -> Option<&BaseMark> {
@@ -308,6 +389,13 @@ impl SledStore {
     /// Names a finished base in meta and gives up those that it replaces.
     fn finish_base(&mut self, mark: BaseMark) -> Result<(), StoreError> {
         let floor = self.meta.compacted.revision;
+        if mark.head.revision <= floor {
+            // A compaction was faster; at its own revision it has written the same base.
+            if mark.head.revision < floor {
+                self.garbage.push_back(mark.head.revision);
+            }
+            return Ok(());
+        }
         let (kept, dropped) = self.meta.bases.iter().partition::<Vec<BaseMark>, _>(|base| base.head.revision == floor);
         let mut meta = self.meta.clone();
         meta.bases = kept;
@@ -315,6 +403,35 @@ impl SledStore {
         self.put_meta(meta)?;
         self.garbage.extend(dropped.iter().map(|base| base.head.revision));
         Ok(())
+    }
+
+    /// Names the base of a compaction in meta, as the oldest state.
+    fn finish_compaction(&mut self, mark: BaseMark) -> Result<(), StoreError> {
+        let mut meta = self.meta.clone();
+        let revision = mark.head.revision;
+        let (newer, dropped) = meta.bases.iter().partition::<Vec<BaseMark>, _>(|base| base.head.revision > revision);
+        meta.compacted = mark.head;
+        meta.bases = newer;
+        meta.bases.push(mark);
+        self.put_meta(meta)?;
+        let dropped = dropped.iter().map(|base| base.head.revision).filter(|base| *base != revision);
+        self.garbage.extend(dropped);
+        self.pruning = true;
+        self.cached = None;
+        Ok(())
+    }
+
+    /// Deletes some of the groups that lie below the compacted revision as a whole; says whether none is left. The newest
+    /// group is never deleted.
+    fn prune(&mut self) -> Result<bool, StoreError> {
+        let kept = self.meta.compacted.revision.next();
+        let (from, end) = (layout::groups().0, layout::parts(&layout::group(kept)).1);
+        let last = self.disk.last(&from, &end)?.and_then(|(key, _)| layout::group_of(&key));
+        let Some(boundary) = last else { return Ok(true) };
+        let mut changes = Changes::default();
+        let done = base::delete_range(&mut self.disk, &from, &layout::group(boundary), &mut changes)?;
+        self.disk.apply(changes)?;
+        Ok(done)
     }
 
     fn is_base_due(&self) -> bool {
@@ -340,6 +457,7 @@ impl Store for SledStore {
             None => return Err(Damage::new("the state at the compacted revision is missing").into()),
         };
         let sealed = self.load_sealed()?;
+        self.pruning = self.meta.compacted.revision > Revision::ZERO;
         Ok(Recovered {
             identity: self.meta.identity,
             compacted: self.meta.compacted,
@@ -422,6 +540,10 @@ impl Store for SledStore {
     fn trail(&mut self, trail: &Trail<'_>) -> Result<Progress, StoreError> {
         let budget = SLICE_BYTES.max(2 * std::mem::take(&mut self.fresh_bytes));
         let mut changes = Changes::default();
+        if self.pruning {
+            self.pruning = !self.prune()?;
+            return Ok(Progress::More);
+        }
         if let Some(base) = self.garbage.front().copied() {
             let done = base::delete(&mut self.disk, base, &mut changes)?;
             self.disk.apply(changes)?;
@@ -434,7 +556,7 @@ impl Store for SledStore {
             if !self.is_base_due() {
                 return Ok(Progress::Idle);
             }
-            self.writing = Some(BaseWriter::begin(trail));
+            self.writing = Some(BaseWriter::begin(trail.head, trail.entries.clone(), &trail.requests.list()));
             self.log_bytes = 0;
         }
         let Some(writer) = &mut self.writing else { return Ok(Progress::Idle) };
@@ -455,6 +577,39 @@ impl Store for SledStore {
         let base = self.meta.bases.iter().find(|base| base.head.revision == floor.revision).copied();
         let missing = || Damage::new("the state at the compacted revision is missing").at(floor.revision);
         base::load(&mut self.disk, &base.ok_or_else(missing)?).map(|(entries, _)| entries)
+    }
+
+    fn compact(&mut self, target: &CompactTarget) -> Result<Progress, StoreError> {
+        let CompactTarget { head, entries, requests } = target;
+        let revision = head.revision;
+        if revision <= self.meta.compacted.revision {
+            return Ok(Progress::Idle);
+        }
+        if let Some(base) = self.meta.bases.iter().find(|base| base.head.revision == revision).copied() {
+            self.finish_compaction(base)?;
+            return Ok(Progress::Idle);
+        }
+        let mut changes = Changes::default();
+        if self.garbage.contains(&revision) {
+            // Pieces of an older attempt must not mix with the new base.
+            let done = base::delete(&mut self.disk, revision, &mut changes)?;
+            self.disk.apply(changes)?;
+            if done {
+                self.garbage.retain(|base| *base != revision);
+            }
+            return Ok(Progress::More);
+        }
+        if self.floor_writer.as_ref().is_none_or(|writer| writer.revision() != revision) {
+            let abandoned = self.floor_writer.replace(BaseWriter::begin(*head, entries.clone(), requests));
+            self.garbage.extend(abandoned.map(|writer| writer.revision()));
+        }
+        let Some(writer) = &mut self.floor_writer else { return Ok(Progress::Idle) };
+        let done = writer.slice(&mut changes, COMPACT_SLICE_BYTES);
+        self.disk.apply(changes)?;
+        let Some(mark) = done else { return Ok(Progress::More) };
+        self.floor_writer = None;
+        self.finish_compaction(mark)?;
+        Ok(Progress::Idle)
     }
 
     fn check(&mut self, from: CheckCursor) -> Result<CheckPage, StoreError> {

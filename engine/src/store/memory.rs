@@ -16,7 +16,10 @@ use crate::error::StoreError;
 use crate::key::Key;
 use crate::revision::Revision;
 use crate::snapshot::Head;
-use crate::store::{Append, AppendError, CheckCursor, CheckPage, Identity, Recovered, Store, StoreStatus};
+use crate::store::{
+    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Identity, Progress, Recovered, Request, Store,
+    StoreStatus,
+};
 
 /// A store in memory. A clone is a second handle on the same data, so that two engines can share it.
 #[derive(Clone)]
@@ -24,6 +27,10 @@ pub struct MemoryStore(Arc<Mutex<Shared>>);
 
 struct Shared {
     identity: Identity,
+    /// The oldest commit whose state can be read, and that state.
+    floor: (Head, OrdMap<Key, Entry>),
+    requests: Arc<[Request]>,
+    /// Those after the floor.
     commits: Vec<Arc<Commit>>,
     sealed: BTreeMap<Digest, Arc<[u8]>>,
     followers: Vec<Arc<dyn Fn() + Send + Sync>>,
@@ -35,6 +42,8 @@ impl MemoryStore {
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Shared {
             identity: Identity { store: Uuid::new_v4(), epoch: 1 },
+            floor: (Head::default(), OrdMap::new()),
+            requests: Arc::default(),
             commits: Vec::new(),
             sealed: BTreeMap::new(),
             followers: Vec::new(),
@@ -61,7 +70,7 @@ impl fmt::Debug for MemoryStore {
 
 impl Shared {
     fn head(&self) -> Head {
-        self.commits.last().map_or_else(Head::default, |commit| commit.head())
+        self.commits.last().map_or(self.floor.0, |commit| commit.head())
     }
 
     /// Where `revision` lies in `commits`.
@@ -75,10 +84,10 @@ impl Store for MemoryStore {
         let shared = self.shared();
         Ok(Recovered {
             identity: shared.identity,
-            compacted: Head::default(),
-            base: Head::default(),
-            entries: OrdMap::new(),
-            requests: Vec::new(),
+            compacted: shared.floor.0,
+            base: shared.floor.0,
+            entries: shared.floor.1.clone(),
+            requests: shared.requests.to_vec(),
             head: shared.head(),
             sealed: shared.sealed.clone(),
         })
@@ -124,6 +133,10 @@ impl Store for MemoryStore {
     fn version(&mut self, key: &Key, modified: Revision) -> Result<Entry, StoreError> {
         let shared = self.shared();
         let missing = StoreError::Missing { revision: modified };
+        if modified <= shared.floor.0.revision {
+            let entry = shared.floor.1.get(key.as_str()).filter(|entry| entry.modified() == modified);
+            return entry.cloned().ok_or(missing);
+        }
         let Some(position) = shared.position(modified) else { return Err(missing) };
         shared.commits[position].entry(key).ok_or(missing)
     }
@@ -133,7 +146,18 @@ impl Store for MemoryStore {
     }
 
     fn floor(&mut self) -> Result<OrdMap<Key, Entry>, StoreError> {
-        Ok(OrdMap::new())
+        Ok(self.shared().floor.1.clone())
+    }
+
+    fn compact(&mut self, target: &CompactTarget) -> Result<Progress, StoreError> {
+        let CompactTarget { head, entries, requests } = target;
+        let mut shared = self.shared();
+        if head.revision > shared.floor.0.revision {
+            shared.floor = (*head, entries.clone());
+            shared.requests = Arc::clone(requests);
+            shared.commits.retain(|commit| commit.revision > head.revision);
+        }
+        Ok(Progress::Idle)
     }
 
     fn check(&mut self, _from: CheckCursor) -> Result<CheckPage, StoreError> {
@@ -146,7 +170,8 @@ impl Store for MemoryStore {
     }
 
     fn status(&self) -> StoreStatus {
-        let trailed = self.shared().head().revision;
-        StoreStatus { durability: "memory", trailed, compacted: Head::default(), disk_bytes: None }
+        let shared = self.shared();
+        let trailed = shared.head().revision;
+        StoreStatus { durability: "memory", trailed, compacted: shared.floor.0, disk_bytes: None }
     }
 }

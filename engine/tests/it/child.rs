@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use holdfast_engine::{DiskSyncer, Engine, SledOptions, SledStore, Syncer, Txn};
+use holdfast_engine::{DiskSyncer, Engine, Keep, SledOptions, SledStore, Syncer, Txn};
 
 use crate::support::{key, open};
 
@@ -16,6 +16,8 @@ const MODE: &str = "HOLDFAST_TEST_MODE";
 pub(crate) enum Mode {
     /// Four writers commit until the process is killed.
     UntilKilled,
+    /// The same, while the store is compacted again and again.
+    Compacting,
     /// Twenty commits, one after the other.
     Twenty,
     /// The same with the fdatasync taken out.
@@ -23,8 +25,12 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    const ALL: [(Self, &str); 3] =
-        [(Self::UntilKilled, "until-killed"), (Self::Twenty, "twenty"), (Self::TwentyUnsynced, "twenty-unsynced")];
+    const ALL: [(Self, &str); 4] = [
+        (Self::UntilKilled, "until-killed"),
+        (Self::Compacting, "compacting"),
+        (Self::Twenty, "twenty"),
+        (Self::TwentyUnsynced, "twenty-unsynced"),
+    ];
 
     fn name(self) -> &'static str {
         Self::ALL.iter().find(|(mode, _)| *mode == self).map_or("", |(_, name)| name)
@@ -56,8 +62,16 @@ fn child() {
     let syncer: Box<dyn Syncer> = if mode == Mode::TwentyUnsynced { Box::new(NoSync) } else { Box::new(DiskSyncer) };
     let options = SledOptions { syncer, base_lag_bytes_min: 4000, ..SledOptions::default() };
     let engine = open(Box::new(SledStore::open(Path::new(&folder), options).expect("opens"))).expect("recovers");
-    if mode == Mode::UntilKilled {
+    if matches!(mode, Mode::UntilKilled | Mode::Compacting) {
         std::thread::scope(|scope| {
+            if mode == Mode::Compacting {
+                let engine = &engine;
+                scope.spawn(move || {
+                    loop {
+                        engine.compact(Keep::Newest(30)).expect("compacts");
+                    }
+                });
+            }
             for writer in 0..4 {
                 let engine = &engine;
                 scope.spawn(move || commit_for_ever(engine, writer));

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use holdfast_engine::{AtError, Change, CommitError, Digest, Engine, Outcome, Precondition, Revision, Txn, limits};
+use holdfast_engine::{
+    AtError, Change, CommitError, Digest, Engine, Keep, Outcome, Precondition, Revision, Txn, limits,
+};
 
 use crate::support::{Bed, id, key, put, value};
 
@@ -28,6 +30,7 @@ macro_rules! suite {
             large
             group
             closing
+            compacting
             verify
         ]);
     };
@@ -374,6 +377,78 @@ fn closing(bed: &dyn Bed) {
     assert_eq!(engine.snapshot().revision().get(), 100, "snapshots stay readable");
     engine.close();
     assert_eq!(bed.open().head().revision.get(), 100);
+}
+
+fn compacting(bed: &dyn Bed) {
+    let engine = bed.open();
+    let mut kept = vec![engine.snapshot()];
+    for n in 0..80_u32 {
+        let txn = match n % 4 {
+            0 => put("once", "1").require(Precondition::Absent(key("once"))),
+            1 => put(&format!("k{}", n % 9), &n.to_string()).request_id(id(&format!("id{n}"))),
+            2 => Txn::new().put(key("large"), n.to_be_bytes().repeat(1500)).delete(key(&format!("k{}", n % 9))),
+            _ => Txn::new().put_sealed(key("sealed"), *b"tag", n.to_be_bytes().to_vec()),
+        };
+        if engine.commit(txn).is_ok() {
+            kept.push(engine.snapshot());
+        }
+    }
+    let head = engine.head();
+    let check = |engine: &Engine, oldest: u64| {
+        assert_eq!(engine.head(), head, "the head does not move");
+        assert_eq!(engine.status().compacted.get(), oldest);
+        for snapshot in &kept {
+            let revision = snapshot.revision();
+            match engine.at(revision) {
+                Ok(read) => {
+                    assert!(revision.get() >= oldest);
+                    assert_eq!(read.head(), snapshot.head());
+                    assert!(read.iter().eq(snapshot.iter()), "{revision} reads as it was");
+                }
+                Err(AtError::Compacted { oldest: named, .. }) => {
+                    assert!(revision.get() < oldest && named.get() == oldest, "{revision}");
+                }
+                Err(error) => panic!("{revision}: {error:?}"),
+            }
+        }
+        let commits = engine.commits(.., 1000).expect("readable");
+        assert_eq!(commits.len() as u64, head.revision.get() - oldest);
+        let report = engine.verify(|_, _| ControlFlow::Continue(())).expect("readable");
+        assert!(report.is_sound(), "{:?}", report.findings);
+        let again = engine.commit(put("k1", "twice").request_id(id("id1"))).expect("answered");
+        assert_eq!(again.outcome, Outcome::Replayed, "request ids outlive the commits");
+    };
+    let compact = |engine: &Engine, to: u64| engine.compact(Keep::From(Revision::new(to))).expect("compacts");
+    check(&engine, 0);
+    assert_eq!(compact(&engine, 20).commits, 20);
+    check(&engine, 20);
+    drop(engine);
+    let engine = bed.open();
+    check(&engine, 20);
+    assert_eq!(compact(&engine, 10).commits, 0, "what is gone is gone");
+
+    // A held revision is not passed; what cannot be held is refused.
+    assert!(matches!(engine.hold(Revision::new(19)), Err(AtError::Compacted { .. })));
+    assert!(matches!(engine.hold(head.revision.next()), Err(AtError::Future { .. })));
+    let hold = engine.hold(Revision::new(30)).expect("kept");
+    let compaction = compact(&engine, 40);
+    assert_eq!((compaction.oldest.get(), compaction.held.map(Revision::get)), (30, Some(30)));
+    check(&engine, 30);
+    drop(hold);
+    let at_r45 = engine.commit_at(Revision::new(45)).expect("kept").time;
+    assert_eq!(engine.compact(Keep::Since(at_r45)).expect("compacts").oldest.get(), 45);
+    check(&engine, 45);
+    let newest = head.revision.get();
+    assert_eq!(engine.compact(Keep::Newest(5)).expect("compacts").oldest.get(), newest - 5);
+    check(&engine, newest - 5);
+    assert!(engine.compact(Keep::From(head.revision.next())).is_err());
+    compact(&engine, newest);
+    check(&engine, newest);
+    drop(engine);
+    let engine = bed.open();
+    check(&engine, newest);
+    assert_eq!(commit(&engine, put("after", "1")).get(), newest + 1);
+    assert!(engine.at(head.revision).expect("kept").iter().eq(kept[kept.len() - 1].iter()));
 }
 
 fn verify(bed: &dyn Bed) {

@@ -1,5 +1,6 @@
 //! The integration tests of the engine, in one binary; each module says which promises it holds.
 
+mod backup;
 mod child;
 mod conformance;
 mod crash;

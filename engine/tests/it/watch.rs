@@ -161,6 +161,47 @@ fn a_future_revision_is_refused_and_another_store_begins_again() {
 }
 
 #[test]
+fn a_watch_at_the_compacted_revision_goes_on_and_one_below_begins_again() {
+    for bed in [&MemoryBed::default() as &dyn Bed, &SledBed::with_lag(3000)] {
+        let engine = bed.open();
+        fill(&engine, 40);
+        let mut stalled = engine.watch(after(5)).expect("kept");
+        run(commit(&mut stalled));
+        let fresh = engine.watch(after(25)).expect("kept");
+        engine.compact(holdfast_engine::Keep::From(Revision::new(30))).expect("compacts");
+        for (start, resyncs) in [(29, true), (30, false), (31, false)] {
+            let mut watch = engine.watch(WatchOptions { previous: true, ..after(start) }).expect("begins");
+            match run(watch.next()).expect("goes on") {
+                WatchEvent::Resync { reason, snapshot } => {
+                    assert!(resyncs, "{start}");
+                    assert_eq!(reason, ResyncReason::Compacted { oldest: Revision::new(30) });
+                    assert_eq!(snapshot.revision(), Revision::new(40));
+                }
+                WatchEvent::Commit(commit) => {
+                    assert!(!resyncs, "{start}");
+                    assert_eq!(commit.commit.revision, Revision::new(start + 1));
+                }
+            }
+        }
+        for mut watch in [stalled, fresh] {
+            // What it had read ahead it may still give; then it is told.
+            let told = run(async {
+                loop {
+                    match watch.next().await.expect("goes on") {
+                        WatchEvent::Commit(commit) => assert!(commit.commit.revision.get() <= 40),
+                        WatchEvent::Resync { snapshot, .. } => return snapshot.revision(),
+                    }
+                    if watch.token().revision == Revision::new(40) {
+                        return Revision::new(40);
+                    }
+                }
+            });
+            assert_eq!(told, Revision::new(40));
+        }
+    }
+}
+
+#[test]
 fn a_waiting_watch_is_woken_by_its_scope_and_bookmarks_pass_the_rest() {
     let engine = open(Box::new(MemoryStore::new())).expect("opens");
     let mut watch = engine.watch(WatchOptions { prefix: "a/".to_owned(), ..WatchOptions::default() }).expect("now");

@@ -148,16 +148,16 @@ impl Values<'_, '_> {
     }
 
     fn value(&mut self, node: &Node<'_>, field: &OwnField, what: &str, path: &str) -> Option<Value> {
-        let fits = match (field.value, &node.tree) {
+        let fits = matches!(
+            (field.value, &node.tree),
             (OwnType::Any, _)
-            | (OwnType::String, Tree::Text(_))
-            | (OwnType::Integer, Tree::Integer(_))
-            | (OwnType::Number, Tree::Integer(_) | Tree::Float(_))
-            | (OwnType::Boolean, Tree::Boolean(_))
-            | (OwnType::List, Tree::List(_))
-            | (OwnType::Table, Tree::Table(_)) => true,
-            _ => false,
-        };
+                | (OwnType::String, Tree::Text(_))
+                | (OwnType::Integer, Tree::Integer(_))
+                | (OwnType::Number, Tree::Integer(_) | Tree::Float(_))
+                | (OwnType::Boolean, Tree::Boolean(_))
+                | (OwnType::List, Tree::List(_))
+                | (OwnType::Table, Tree::Table(_))
+        );
         if !fits {
             let message = format!("`{what}` is {}, but must be {}", node.type_name(), field.value.with_article());
             self.context.findings.report(Finding::error(E_WRONG_TYPE, message).at(node.spot, ""));

@@ -1,0 +1,180 @@
+//! Compaction: gives up the commits before a revision, never past one that somebody holds.
+//!
+//! Never here: what a store deletes and in which order (`store/`), or when to compact; that is the caller's policy.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+
+use crate::engine::{Engine, block_on};
+use crate::error::{AtError, StoreError};
+use crate::revision::{Revision, Timestamp};
+use crate::store::{CompactTarget, Progress};
+
+/// What a compaction keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// The state at this revision and everything after it.
+    From(Revision),
+    /// The newest so many commits.
+    Newest(u64),
+    /// The state at this time and everything after it.
+    Since(Timestamp),
+}
+
+/// What a compaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compaction {
+    /// The oldest revision whose state can be read now.
+    pub oldest: Revision,
+    /// How many commits were given up.
+    pub commits: u64,
+    /// The held revision that kept it from giving up more.
+    pub held: Option<Revision>,
+}
+
+/// Why nothing was compacted.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// The state to keep does not exist yet.
+    #[error("cannot compact to {revision}, which does not exist yet: the head is {head}")]
+    Future {
+        /// What was asked for.
+        revision: Revision,
+        /// The newest there is.
+        head: Revision,
+    },
+    /// The past could not be read.
+    #[error("the state to keep cannot be read")]
+    Read(#[source] AtError),
+    /// The store failed.
+    #[error("the store cannot be compacted")]
+    Storage(#[source] Arc<StoreError>),
+    /// The engine was closed.
+    #[error("the engine is closed")]
+    Closed,
+}
+
+/// The revisions that are held, and how far a running compaction goes.
+#[derive(Debug, Default)]
+pub(crate) struct Holds {
+    held: BTreeMap<Revision, usize>,
+    planned: Revision,
+}
+
+/// Keeps the state at a revision, and all commits after it, from being compacted while it lives.
+pub struct Hold {
+    engine: Engine,
+    revision: Revision,
+}
+
+impl Hold {
+    /// The revision that is held.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut holds = self.engine.core().holds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = holds.held.get_mut(&self.revision) {
+            *count -= 1;
+            if *count == 0 {
+                holds.held.remove(&self.revision);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Holds `revision`: no compaction passes it until the hold is dropped.
+    ///
+    /// # Errors
+    /// If it is compacted already, or does not exist yet.
+    pub fn hold(&self, revision: Revision) -> Result<Hold, AtError> {
+        let core = self.core();
+        let mut holds = core.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = core.compacted().revision.max(holds.planned);
+        if revision < oldest {
+            return Err(AtError::Compacted { revision, oldest });
+        }
+        self.check_revision(revision, self.head().revision)?;
+        *holds.held.entry(revision).or_default() += 1;
+        drop(holds);
+        Ok(Hold { engine: self.clone(), revision })
+    }
+
+    /// Gives up the commits before what is to be kept, in small steps between which commits go on; blocks the thread until
+    /// that is durable. The space comes back behind it. Killed at any instant, the store has the old or the new oldest
+    /// revision, and the head does not move.
+    ///
+    /// # Errors
+    /// If the state to keep does not exist yet, or the store fails.
+    pub fn compact(&self, keep: Keep) -> Result<Compaction, CompactError> {
+        let core = self.core();
+        let _one = core.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = core.compacted().revision;
+        let wanted = self.oldest_to_keep(keep)?;
+        let (target, held) = {
+            let mut holds = core.holds.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = holds.held.keys().next().copied().filter(|held| *held < wanted);
+            let target = held.unwrap_or(wanted);
+            holds.planned = target;
+            (target, held)
+        };
+        if target <= before {
+            return Ok(Compaction { oldest: before, commits: 0, held });
+        }
+        let snapshot = self.at(target).map_err(CompactError::Read)?;
+        let requests = block_on(self.on_writer(|_, requests| requests.list())).ok_or(CompactError::Closed)?;
+        let (head, entries) = (snapshot.head(), snapshot.state().entries.clone());
+        let target = Arc::new(CompactTarget { head, entries, requests: requests.into() });
+        // Nobody begins to read what is going away.
+        core.set_compacted(head);
+        loop {
+            let target = Arc::clone(&target);
+            match self.on_store(move |store| store.compact(&target)) {
+                Some(Ok(Progress::More)) => {}
+                Some(Ok(Progress::Idle)) => break,
+                Some(Err(error)) => return Err(CompactError::Storage(core.poison(error))),
+                None => return Err(CompactError::Closed),
+            }
+        }
+        Ok(Compaction { oldest: head.revision, commits: head.revision.get() - before.get(), held })
+    }
+
+    fn oldest_to_keep(&self, keep: Keep) -> Result<Revision, CompactError> {
+        let head = self.head();
+        match keep {
+            Keep::From(revision) if revision > head.revision => {
+                Err(CompactError::Future { revision, head: head.revision })
+            }
+            Keep::From(revision) => Ok(revision),
+            Keep::Newest(count) => Ok(Revision::new(head.revision.get().saturating_sub(count))),
+            Keep::Since(time) => self.revision_at(time).map_err(CompactError::Read),
+        }
+    }
+
+    /// The newest revision that was made at `time` or before it, as far back as commits are kept. Times of commits never go
+    /// back, so this is a search by halves.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn revision_at(&self, time: Timestamp) -> Result<Revision, AtError> {
+        let (mut low, mut high) = (self.core().compacted().revision, self.head().revision);
+        while low < high {
+            let middle = Revision::new(low.get() + (high.get() - low.get()).div_ceil(2));
+            if self.commit_at(middle)?.time <= time { low = middle } else { high = middle.previous() }
+        }
+        Ok(low)
+    }
+}

@@ -1,0 +1,108 @@
+//! Backups are whole and consistent; a restored store cannot be taken for the old one.
+
+use std::ops::ControlFlow;
+
+use holdfast_engine::{
+    AtError, Digest, Engine, Outcome, RestoreError, ResyncReason, Revision, SledOptions, SledStore, Txn, WatchEvent,
+    WatchFrom, WatchOptions, check_backup, restore,
+};
+
+use crate::support::{Bed, MemoryBed, SledBed, id, key, open, put, value};
+
+fn fill(engine: &Engine) {
+    for n in 0..30_u32 {
+        let txn = put(&format!("k{}", n % 7), &n.to_string()).put(key("large"), n.to_be_bytes().repeat(2000));
+        let txn = txn.put_sealed(key("sealed"), *b"tag", n.to_be_bytes().to_vec());
+        engine.commit(txn.request_id(id(&format!("id{n}")))).expect("holds");
+    }
+}
+
+fn backup(engine: &Engine) -> Vec<u8> {
+    let mut file = Vec::new();
+    let report = engine.backup(&mut file, |_, _| ControlFlow::Continue(())).expect("written");
+    assert_eq!(report.bytes, file.len() as u64);
+    assert_eq!(check_backup(&mut file.as_slice()).expect("whole"), report);
+    file
+}
+
+#[test]
+fn a_restored_store_has_the_state_in_a_new_epoch_at_a_revision_far_ahead() {
+    let bed = SledBed::with_lag(4000);
+    let engine = bed.open();
+    fill(&engine);
+    let file = backup(&engine);
+    let token = engine.watch(WatchOptions::default()).expect("now").token();
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("restored");
+    let (identity, head) = restore(&mut file.as_slice(), &path, SledOptions::default()).expect("restored");
+    assert_eq!((identity.store, identity.epoch), (engine.identity().store, engine.identity().epoch + 1));
+    assert!(head.revision.get() > engine.head().revision.get() + 1_000_000);
+    for _ in 0..2 {
+        let store = SledStore::open(&path, SledOptions::default()).expect("opens");
+        let restored = open(Box::new(store)).expect("recovers");
+        assert_eq!((restored.identity(), restored.head()), (identity, head));
+        assert!(restored.snapshot().iter().eq(engine.snapshot().iter()));
+        assert_eq!(
+            restored.sealed(&Digest::of(&29_u32.to_be_bytes())).as_deref(),
+            Some(29_u32.to_be_bytes().as_slice())
+        );
+        assert!(matches!(restored.at(Revision::new(5)), Err(AtError::Compacted { .. })));
+        let again = restored.commit(put("k1", "twice").request_id(id("id7"))).expect("answered");
+        assert_eq!((again.outcome, again.revision), (Outcome::Replayed, Revision::new(8)));
+        let report = restored.verify(|_, _| ControlFlow::Continue(())).expect("readable");
+        assert!(report.is_sound(), "{:?}", report.findings);
+    }
+    let store = SledStore::open(&path, SledOptions::default()).expect("opens");
+    let restored = open(Box::new(store)).expect("recovers");
+    assert_eq!(restored.commit(put("new", "1")).expect("holds").revision, head.revision.next());
+    assert_eq!(value(restored.at(head.revision.next()).expect("kept").get("new")), Some("1"));
+    let options = WatchOptions { from: WatchFrom::Token(token), ..WatchOptions::default() };
+    let mut watch = restored.watch(options).expect("begins again");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let event = runtime.block_on(watch.next()).expect("goes on");
+    assert!(matches!(event, WatchEvent::Resync { reason: ResyncReason::OtherEpoch, .. }));
+    drop(watch);
+
+    let occupied = restore(&mut file.as_slice(), &path, SledOptions::default());
+    assert!(matches!(occupied, Err(RestoreError::Occupied { .. })), "{occupied:?}");
+}
+
+#[test]
+fn a_backup_is_consistent_while_commits_go_on() {
+    let engine = MemoryBed::default().open();
+    let pair = |n: u32| put("left", &n.to_string()).put(key("right"), n.to_string().as_bytes());
+    engine.commit(pair(0)).expect("holds");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (1..300).for_each(|n| _ = engine.commit(pair(n)).expect("holds")));
+        let mut backups = 0;
+        while !writer.is_finished() || backups < 3 {
+            let file = backup(&engine);
+            let folder = tempfile::tempdir().expect("a folder");
+            restore(&mut file.as_slice(), folder.path(), SledOptions::default()).expect("restored");
+            let store = SledStore::open(folder.path(), SledOptions::default()).expect("opens");
+            let snapshot = open(Box::new(store)).expect("recovers").snapshot();
+            assert_eq!(value(snapshot.get("left")), value(snapshot.get("right")));
+            backups += 1;
+        }
+    });
+}
+
+#[test]
+fn every_damaged_byte_of_a_backup_is_found_before_anything_is_written() {
+    let engine = MemoryBed::default().open();
+    engine.commit(Txn::new().put(key("a"), *b"value").put_sealed(key("b"), *b"tag", vec![7; 40])).expect("holds");
+    let file = backup(&engine);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("restored");
+    for byte in 0..file.len() {
+        let mut damaged = file.clone();
+        damaged[byte] ^= 0x10;
+        let error = restore(&mut damaged.as_slice(), &path, SledOptions::default());
+        assert!(error.is_err(), "byte {byte} of {}", file.len());
+        let error = restore(&mut &file[..byte], &path, SledOptions::default());
+        assert!(error.is_err(), "cut at {byte} of {}", file.len());
+    }
+    assert!(!path.exists());
+    restore(&mut file.as_slice(), &path, SledOptions::default()).expect("the whole one is restored");
+}
