@@ -152,7 +152,9 @@ fn describe(operation: &Operation) -> Value {
         Takes::Nothing => None,
         Takes::Json(name) => Some((content("application/json", &schema(name), "The body"), true)),
         Takes::MaybeJson(name) => Some((content("application/json", &schema(name), "The body"), false)),
-        Takes::Bytes => Some((content("application/octet-stream", &json!({}), "The value"), true)),
+        Takes::Bytes => {
+            Some((content("application/octet-stream", &json!({}), "The value; none is an empty one"), false))
+        }
     };
     if let Some((mut body, required)) = body {
         body["required"] = required.into();
@@ -182,8 +184,12 @@ fn content(kind: &str, schema: &Value, description: &str) -> Value {
 fn parameter(place: &str, name: &str) -> Value {
     let schema = match name {
         "allow_missing" => json!({"type": "boolean"}),
-        "limit" => json!({"type": "integer", "minimum": 0}),
-        "at" | "before" | "min_revision" | "revision" => json!({"type": "string", "pattern": "^r?[0-9]{1,19}$"}),
+        "limit" => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
+        "revision" => json!({"type": "string", "pattern": "^r?[1-9][0-9]{0,15}$"}),
+        "key" | "name" => json!({"type": "string", "minLength": 1, "pattern": "^[^\\p{Cc}]+$"}),
+        "kind" if place == "path" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}),
+        "address" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[^\\p{Cc}]+$"}),
+        "at" | "before" | "min_revision" => json!({"type": "string", "pattern": "^r?[0-9]{1,15}$"}),
         "org" => json!({"type": "string", "pattern": "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"}),
         _ => json!({"type": "string"}),
     };
