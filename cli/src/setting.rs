@@ -27,6 +27,11 @@ pub(crate) struct Setting {
     base: PathBuf,
 }
 
+/// Whether the environment asks for no colours; it is read before everything else, since mistakes are shown too.
+pub(crate) fn no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 impl Setting {
     /// Joins flags with the process's environment and working directory.
     pub(crate) fn new(global: Global) -> Result<Self, Failure> {

@@ -25,7 +25,7 @@ use crate::args::{Cli, Verb};
 use crate::connect::{self, Reached};
 use crate::error::{Exit, Failure};
 use crate::output::{Output, Verbosity};
-use crate::setting::Setting;
+use crate::setting::{Setting, no_colour};
 use crate::{project, usage};
 
 /// What every verb works with.
@@ -47,8 +47,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Exit {
         (false, true) => Verbosity::Verbose,
         (false, false) => Verbosity::Normal,
     };
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let output = Output::new(cli.global.format, cli.global.color, verbosity, no_colour);
+    let output = Output::new(cli.global.format, cli.global.color, verbosity, no_colour());
     if verbosity == Verbosity::Verbose {
         output.log();
     }

@@ -6,6 +6,7 @@
 mod apply;
 mod args;
 mod e2e;
+mod house;
 mod manifest;
 mod plan;
 mod secret;
