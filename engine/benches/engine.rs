@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use holdfast_engine::{Engine, Key, Options, SledOptions, SledStore, Timestamp, Txn};
+use holdfast_engine::{Engine, Keep, Key, MemoryStore, Options, SledOptions, SledStore, Timestamp, Txn, WatchOptions};
 
 fn main() {
     if let Some(path) = std::env::var_os("HOLDFAST_BENCH_OPEN") {
@@ -23,12 +23,15 @@ fn main() {
     println!("{:<52} {:>12} {:>12} {:>12}", "what", "median", "p99", "bar");
     // A word on the command line picks the benches whose name has it.
     let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let benches: [(&str, fn()); 6] = [
+    let benches: [(&str, fn()); 9] = [
         ("one-writer", one_writer),
         ("writers-8", || writers(8)),
         ("writers-64", || writers(64)),
+        ("flight", flight),
         ("big-commit", big_commit),
         ("reads", || reads(100_000)),
+        ("watch", watch),
+        ("compaction", compaction),
         ("million", million),
     ];
     for (name, bench) in benches {
@@ -149,9 +152,15 @@ fn writers(count: u64) {
     row(&what, micros(percentile(&mut times, 50)), micros(percentile(&mut times, 99)), "");
     let bar = if count == 64 { "30000 /s" } else { "" };
     row("  durable commits", format!("{rate:.0} /s"), String::new(), bar);
+}
 
-    // The same from one thread that sends them together and waits for all, as an asynchronous server does.
+/// The same from one thread that sends them together and waits for all, as an asynchronous server does.
+fn flight() {
+    let count = 64;
+    let folder = folder();
+    let engine = open(folder.path());
     let mut random = Random(99);
+    let before = cpu_time();
     let start = Instant::now();
     let mut done = 0_u64;
     while start.elapsed() < Duration::from_secs(5) {
@@ -161,7 +170,10 @@ fn writers(count: u64) {
         done += count;
     }
     let rate = done as f64 / start.elapsed().as_secs_f64();
-    row(&format!("  the same, {count} at a time from one thread"), format!("{rate:.0} /s"), String::new(), bar);
+    let what = format!("durable commits, {count} at a time from one thread");
+    row(&what, format!("{rate:.0} /s"), String::new(), "30000 /s");
+    let cpu = (cpu_time() - before).as_secs_f64() * 1e6 / done as f64;
+    row("  processor time of each", format!("{cpu:.1} us"), String::new(), "");
 }
 
 fn big_commit() {
@@ -234,6 +246,81 @@ fn reads(keys: u64) {
     });
 }
 
+/// From the moment a commit is acknowledged to the moment that the last of a thousand watchers has it.
+fn watch() {
+    const WATCHERS: usize = 1000;
+    let engine = Engine::open(Box::new(MemoryStore::new()), Options::new(|| Timestamp::ZERO)).unwrap();
+    let mut random = Random(8);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    for _ in 0..WATCHERS {
+        let mut watch = engine.watch(WatchOptions::default()).unwrap();
+        let sender = sender.clone();
+        runtime.spawn(async move {
+            while watch.next().await.is_ok() {
+                sender.send(Instant::now()).unwrap();
+            }
+        });
+    }
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || _ = runtime.block_on(stopped));
+    let mut times = Vec::new();
+    for n in 0..200 {
+        engine.commit(Txn::new().put(key(n), random.bytes(200))).unwrap();
+        let start = Instant::now();
+        times.extend((0..WATCHERS).map(|_| receiver.recv().unwrap().saturating_duration_since(start)));
+    }
+    row(
+        "watch delivery, 1000 watchers, one thread",
+        micros(percentile(&mut times, 50)),
+        micros(percentile(&mut times, 99)),
+        "p99 1 ms",
+    );
+    drop(stop);
+    thread.join().unwrap();
+
+    let before = resident("VmRSS");
+    let idle: Vec<_> = (0..10_000)
+        .map(|n| engine.watch(WatchOptions { prefix: format!("org/agent-{n}/"), ..WatchOptions::default() }).unwrap())
+        .collect();
+    let after = resident("VmRSS");
+    row(
+        "10,000 idle watchers, each of its own scope",
+        format!("{} kB", (after - before) * 1024 / 10_000),
+        String::new(),
+        "1 kB each",
+    );
+    drop(idle);
+}
+
+/// What the folder weighs before and after ten thousand overwrites of a hundred keys are compacted.
+fn compaction() {
+    let folder = folder();
+    let engine = open(folder.path());
+    let mut random = Random(9);
+    for round in 0..100 {
+        let put = |n: u64| engine.submit(Txn::new().put(key(n), random.bytes(2000)));
+        let flight: Vec<_> = (0..100).map(put).collect();
+        flight.into_iter().for_each(|pending| _ = pending.wait().unwrap());
+        assert!(engine.head().revision.get() == (round + 1) * 100);
+    }
+    let weight = || {
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            bytes += std::os::unix::fs::MetadataExt::blocks(&entry.unwrap().metadata().unwrap()) * 512;
+        }
+        format!("{:.1} MB", bytes as f64 / 1e6)
+    };
+    let before = weight();
+    let start = Instant::now();
+    engine.compact(Keep::Newest(100)).unwrap();
+    row("compaction of 10,000 commits to 100", micros(start.elapsed()), String::new(), "");
+    for n in 0..2000 {
+        engine.commit(Txn::new().put(key(n % 100), random.bytes(20))).unwrap();
+    }
+    row("  folder before and after", before, weight(), "");
+}
+
 fn million() {
     let folder = folder();
     let engine = open(folder.path());
@@ -245,6 +332,11 @@ fn million() {
     }
     row("load 1,000,000 keys of 200 B, 10,000 a commit", micros(start.elapsed()), String::new(), "");
     println!("  resident at its peak while loading: {} MB", resident("VmHWM"));
+    let from = engine.head().revision;
+    engine.commit((0..100).fold(Txn::new(), |txn, n| txn.put(key(n * 9973), random.bytes(200)))).unwrap();
+    let to = engine.head().revision;
+    let (median, p99) = each(|| assert!(std::hint::black_box(engine.diff(from, to)).unwrap().len() == 100));
+    row("diff of 100 changes in 1,000,000 keys", micros(median), micros(p99), "1 ms");
     drop(engine);
     let path = folder.path();
     // Reopened in a process of its own, so that the loading's memory is not counted.
@@ -266,6 +358,14 @@ fn reopen(path: &std::path::Path) {
         resident("VmHWM"),
         engine.status().disk_bytes.unwrap_or(0) >> 20
     );
+}
+
+/// Processor time of this process, user and system, in ticks of a hundredth of a second.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or(0);
+    Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
 fn resident(field: &str) -> u64 {

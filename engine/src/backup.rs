@@ -21,7 +21,8 @@ use crate::key::Key;
 use crate::limits::{BACKUP_FRAME_BYTES, BACKUP_FRAME_BYTES_MAX, RESTORE_REVISION_JUMP};
 use crate::revision::Revision;
 use crate::snapshot::Head;
-use crate::store::embedded::{Seed, SledOptions, SledStore, StoreOpenError};
+use crate::store::embedded::SledStore;
+use crate::store::opening::{Seed, SledOptions, StoreOpenError};
 use crate::store::{Identity, Request};
 
 /// What a backup holds.

@@ -25,7 +25,7 @@ pub const ANNOTATION_BYTES_MAX: usize = 64 << 10;
 /// Longest request id, in bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// A request id is answered with its first receipt for at least this many commits after it.
-pub const REQUEST_IDS_KEPT: u64 = 100_000;
+pub const REQUEST_IDS_KEPT: usize = 100_000;
 
 /// Most transactions that wait for the writer; one more is refused with `QueueFull`.
 pub const QUEUE_TXNS_MAX: usize = 16_384;
@@ -77,4 +77,4 @@ const _: () = assert!(GROUP_TXNS_MAX <= QUEUE_TXNS_MAX, "a group fits in the que
 const _: () = assert!(GROUP_BYTES_MAX + COMMIT_BYTES_MAX < u32::MAX as usize, "the length of a group fits in a u32");
 const _: () = assert!(CHUNK_BYTES_MAX * 16 < 128 << 10, "a leaf of sixteen pieces stays below the size of a blob");
 const _: () = assert!(KEY_BYTES_MAX + 64 < CHUNK_BYTES_MAX, "a key fits in one piece");
-const _: () = assert!(RECENT_COMMITS_MAX as u64 <= REQUEST_IDS_KEPT, "request ids outlive the commits in memory");
+const _: () = assert!(RECENT_COMMITS_MAX <= REQUEST_IDS_KEPT, "request ids outlive the commits in memory");

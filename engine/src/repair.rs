@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::error::{AtError, OpenError};
-use crate::store::embedded::{SledOptions, SledStore, StoreOpenError};
+use crate::store::embedded::SledStore;
+use crate::store::opening::{SledOptions, StoreOpenError};
 use crate::verify::{VerifyReport, commits_are_sound, verify_store};
 
 /// What a repair did.

@@ -27,25 +27,25 @@ impl RequestLog {
         if let Some(id) = &commit.request_id {
             self.insert(Request { id: id.clone(), revision: commit.revision, commit: commit.id });
         }
-        self.expire(commit.revision);
     }
 
     pub(crate) fn insert(&mut self, request: Request) {
         let Request { id, revision, commit } = request;
         self.receipts.insert(id.clone(), (revision, commit));
         self.order.push_back((revision, id));
+        self.expire();
     }
 
-    fn expire(&mut self, head: Revision) {
-        let oldest = head.get().saturating_sub(REQUEST_IDS_KEPT);
-        while let Some((revision, id)) = self.order.front()
-            && revision.get() < oldest
+    /// Each commit has at most one id, so that many ids reach back at least that many commits; revisions are no measure,
+    /// because they jump when a backup is restored.
+    fn expire(&mut self) {
+        while self.order.len() > REQUEST_IDS_KEPT
+            && let Some((revision, id)) = self.order.pop_front()
         {
             // The id may have been used again after its time; then the newer receipt stays.
-            if self.receipts.get(id).is_some_and(|(kept, _)| kept == revision) {
-                self.receipts.remove(id);
+            if self.receipts.get(&id).is_some_and(|(kept, _)| *kept == revision) {
+                self.receipts.remove(&id);
             }
-            self.order.pop_front();
         }
     }
 }

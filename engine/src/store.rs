@@ -10,7 +10,9 @@ pub(crate) mod embedded;
 mod folder;
 mod layout;
 pub(crate) mod memory;
+pub(crate) mod opening;
 mod records;
+mod recovery;
 mod sled;
 pub(crate) mod sync;
 

@@ -175,7 +175,8 @@ fn check_blocks(disk: &mut Disk, meta: &Meta) -> Result<Vec<Damage>, StoreError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::embedded::{SledOptions, SledStore};
+    use crate::store::embedded::SledStore;
+    use crate::store::opening::SledOptions;
     use crate::store::sled::Changes;
     use crate::store::sync::DiskSyncer;
     use crate::{Engine, Key, Options, Revision, Timestamp, Txn, repair, verify_store};

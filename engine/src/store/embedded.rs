@@ -6,259 +6,55 @@
 //! Never here: bytes (`codec.rs`), sled itself (`sled.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use imbl::OrdMap;
-use uuid::Uuid;
 
-use crate::codec::{self, BaseMark, DecodeError, Meta, Witness};
+use crate::codec::{self, BaseMark, Meta, Witness};
 use crate::commit::Commit;
 use crate::digest::Digest;
 use crate::entry::Entry;
 use crate::error::{Damage, StoreError};
 use crate::key::Key;
-use crate::limits::{BASE_LAG_BYTES_MIN, COMPACT_SLICE_BYTES, SLICE_BYTES};
+use crate::limits::{COMPACT_SLICE_BYTES, SLICE_BYTES};
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::base::{self, BaseWriter};
-use crate::store::folder::{self, Folder, Look};
-use crate::store::records::{Join, damage, put_piece, put_record, read_piece, read_record, remove_record};
-use crate::store::sled::{Changes, Disk, DiskOpenError};
-use crate::store::sync::{DiskSyncer, Syncer};
+use crate::store::folder::Folder;
+use crate::store::records::{damage, put_piece, put_record, read_record, remove_record};
+use crate::store::sled::{Changes, Disk};
 use crate::store::{
-    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Identity, Progress, Recovered, Request, Store,
-    StoreStatus, Trail, check, layout,
+    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Progress, Recovered, Store, StoreStatus, Trail, check,
+    layout,
 };
-
-/// How a [`SledStore`] is opened.
-pub struct SledOptions {
-    /// Makes writes durable; a test may count them.
-    pub syncer: Box<dyn Syncer>,
-    /// Whether a store is made where there is none.
-    pub create: bool,
-    /// A new base is begun when the commits after the last one have at least this many bytes; see `docs/format.md`.
-    pub base_lag_bytes_min: u64,
-}
-
-impl Default for SledOptions {
-    fn default() -> Self {
-        Self { syncer: Box::new(DiskSyncer), create: true, base_lag_bytes_min: BASE_LAG_BYTES_MIN }
-    }
-}
-
-impl std::fmt::Debug for SledOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SledOptions").field("create", &self.create).finish_non_exhaustive()
-    }
-}
-
-/// Why a store did not open.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreOpenError {
-    /// Another process holds the store.
-    #[error("the store `{}` is held by {}", path.display(), holder_pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}")))]
-    Locked {
-        /// The store's folder.
-        path: PathBuf,
-        /// The process that holds it, if it left its name.
-        holder_pid: Option<u32>,
-    },
-    /// There is no store, and none was to be made.
-    #[error("there is no store in `{}`", path.display())]
-    Absent {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// There is a store where a new one was to be made.
-    #[error("there is a store in `{}` already", path.display())]
-    Occupied {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The folder holds something else.
-    #[error("`{}` is not a store: it holds other files; name an empty folder or a store", path.display())]
-    NotAStore {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The store was written by a later version.
-    #[error(
-        "the store `{}` has format {found}, this program reads up to {supported}: run a newer `reconcile`, or `reconcile export` with the version that wrote it and `reconcile import` with this one",
-        path.display()
-    )]
-    FutureFormat {
-        /// The folder.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-        /// The newest format that this program reads.
-        supported: u32,
-    },
-    /// The store cannot be made sense of.
-    #[error(
-        "the store `{}` is damaged ({reason}): run `reconcile verify` to see what is, `reconcile restore` to go back to a backup",
-        path.display()
-    )]
-    Damaged {
-        /// The folder.
-        path: PathBuf,
-        /// What was found.
-        reason: String,
-    },
-    /// The operating system reported an error.
-    #[error("the store cannot be opened")]
-    Storage(#[from] StoreError),
-}
-
-/// What a new store begins with.
-pub(crate) struct Seed {
-    pub(crate) identity: Identity,
-    pub(crate) head: Head,
-    pub(crate) entries: OrdMap<Key, Entry>,
-    pub(crate) requests: Vec<Request>,
-    pub(crate) sealed: Vec<(Digest, Arc<[u8]>)>,
-}
 
 /// A durable store in a folder, held by this process alone.
 pub struct SledStore {
-    disk: Disk,
-    folder: Folder,
-    meta: Meta,
-    head: Head,
+    pub(super) disk: Disk,
+    pub(super) folder: Folder,
+    pub(super) meta: Meta,
+    pub(super) head: Head,
     /// How many parts the record of each digest has.
-    sealed: BTreeMap<Digest, u32>,
+    pub(super) sealed: BTreeMap<Digest, u32>,
     /// Bytes of commits after the newest base.
-    log_bytes: u64,
+    pub(super) log_bytes: u64,
     /// Bytes appended since the last slice of trailing work.
-    fresh_bytes: usize,
+    pub(super) fresh_bytes: usize,
     /// The last revision that `log_bytes` counts.
-    weighed: Revision,
-    writing: Option<BaseWriter>,
+    pub(super) weighed: Revision,
+    pub(super) writing: Option<BaseWriter>,
     /// The base of a compaction that is under way.
-    floor_writer: Option<BaseWriter>,
+    pub(super) floor_writer: Option<BaseWriter>,
     /// Whether groups below the compacted revision are left.
-    pruning: bool,
+    pub(super) pruning: bool,
     /// Bases that meta does not name and of which pieces are left.
-    garbage: VecDeque<Revision>,
+    pub(super) garbage: VecDeque<Revision>,
     /// The group that was read last.
-    cached: Option<Arc<[Arc<Commit>]>>,
-    base_lag_bytes_min: u64,
+    pub(super) cached: Option<Arc<[Arc<Commit>]>>,
+    pub(super) base_lag_bytes_min: u64,
 }
 
 impl SledStore {
-    /// Opens the store in the folder `path`, or makes one there if the folder is missing or empty.
-    ///
-    /// # Errors
-    /// [`StoreOpenError::Locked`] at once if another process holds it; the other variants as they say. It never panics, also
-    /// not on a damaged folder.
-    pub fn open(path: &Path, options: SledOptions) -> Result<Self, StoreOpenError> {
-        let SledOptions { syncer, create, base_lag_bytes_min } = options;
-        match folder::look(path)? {
-            Look::Foreign => return Err(StoreOpenError::NotAStore { path: path.to_owned() }),
-            Look::Empty if !create => return Err(StoreOpenError::Absent { path: path.to_owned() }),
-            Look::Empty | Look::Store => {}
-        }
-        let made = folder::make(path)?;
-        let damaged = |reason: String| StoreOpenError::Damaged { path: path.to_owned(), reason };
-        let mut disk = Disk::open(path, syncer).map_err(|error| match error {
-            DiskOpenError::Locked => StoreOpenError::Locked { path: path.to_owned(), holder_pid: folder::holder(path) },
-            DiskOpenError::Io(error) => error.into(),
-            DiskOpenError::Damaged(reason) => damaged(reason),
-        })?;
-        let mut folder = Folder::take(path)?;
-
-        let meta = match read_piece(&mut disk, layout::META, "the meta record") {
-            Ok(Some(body)) => codec::decode_meta(&body).map_err(|error| match error {
-                DecodeError::Future(found) => {
-                    StoreOpenError::FutureFormat { path: path.to_owned(), found, supported: codec::FORMAT }
-                }
-                error => damaged(error.to_string()),
-            })?,
-            Ok(None) => {
-                if disk.has_foreign_trees()? {
-                    return Err(StoreOpenError::NotAStore { path: path.to_owned() });
-                }
-                let (from, to) = (vec![0], vec![u8::MAX]);
-                if disk.last(&from, &to)?.is_some() || folder.witness().is_some() {
-                    return Err(damaged("the meta record is missing".to_owned()));
-                }
-                let identity = Identity { store: Uuid::new_v4(), epoch: 1 };
-                let meta = Meta { identity, compacted: Head::default(), bases: Vec::new() };
-                let mut changes = Changes::default();
-                put_piece(&mut changes, layout::META, &codec::encode_meta(&meta));
-                disk.apply(changes)?;
-                disk.sync()?;
-                // From now on a store without its meta record is known to have had one.
-                folder.note(&Witness { epoch: identity.epoch, revision: Revision::ZERO, id: Digest::ZERO });
-                folder.sync();
-                meta
-            }
-            Err(StoreError::Damaged(damage)) => return Err(damaged(damage.to_string())),
-            Err(error) => return Err(error.into()),
-        };
-        // Before anything is shown to anybody, what was read must be on the disk, and be found there by its name.
-        disk.sync()?;
-        for folder in made {
-            disk.sync_folder(&folder)?;
-        }
-        disk.sync_folder(path)?;
-        let head = meta.compacted;
-        Ok(Self {
-            disk,
-            folder,
-            meta,
-            head,
-            sealed: BTreeMap::new(),
-            log_bytes: 0,
-            fresh_bytes: 0,
-            weighed: Revision::ZERO,
-            writing: None,
-            floor_writer: None,
-            pruning: false,
-            garbage: VecDeque::new(),
-            cached: None,
-            base_lag_bytes_min,
-        })
-    }
-
-    /// Makes a store that begins with a state instead of nothing. Killed at any instant, it leaves either a whole store or
-    /// one that does not open.
-    pub(crate) fn seed(path: &Path, options: SledOptions, seed: Seed) -> Result<(), StoreOpenError> {
-        if folder::look(path)? == Look::Store {
-            return Err(StoreOpenError::Occupied { path: path.to_owned() });
-        }
-        let Seed { identity, head, entries, requests, sealed } = seed;
-        let mut store = Self::open(path, SledOptions { create: true, ..options })?;
-        // Until the last step the new store is empty, under an id of its own, and marked as one that had more.
-        let Head { revision, id, time: _ } = head;
-        store.folder.note(&Witness { epoch: store.meta.identity.epoch, revision, id });
-        store.folder.sync();
-        for page in sealed.chunks(64) {
-            let mut changes = Changes::default();
-            for (digest, bytes) in page {
-                put_record(&mut changes, &layout::sealed(digest), bytes);
-            }
-            store.disk.apply(changes)?;
-        }
-        let mut writer = BaseWriter::begin(head, entries, &requests);
-        let mark = loop {
-            let mut changes = Changes::default();
-            let done = writer.slice(&mut changes, COMPACT_SLICE_BYTES);
-            store.disk.apply(changes)?;
-            if let Some(mark) = done {
-                break mark;
-            }
-        };
-        store.put_meta(Meta { identity, compacted: head, bases: vec![mark] })?;
-        store.folder.note(&Witness { epoch: identity.epoch, revision, id });
-        store.disk.close();
-        store.folder.leave();
-        Ok(())
-    }
-
     /// Gives up all bases but the one at the compacted revision, below which there are no commits to build it from again; says
     /// how many there were.
     pub(crate) fn drop_bases(&mut self) -> Result<usize, StoreError> {
@@ -284,65 +80,12 @@ impl SledStore {
         Ok(dropped)
     }
 
-    fn newest_base(&self) -> Option<&BaseMark> {
+    pub(super) fn newest_base(&self) -> Option<&BaseMark> {
         self.meta.bases.iter().max_by_key(|base| base.head.revision)
     }
 
-    fn find_head(&mut self) -> Result<Head, StoreError> {
-        let (from, to) = layout::groups();
-        let Some((key, _)) = self.disk.last(&from, &to)? else { return Ok(self.meta.compacted) };
-        let first = layout::group_of(&key).ok_or_else(|| Damage::new("a record lies under a key that is none"))?;
-        let group = self.group(first)?;
-        let last = group.last().ok_or_else(|| Damage::new("a group has no commits").at(first))?;
-        Ok(last.head().max_of(self.meta.compacted))
-    }
-
-    fn check_witness(&self, head: Head) -> Result<(), Damage> {
-        let Some(Witness { epoch, revision, id }) = self.folder.witness() else { return Ok(()) };
-        if epoch != self.meta.identity.epoch {
-            return Ok(());
-        }
-        if revision > head.revision {
-            let what = format!("{revision} was acknowledged, but the store ends at {}", head.revision);
-            return Err(Damage::new(what).at(revision));
-        }
-        if revision == head.revision && id != head.id {
-            return Err(Damage::new("the newest commit is not the one that was acknowledged").at(revision));
-        }
-        Ok(())
-    }
-
-    fn load_sealed(&mut self) -> Result<BTreeMap<Digest, Arc<[u8]>>, StoreError> {
-        let (from, to) = layout::all_sealed();
-        let mut joins: BTreeMap<Digest, Join> = BTreeMap::new();
-        let mut problem = None;
-        self.disk.scan(&from, &to, &mut |key, piece| {
-            let Some(digest) = layout::digest_of(key) else { return ControlFlow::Continue(()) };
-            match joins.entry(digest).or_default().add(&layout::sealed(&digest), key, piece) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    problem = Some(damage(&format!("sealed bytes {digest}"), &error));
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        if let Some(problem) = problem {
-            return Err(problem.into());
-        }
-        let mut sealed = BTreeMap::new();
-        for (digest, join) in joins {
-            self.sealed.insert(digest, join.parts);
-            let bytes = join.finish().map_err(|error| damage(&format!("sealed bytes {digest}"), &error))?;
-            if Digest::of(&bytes) != digest {
-                return Err(Damage::new(format!("sealed bytes {digest} are not what their digest says")).into());
-            }
-            sealed.insert(digest, bytes.into());
-        }
-        Ok(sealed)
-    }
-
     /// The group that holds `revision`.
-    fn group(&mut self, revision: Revision) -> Result<Arc<[Arc<Commit>]>, StoreError> {
+    pub(super) fn group(&mut self, revision: Revision) -> Result<Arc<[Arc<Commit>]>, StoreError> {
         let holds = |group: &[Arc<Commit>]| {
             group.first().is_some_and(|first| first.revision <= revision)
                 && group.last().is_some_and(|last| last.revision >= revision)
@@ -375,7 +118,7 @@ impl SledStore {
         if holds(&group) { Ok(group) } else { Err(missing) }
     }
 
-    fn put_meta(&mut self, meta: Meta) -> Result<(), StoreError> {
+    pub(super) fn put_meta(&mut self, meta: Meta) -> Result<(), StoreError> {
         let mut changes = Changes::default();
         put_piece(&mut changes, layout::META, &codec::encode_meta(&meta));
         // What meta names must be durable before meta is, and meta before anything is deleted for its sake.

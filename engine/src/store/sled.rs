@@ -9,10 +9,14 @@
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::error::StoreError;
 use crate::store::contain::contained;
 use crate::store::sync::Syncer;
+
+/// How long sled's threads are waited for when it is closed.
+const LOCK_RELEASE_MAX: Duration = Duration::from_secs(2);
 
 /// A key and its value.
 pub(crate) type Pair = (Vec<u8>, Vec<u8>);
@@ -121,11 +125,19 @@ impl Disk {
     /// Makes everything durable that was changed before.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         self.run("flushed", |db| db.flush().map(drop))?;
-        self.syncer.sync_data(&self.file).map_err(|source| {
+        let synced = self.syncer.sync_data(&self.file);
+        synced.map_err(|source| {
             // After a failed sync nobody knows what is on the disk; the page cache cannot be trusted either.
-            self.db = None;
+            self.close();
             StoreError::Io { action: "sync", path: self.path.join("db"), source }
         })
+    }
+
+    /// Makes sled's settings durable, which it writes once and never syncs.
+    pub(crate) fn sync_settings(&mut self) -> Result<(), StoreError> {
+        let path = self.path.join("conf");
+        let synced = File::open(&path).and_then(|file| self.syncer.sync_data(&file));
+        synced.map_err(|source| StoreError::Io { action: "sync", path, source })
     }
 
     /// Makes the names in `folder` durable.
@@ -146,7 +158,19 @@ impl Disk {
         if let Some(db) = self.db.take() {
             // sled flushes once more when it is dropped; a panic there changes nothing that was promised.
             drop(contained(move || drop(db)));
+            self.await_lock();
         }
+    }
+
+    /// sled's own threads may hold the file, and with it the lock, for a moment after it was dropped. A store that was closed
+    /// can be opened at once, so this waits for them.
+    fn await_lock(&self) {
+        let deadline = Instant::now() + LOCK_RELEASE_MAX;
+        while self.file.try_lock().is_err() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        // Where it was not had, there is nothing to give back.
+        let _ = self.file.unlock();
     }
 
     fn run<T>(

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use holdfast_engine::{DiskSyncer, Engine, Keep, SledOptions, SledStore, Syncer, Txn};
+use holdfast_engine::{CommitError, DiskSyncer, Engine, Keep, SledOptions, SledStore, Syncer, Txn};
 
 use crate::support::{key, open};
 
@@ -22,14 +22,23 @@ pub(crate) enum Mode {
     Twenty,
     /// The same with the fdatasync taken out.
     TwentyUnsynced,
+    /// Commits until the disk is full.
+    UntilFull,
+    /// Commits, bases and compactions of one writer; ends without closing.
+    Power,
+    /// The same with the fdatasync taken out.
+    PowerUnsynced,
 }
 
 impl Mode {
-    const ALL: [(Self, &str); 4] = [
+    const ALL: [(Self, &str); 7] = [
         (Self::UntilKilled, "until-killed"),
         (Self::Compacting, "compacting"),
         (Self::Twenty, "twenty"),
         (Self::TwentyUnsynced, "twenty-unsynced"),
+        (Self::Power, "power"),
+        (Self::UntilFull, "until-full"),
+        (Self::PowerUnsynced, "power-unsynced"),
     ];
 
     fn name(self) -> &'static str {
@@ -59,7 +68,11 @@ fn child() {
     let folder = std::env::var_os(FOLDER).expect("the parent names the folder");
     let mode = std::env::var(MODE).expect("the parent names the mode");
     let (mode, _) = Mode::ALL.into_iter().find(|(_, name)| *name == mode).expect("a mode that is known");
-    let syncer: Box<dyn Syncer> = if mode == Mode::TwentyUnsynced { Box::new(NoSync) } else { Box::new(DiskSyncer) };
+    let syncer: Box<dyn Syncer> = if matches!(mode, Mode::TwentyUnsynced | Mode::PowerUnsynced) {
+        Box::new(NoSync)
+    } else {
+        Box::new(DiskSyncer)
+    };
     let options = SledOptions { syncer, base_lag_bytes_min: 4000, ..SledOptions::default() };
     let engine = open(Box::new(SledStore::open(Path::new(&folder), options).expect("opens"))).expect("recovers");
     if matches!(mode, Mode::UntilKilled | Mode::Compacting) {
@@ -78,6 +91,15 @@ fn child() {
             }
         });
     }
+    if matches!(mode, Mode::Power | Mode::PowerUnsynced) {
+        commit_with_everything(&engine);
+        // Without closing: what was not synced stays so.
+        std::process::exit(0);
+    }
+    if mode == Mode::UntilFull {
+        commit_until_refused(&engine);
+        std::process::exit(0);
+    }
     for number in 0..20 {
         let receipt =
             engine.commit(Txn::new().put(key("marked"), format!("value {number}").as_bytes())).expect("holds");
@@ -95,6 +117,38 @@ fn commit_for_ever(engine: &Engine, writer: u32) {
         let third = key(&format!("third/{writer}"));
         let txn = if number % 2 == 0 { txn.put(third, value.as_bytes()) } else { txn.delete(third) };
         acknowledge(engine.commit(txn).expect("holds").revision.get());
+    }
+}
+
+/// Commits until one is refused, and then one more.
+fn commit_until_refused(engine: &Engine) {
+    for number in 0_u64.. {
+        let txn = Txn::new().put(key(&format!("k{}", number % 50)), number.to_le_bytes().repeat(300));
+        match engine.commit(txn) {
+            Ok(receipt) => acknowledge(receipt.revision.get()),
+            Err(CommitError::Storage(_) | CommitError::Poisoned) => break,
+            Err(error) => panic!("expected the store to fail, got {error:?}"),
+        }
+    }
+    let next = engine.commit(Txn::new().put(key("next"), *b"x"));
+    assert!(matches!(next, Err(CommitError::Poisoned)), "{next:?}");
+    std::io::stdout().lock().write_all(b"refused\n").expect("the parent listens");
+}
+
+/// Puts, overwrites and deletes in all sizes, with compactions between.
+fn commit_with_everything(engine: &Engine) {
+    let count = if std::env::var_os("HOLDFAST_LONG").is_some() { 4000 } else { 150 };
+    for number in 0_u64..count {
+        let size = (number * 7919 % 3000) as usize;
+        let value = format!("{number} ").into_bytes().into_iter().cycle().take(size).collect::<Vec<_>>();
+        let txn = Txn::new().put(key(&format!("left/{}", number % 11)), value.clone());
+        let txn = txn.put(key(&format!("right/{}", number % 11)), value.clone());
+        let txn =
+            if number % 5 == 0 { txn.put_sealed(key("sealed"), *b"tag", value) } else { txn.put(key("open"), value) };
+        acknowledge(engine.commit(txn).expect("holds").revision.get());
+        if number % 50 == 49 {
+            engine.compact(Keep::Newest(20)).expect("compacts");
+        }
     }
 }
 
