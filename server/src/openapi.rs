@@ -186,9 +186,11 @@ fn parameter(place: &str, name: &str) -> Value {
         "allow_missing" => json!({"type": "boolean"}),
         "limit" => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
         "revision" => json!({"type": "string", "pattern": "^r?[1-9][0-9]{0,15}$"}),
-        "key" | "name" => json!({"type": "string", "minLength": 1, "pattern": "^[^\\p{Cc}]+$"}),
+        "key" | "name" => json!({"type": "string", "minLength": 1, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"}),
         "kind" if place == "path" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}),
-        "address" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[^\\p{Cc}]+$"}),
+        "address" => {
+            json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
+        }
         "at" | "before" | "min_revision" => json!({"type": "string", "pattern": "^r?[0-9]{1,15}$"}),
         "org" => json!({"type": "string", "pattern": "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"}),
         _ => json!({"type": "string"}),
