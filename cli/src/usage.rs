@@ -8,13 +8,12 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
+use holdfast_reconciler::suggest;
+
 use crate::args::{Cli, ColourChoice, Format, PlanArgs, Verb};
 use crate::error::{Exit, Failure};
 use crate::output::{Output, Verbosity};
 use crate::setting::no_colour;
-
-/// How alike a word and a verb must be for a suggestion, from 0 to 1.
-const ALIKE_MIN: f64 = 0.75;
 
 /// Reads the command line; help, version and mistakes are printed here.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, Exit> {
@@ -68,11 +67,9 @@ pub(crate) fn no_such_word(word: &str) -> Failure {
     if word.contains(['/', '.']) {
         return Failure::usage(format!("there is no directory `{word}`"));
     }
-    let mut near: Vec<(f64, String)> =
-        Cli::verbs().into_iter().map(|verb| (strsim::jaro_winkler(word, &verb), verb)).collect();
-    near.retain(|(alike, _)| *alike >= ALIKE_MIN);
-    near.sort_by(|(left, _), (right, _)| right.total_cmp(left));
-    let near: Vec<String> = near.into_iter().take(3).map(|(_, verb)| format!("`reconcile {verb}`")).collect();
+    let verbs = Cli::verbs();
+    let near = suggest::near(word, verbs.iter().map(String::as_str));
+    let near: Vec<String> = near.into_iter().map(|verb| format!("`reconcile {verb}`")).collect();
     let failure = Failure::usage(format!("`{word}` is neither a verb nor a directory"));
     match near.as_slice() {
         [] => failure.help("`reconcile --help` lists the verbs"),

@@ -2,6 +2,8 @@
 //!
 //! Never here: drawing them (the command line does that), and deciding what is wrong.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// How bad it is.
@@ -19,8 +21,8 @@ pub enum Severity {
 /// A place in a manifest; line and column count from 1, the column in characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
-    /// The file, relative to the project, with `/` between its parts.
-    pub file: String,
+    /// The file, relative to the project, with `/` between its parts; shared by all places in it.
+    pub file: Arc<str>,
     /// The line.
     pub line: u32,
     /// The column.

@@ -364,7 +364,7 @@ pub fn parse_path(text: &str) -> FieldPath {
 }
 
 /// The nearest declared place of a path.
-fn position(declared: &Declared, path: &FieldPath) -> Option<Position> {
+pub(crate) fn position(declared: &Declared, path: &FieldPath) -> Option<Position> {
     let mut steps = path.steps();
     while !steps.is_empty() {
         let text = steps.iter().fold(None::<FieldPath>, |path, step| {

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use holdfast_engine::{Digest, Snapshot};
 
 use crate::agents::resolver::{SystemEnvironment, World};
+use crate::agents::{kinds, references};
 use crate::desired::{Declared, Desired};
-use crate::diagnostic::{Diagnostic, Label};
+use crate::diagnostic::{Diagnostic, Label, Position};
 use crate::diff::{self, Conflict, NewTag};
 use crate::effect;
 use crate::error::{Problem, ProblemKind};
@@ -329,11 +330,7 @@ impl<'p> Planner<'p> {
 
     /// Findings that are about values: what is missing, what stays as it is sealed, what yields to somebody else.
     fn note(&mut self, declared: &Declared, outcome: &diff::Outcome) {
-        let place = |path: &str| {
-            let at = declared.field_at.get(path).or(declared.at.as_ref())?;
-            let (length, source_line, text) = (1, String::new(), String::new());
-            Some(Label { at: at.clone(), length, source_line, text, primary: true })
-        };
+        let place = |path: &str| declared.field_at.get(path).or(declared.at.as_ref()).cloned().map(bare_label);
         let mut say = |diagnostic: Diagnostic, path: &str| {
             self.diagnostics.push(match place(path) {
                 Some(label) => diagnostic.label(label),
@@ -483,6 +480,7 @@ impl<'p> Planner<'p> {
         // Rows of one kind stay together, deletes among the others, each in the order of names.
         self.changes.sort_by_cached_key(|change| (kinds.order(change.kind.as_str()), change.address.clone()));
         let world = World { snapshot, org, vault, system, now };
+        self.unresolved_references(world);
         let effects = effect::foresee(world, &self.writes, &self.pending);
         for change in &mut self.changes {
             change.affects = effects.affects.get(&keys::live(org, &change.address)).cloned().unwrap_or_default();
@@ -519,6 +517,22 @@ impl<'p> Planner<'p> {
         Ok(Planned { plan, writes: self.writes, reads: self.reads })
     }
 
+    /// References that a session would look for in vain.
+    fn unresolved_references(&mut self, world: World<'_>) {
+        let desired = self.input.desired;
+        let of_plan = desired.resources.iter().filter(|declared| declared.address.kind.as_str() == kinds::SECRET);
+        let secrets: BTreeSet<&str> = of_plan.map(|declared| declared.address.name.as_str()).collect();
+        for declared in &desired.resources {
+            for (found, path) in references::unresolved(world, declared, &secrets) {
+                let at = diff::position(declared, &diff::parse_path(&path));
+                self.diagnostics.push(match at {
+                    Some(at) => found.label(bare_label(at)),
+                    None => found,
+                });
+            }
+        }
+    }
+
     fn summary(&self) -> Summary {
         let count = |action: Action| self.changes.iter().filter(|change| change.action == action).count() as u64;
         Summary {
@@ -531,6 +545,11 @@ impl<'p> Planner<'p> {
             unchanged: self.unchanged.len() as u64,
         }
     }
+}
+
+/// A place without the line that stands there, which may hold a secret.
+fn bare_label(at: Position) -> Label {
+    Label { at, length: 1, source_line: String::new(), text: String::new(), primary: true }
 }
 
 /// What the store keeps of a declaration; the tags are those of the record that results.

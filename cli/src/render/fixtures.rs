@@ -244,7 +244,7 @@ pub(super) fn verification(damage: &[&str]) -> Verification {
 
 fn label(line: u32, column: u32, length: u32, source_line: &str, text: &str) -> Label {
     Label {
-        at: Position { file: "agents/my-agent.toml".to_owned(), line, column },
+        at: Position { file: "agents/my-agent.toml".into(), line, column },
         length,
         source_line: source_line.to_owned(),
         text: text.to_owned(),

@@ -177,7 +177,7 @@ fn change_comment(change: &Change) -> String {
     let why = match change.reason {
         Reason::NewInManifest | Reason::ManifestChanged => return at.map(place).unwrap_or_default(),
         Reason::RemovedFromManifest => {
-            return format!("removed from {}", at.map_or("the manifests", |at| at.file.as_str()));
+            return format!("removed from {}", at.map_or("the manifests", |at| &*at.file));
         }
         Reason::DefaultChanged => "a default changed",
         Reason::DriftRepair => "drift repair",

@@ -8,4 +8,5 @@ pub mod context;
 mod credential;
 pub mod evidence;
 pub mod kinds;
+pub(crate) mod references;
 pub mod resolver;

@@ -8,14 +8,14 @@ use super::findings::{E_DUPLICATE, E_INVALID_NAME, Finding, Findings};
 use super::node::Node;
 use super::source::{Files, Spot, shown};
 use crate::desired::{Declared, Lifecycle, SecretInput};
-use crate::resource::{Address, KindName, ResourceName};
+use crate::resource::{Address, KindName, NameError, ResourceName};
 use crate::value::{Fields, Value};
 
 /// A resource whose places are still ranges of bytes.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    kind: KindName,
-    name: String,
+    /// What its name breaks, if anything.
+    address: Result<Address, NameError>,
     spot: Spot,
     fields: Fields,
     secrets: BTreeMap<String, SecretInput>,
@@ -25,15 +25,14 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Starts a resource that is declared at `spot`. The name is checked when the draft is added.
-    pub(crate) fn new(kind: &KindName, name: impl Into<String>, spot: Spot) -> Self {
+    /// Starts a resource that is declared at `spot`. A bad name is reported when the draft is added.
+    pub(crate) fn new(kind: &KindName, name: impl AsRef<str>, spot: Spot) -> Self {
         Self {
-            kind: kind.clone(),
-            name: name.into(),
+            address: ResourceName::new(name).map(|name| Address::new(kind.clone(), name)),
             spot,
             fields: Fields::new(),
             secrets: BTreeMap::new(),
-            places: Vec::new(),
+            places: Vec::with_capacity(8),
             lifecycle: Lifecycle::default(),
             on_duplicate: "remove or rename one of the two",
         }
@@ -102,8 +101,8 @@ pub(crate) struct Drafts(Vec<(Address, Draft)>);
 impl Drafts {
     /// Adds a resource.
     pub(crate) fn add(&mut self, draft: Draft, findings: &mut Findings) {
-        match ResourceName::new(&draft.name) {
-            Ok(name) => self.0.push((Address::new(draft.kind.clone(), name), draft)),
+        match &draft.address {
+            Ok(address) => self.0.push((address.clone(), draft)),
             // The shape of a name has a rule of its own, which says more.
             Err(_) if findings.has_error_at(draft.spot) => {}
             Err(error) => findings.report(Finding::error(E_INVALID_NAME, error.to_string()).at(draft.spot, "")),
@@ -136,7 +135,7 @@ impl Drafts {
     /// The resources with places that people can read.
     pub(crate) fn finish(self, files: &Files) -> Vec<Declared> {
         let declared = |(address, draft): (Address, Draft)| {
-            let Draft { kind: _, name: _, spot, fields, secrets, places, lifecycle, on_duplicate: _ } = draft;
+            let Draft { address: _, spot, fields, secrets, places, lifecycle, on_duplicate: _ } = draft;
             let mut field_at = BTreeMap::new();
             for (path, spot) in places {
                 field_at.insert(path, files.position(spot));

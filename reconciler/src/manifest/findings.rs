@@ -160,7 +160,7 @@ fn diagnostic(finding: Finding, files: &Files) -> Diagnostic {
         diagnostic = diagnostic.label(match place {
             Place::Spot { spot, text, conceal } => files.label(spot, text, conceal),
             Place::File { name, line, text } => Label {
-                at: Position { file: name, line, column: 1 },
+                at: Position { file: name.into(), line, column: 1 },
                 length: 1,
                 source_line: String::new(),
                 text,

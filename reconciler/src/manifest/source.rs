@@ -23,7 +23,7 @@ pub(crate) struct Spot {
 #[derive(Debug)]
 pub(crate) struct SourceFile {
     /// Its path in the project.
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// Its text; empty if it is not text.
     pub(crate) text: String,
     lines: OnceLock<Lines>,
@@ -100,7 +100,7 @@ pub(crate) struct Files {
 impl Files {
     /// Adds a file and gives it with its index.
     pub(crate) fn add(&mut self, name: String, text: String) -> (u32, Arc<SourceFile>) {
-        let file = Arc::new(SourceFile { name, text, lines: OnceLock::new() });
+        let file = Arc::new(SourceFile { name: name.into(), text, lines: OnceLock::new() });
         self.list.push(Arc::clone(&file));
         (self.list.len() as u32 - 1, file)
     }

@@ -1,15 +1,18 @@
 //! The product's main job on a plane in process: apply, session, change, break, mend.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_engine::Revision;
 use holdfast_reconciler::agents::context::CredentialSource;
+use holdfast_reconciler::agents::resolver::SystemEnvironment;
 use holdfast_reconciler::error::ProblemKind;
 use holdfast_reconciler::plan::AgentChange;
-use holdfast_reconciler::plane::{ControlPlane, SecretWrite, SessionRequest, WriteOutcome};
+use holdfast_reconciler::plane::{CommitsQuery, ControlPlane, SecretWrite, SessionRequest, WriteOutcome};
 use holdfast_reconciler::resource::OrgId;
 
-use crate::planes::{agent, apply, desired, request, secret, world};
+use serde_json::json;
+
+use crate::planes::{agent, apply, declared, desired, request, secret, world, world_with};
 
 const KEY: &str = "secret/provider:z-ai:apiKey";
 
@@ -173,4 +176,42 @@ fn p5_an_expired_secret_does_not_count_and_the_evidence_says_so() {
     let failed = world.plane.look(&look("triage")).unwrap_err();
     let tiers: Vec<String> = failed.evidence.iter().map(ToString::to_string).collect();
     assert!(tiers.iter().any(|tier| tier.contains("provider:z-ai:apiKey: expired")), "{tiers:?}");
+}
+
+#[test]
+fn p12_an_organisation_sees_nothing_of_another() {
+    let world = world();
+    let acme = OrgId::new("acme").unwrap();
+    let beta = OrgId::new("beta").unwrap();
+    let plan_of = |org: &OrgId, model: &str| {
+        let mut resources = agent("triage", "z-ai", model);
+        resources.push(secret(KEY, "Z_AI_API_KEY", Some(model)));
+        let mut request = request(desired("team", resources));
+        request.org = Some(org.clone());
+        request
+    };
+    let (alone, _) = apply(&world.plane, &plan_of(&acme, "glm-4.6")).unwrap();
+    let (plan, _) = apply(&world.plane, &plan_of(&beta, "glm-4.5")).unwrap();
+    assert_eq!((alone.summary.create, plan.summary.create, plan.summary.unmanaged), (3, 3, 0));
+    let look = |org: &OrgId| world.plane.look(&SessionRequest { org: Some(org.clone()), ..look("triage") }).unwrap();
+    assert_eq!((look(&acme).model.id.as_str(), look(&beta).model.id.as_str()), ("glm-4.6", "glm-4.5"));
+    let key = |org: &OrgId| world.plane.session(org, "triage", None).unwrap().credential("z-ai").unwrap();
+    assert_eq!((key(&acme).expose(), key(&beta).expose()), ("glm-4.6", "glm-4.5"));
+    let commits = world.plane.commits(&CommitsQuery { org: Some(acme.clone()), ..CommitsQuery::default() }).unwrap();
+    assert_eq!(commits.commits.iter().map(|commit| commit.revision.get()).collect::<Vec<_>>(), [1]);
+    assert_eq!(world.plane.commit(Some(&acme), Revision::new(2)).unwrap_err().kind, ProblemKind::NotFound);
+    let other = OrgId::new("other").unwrap();
+    let failed = world.plane.look(&SessionRequest { org: Some(other), ..self::look("triag") }).unwrap_err();
+    assert!(!failed.help.unwrap().contains("triage"), "near matches come from one's own organisation");
+}
+
+#[test]
+fn p5_a_reference_that_resolves_nowhere_is_told_with_its_name() {
+    let world = world_with(SystemEnvironment::Known(BTreeMap::from([("SET".to_owned(), "x".to_owned())])));
+    let headers = json!({"A": "$GH_TOKEN", "B": "$SET", "C": "literal $NOT"});
+    let settings = declared("settings/triage", json!({"mcpServers": {"gh": {"url": "https://x", "headers": headers}}}));
+    let plan = world.plane.plan(&request(desired("team", vec![settings]))).unwrap();
+    let codes: Vec<&str> = plan.diagnostics.iter().map(|found| found.code.as_str()).collect();
+    assert_eq!(codes, ["W_UNRESOLVED_REFERENCE"], "{:?}", plan.diagnostics);
+    assert!(plan.diagnostics[0].message.contains("`$GH_TOKEN`"), "{:?}", plan.diagnostics);
 }
