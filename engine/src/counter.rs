@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use crate::commit::Commit;
+use crate::commit::{Change, Commit};
 use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::limits::TOUCHES_KEPT;
+use crate::planted::planted;
 use crate::recent::Recent;
 use crate::revision::Revision;
 use crate::snapshot::Snapshot;
@@ -126,6 +127,9 @@ impl Counters {
         }
         for commit in commits {
             for change in &commit.changes {
+                if planted("deletes-raise-no-counter") && matches!(change, Change::Delete { .. }) {
+                    continue;
+                }
                 for scope in scopes_of(change.key().as_str()) {
                     if let Some(slot) = slots.by_scope.get(scope).and_then(Weak::upgrade) {
                         slot.touch(commit.revision);
