@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use crate::commit::Commit;
+use crate::commit::{Change, Commit};
 use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::limits::TOUCHES_KEPT;
+use crate::planted::planted;
 use crate::recent::Recent;
 use crate::revision::Revision;
 use crate::snapshot::Snapshot;
@@ -126,6 +127,9 @@ impl Counters {
         }
         for commit in commits {
             for change in &commit.changes {
+                if planted("deletes-raise-no-counter") && matches!(change, Change::Delete { .. }) {
+                    continue;
+                }
                 for scope in scopes_of(change.key().as_str()) {
                     if let Some(slot) = slots.by_scope.get(scope).and_then(Weak::upgrade) {
                         slot.touch(commit.revision);
@@ -164,13 +168,19 @@ impl Engine {
     #[must_use]
     pub fn counter(&self, scope: &str) -> Counter {
         let core = self.core();
+        if let Some(slot) = core.counters.slots().by_scope.get(scope).and_then(Weak::upgrade) {
+            return Counter(slot);
+        }
+        // A large scope takes a while to look through, so that is done without the lock that the writer needs too.
+        let before = self.snapshot();
+        let newest = newest_put(scope, &before);
         let mut slots = core.counters.slots();
         if let Some(slot) = slots.by_scope.get(scope).and_then(Weak::upgrade) {
             return Counter(slot);
         }
-        // Counters are raised under the same lock, after the snapshot is published: what this snapshot lacks is raised later.
+        // Counters are raised under this lock, after the snapshot is published: what this one lacks is raised later.
         let snapshot = self.snapshot();
-        let newest = newest_touch(scope, &snapshot, &core.recent());
+        let newest = newest_touch(scope, newest, snapshot.revision(), &core.recent());
         let slot = Arc::new(Slot {
             scope: scope.into(),
             revision: AtomicU64::new(newest.get()),
@@ -187,22 +197,25 @@ impl Engine {
     }
 }
 
-/// The newest revision that can have touched `scope`. Puts are in the snapshot; deletes are known as far back as the commits
-/// in memory reach, and before that anything may have been deleted.
-fn newest_touch(scope: &str, snapshot: &Snapshot, recent: &Recent) -> Revision {
-    if scope.is_empty() {
-        return snapshot.revision();
-    }
-    let is_prefix = scope.ends_with('/');
-    let put = if is_prefix {
+/// The newest revision that put a key of `scope` which is still there.
+fn newest_put(scope: &str, snapshot: &Snapshot) -> Revision {
+    let put = if scope.is_empty() {
+        Some(snapshot.revision())
+    } else if scope.ends_with('/') {
         snapshot.prefix(scope).map(|(_, entry)| entry.modified()).max()
     } else {
         snapshot.get(scope).map(Entry::modified)
     };
-    let mut newest = put.unwrap_or_default();
-    let commits = recent.between(newest, snapshot.revision());
-    let known_after = commits.first().map_or(snapshot.revision(), |first| first.commit.revision.previous());
+    put.unwrap_or_default()
+}
+
+/// The newest revision up to `head` that can have touched `scope`, if nothing that is still there was put after `newest`.
+/// Other touches are known as far back as the commits in memory reach; before that anything may have been deleted.
+fn newest_touch(scope: &str, mut newest: Revision, head: Revision, recent: &Recent) -> Revision {
+    let commits = recent.between(newest, head);
+    let known_after = commits.first().map_or(head, |first| first.commit.revision.previous());
     newest = newest.max(known_after);
+    let is_prefix = scope.is_empty() || scope.ends_with('/');
     for applied in &commits {
         let touches = |key: &str| if is_prefix { key.starts_with(scope) } else { key == scope };
         if applied.commit.changes.iter().any(|change| touches(change.key().as_str())) {

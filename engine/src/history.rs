@@ -11,6 +11,7 @@ use crate::entry::Entry;
 use crate::error::{AtError, StoreError};
 use crate::key::Key;
 use crate::limits::PAGE_BYTES_MAX;
+use crate::planted::planted;
 use crate::revision::Revision;
 use crate::snapshot::{Head, Snapshot, State};
 use crate::store::Store;
@@ -71,7 +72,7 @@ impl Engine {
             next = end.revision.next();
             for commit in &page {
                 for (change, mark) in commit.changes.iter().zip(commit.marks()) {
-                    if !replaced.contains_key(change.key().as_str()) {
+                    if !replaced.contains_key(change.key().as_str()) || planted("past-takes-the-newest") {
                         replaced.insert(change.key().clone(), mark.previous);
                     }
                 }

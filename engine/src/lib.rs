@@ -32,6 +32,7 @@ mod history;
 mod key;
 pub mod limits;
 mod log;
+mod planted;
 mod queue;
 mod recent;
 mod repair;

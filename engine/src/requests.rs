@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::commit::{Commit, RequestId};
 use crate::digest::Digest;
 use crate::limits::REQUEST_IDS_KEPT;
+use crate::planted::planted;
 use crate::revision::Revision;
 use crate::store::{Request, Requests};
 use crate::txn::{Outcome, Receipt};
@@ -30,6 +31,9 @@ impl RequestLog {
     }
 
     pub(crate) fn insert(&mut self, request: Request) {
+        if planted("requests-are-forgotten") && self.order.len() > 2 {
+            return;
+        }
         let Request { id, revision, commit } = request;
         self.receipts.insert(id.clone(), (revision, commit));
         self.order.push_back((revision, id));

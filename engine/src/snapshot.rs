@@ -12,6 +12,7 @@ use crate::commit::{Change, Mark};
 use crate::digest::Digest;
 use crate::entry::Entry;
 use crate::key::Key;
+use crate::planted::planted;
 use crate::revision::{Revision, Timestamp};
 
 /// The state of the store at one revision. Cloning is O(1); it never changes, whatever is committed, and lives as long as
@@ -150,6 +151,7 @@ impl State {
         match change {
             Change::Put { key, value, sealed } => {
                 let old = self.entries.get(key.as_str());
+                let old = old.filter(|_| !planted("every-put-creates"));
                 let created = old.map_or(revision, Entry::created);
                 let version = old.map_or(1, |old| old.version() + 1);
                 let entry = Entry::new(Arc::clone(value), *sealed, created, revision, version);

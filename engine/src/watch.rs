@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::error::{AtError, StoreError};
 use crate::limits::WATCH_PAGE_COMMITS;
+use crate::planted::planted;
 use crate::revision::Revision;
 use crate::snapshot::Snapshot;
 use crate::store::Identity;
@@ -204,7 +205,11 @@ enum Need {
 impl Cursor {
     /// Moves over what is known not to touch the scope and says what is needed.
     fn step(&mut self, view: &View) -> Need {
-        if self.revision < view.compacted {
+        if self.revision < view.compacted && !planted("watch-skips-the-compacted")
+            || planted("off-by-one-at-the-compacted")
+                && self.revision == view.compacted
+                && view.compacted > Revision::ZERO
+        {
             return Need::Resync { oldest: view.compacted };
         }
         if self.revision >= view.notified {
@@ -236,7 +241,8 @@ impl Cursor {
                     (WatchOps::Puts, Change::Delete { .. }) | (WatchOps::Deletes, Change::Put { .. }) => false,
                 }
         };
-        commit.changes.iter().enumerate().filter(|(_, change)| shows(change)).map(|(at, _)| at).collect()
+        let most = if planted("watch-splits-commits") { 1 } else { usize::MAX };
+        commit.changes.iter().enumerate().filter(|(_, change)| shows(change)).map(|(at, _)| at).take(most).collect()
     }
 }
 
@@ -338,7 +344,8 @@ impl Watch {
 
     /// Commits that are read but not given out are not examined yet.
     fn examined(&self) -> Revision {
-        self.ready.front().map_or(self.cursor.revision, |next| next.commit.revision.previous())
+        let next = self.ready.front().filter(|_| !planted("token-ahead"));
+        next.map_or(self.cursor.revision, |next| next.commit.revision.previous())
     }
 
     fn begin_again(&mut self, reason: ResyncReason) -> WatchEvent {

@@ -10,6 +10,7 @@ use crate::engine::{Core, Published};
 use crate::entry::Entry;
 use crate::error::{Damage, StoreError};
 use crate::limits::PAGE_BYTES_MAX;
+use crate::planted::planted;
 use crate::queue::{Waiting, Work};
 use crate::recent::Applied;
 use crate::requests::RequestLog;
@@ -141,6 +142,10 @@ impl Writer {
         let commits: Vec<_> = stage.applied.iter().map(|applied| Arc::clone(&applied.commit)).collect();
         let append =
             Append { expected: self.state.head, commits: &commits, sealed: &stage.new_sealed, dropped: &dropped };
+        if planted("visible-before-durable") {
+            let published = Published { snapshot: Snapshot::new(stage.state.clone()), sealed: stage.sealed.clone() };
+            core.publish(published, &[]);
+        }
         self.store.append(append)?;
         // From here on the group is on the disk.
         let Stage { state, sealed, applied, .. } = stage;

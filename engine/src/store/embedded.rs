@@ -17,6 +17,7 @@ use crate::entry::Entry;
 use crate::error::{Damage, StoreError};
 use crate::key::Key;
 use crate::limits::{COMPACT_SLICE_BYTES, SLICE_BYTES};
+use crate::planted::planted;
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::base::{self, BaseWriter};
@@ -157,7 +158,8 @@ impl SledStore {
         meta.bases = newer;
         meta.bases.push(mark);
         self.put_meta(meta)?;
-        let dropped = dropped.iter().map(|base| base.head.revision).filter(|base| *base != revision);
+        let keep = |base: &Revision| *base != revision || planted("compaction-drops-its-own-base");
+        let dropped = dropped.iter().map(|base| base.head.revision).filter(keep);
         self.garbage.extend(dropped);
         self.pruning = true;
         self.cached = None;
@@ -170,6 +172,7 @@ impl SledStore {
         let kept = self.meta.compacted.revision.next();
         let (from, end) = (layout::groups().0, layout::parts(&layout::group(kept)).1);
         let last = self.disk.last(&from, &end)?.and_then(|(key, _)| layout::group_of(&key));
+        let last = if planted("compaction-takes-one-more") { last.map(Revision::next) } else { last };
         let Some(boundary) = last else { return Ok(true) };
         let mut changes = Changes::default();
         let done = base::delete_range(&mut self.disk, &from, &layout::group(boundary), &mut changes)?;

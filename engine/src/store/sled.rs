@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::StoreError;
+use crate::planted::planted;
 use crate::store::contain::contained;
 use crate::store::sync::Syncer;
 
@@ -71,6 +72,7 @@ impl Disk {
         // What a killed process wrote may still be in the page cache only. sled acts on what it reads while it opens
         // (it reuses segments, it syncs a summary of its own), so all of it must be on the disk before.
         match File::open(&file_path) {
+            Ok(_) if planted("skip-recovery-sync") => {}
             Ok(file) => syncer.sync_data(&file).map_err(io)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(io(error)),
@@ -125,6 +127,9 @@ impl Disk {
     /// Makes everything durable that was changed before.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         self.run("flushed", |db| db.flush().map(drop))?;
+        if planted("skip-fdatasync") {
+            return Ok(());
+        }
         let synced = self.syncer.sync_data(&self.file);
         synced.map_err(|source| {
             // After a failed sync nobody knows what is on the disk; the page cache cannot be trusted either.

@@ -10,6 +10,8 @@ use crate::support::{key, open};
 
 const FOLDER: &str = "HOLDFAST_TEST_FOLDER";
 const MODE: &str = "HOLDFAST_TEST_MODE";
+/// Twice the number of the sync that ends the process; one more for after it.
+pub(crate) const ABORT: &str = "HOLDFAST_TEST_ABORT";
 
 /// What the child does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) enum Mode {
     Twenty,
     /// The same with the fdatasync taken out.
     TwentyUnsynced,
+    /// Commits, bases and compactions, until a sync that the environment names ends the process, before or after it.
+    AbortAtSync,
     /// Commits until the disk is full.
     UntilFull,
     /// Commits, bases and compactions of one writer; ends without closing.
@@ -31,13 +35,14 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    const ALL: [(Self, &str); 7] = [
+    const ALL: [(Self, &str); 8] = [
         (Self::UntilKilled, "until-killed"),
         (Self::Compacting, "compacting"),
         (Self::Twenty, "twenty"),
         (Self::TwentyUnsynced, "twenty-unsynced"),
         (Self::Power, "power"),
         (Self::UntilFull, "until-full"),
+        (Self::AbortAtSync, "abort-at-sync"),
         (Self::PowerUnsynced, "power-unsynced"),
     ];
 
@@ -68,7 +73,10 @@ fn child() {
     let folder = std::env::var_os(FOLDER).expect("the parent names the folder");
     let mode = std::env::var(MODE).expect("the parent names the mode");
     let (mode, _) = Mode::ALL.into_iter().find(|(_, name)| *name == mode).expect("a mode that is known");
-    let syncer: Box<dyn Syncer> = if matches!(mode, Mode::TwentyUnsynced | Mode::PowerUnsynced) {
+    let abort = std::env::var(ABORT).ok().and_then(|number| number.parse().ok());
+    let syncer: Box<dyn Syncer> = if let Some(left) = abort {
+        Box::new(AbortAt { left })
+    } else if matches!(mode, Mode::TwentyUnsynced | Mode::PowerUnsynced) {
         Box::new(NoSync)
     } else {
         Box::new(DiskSyncer)
@@ -91,7 +99,7 @@ fn child() {
             }
         });
     }
-    if matches!(mode, Mode::Power | Mode::PowerUnsynced) {
+    if matches!(mode, Mode::Power | Mode::PowerUnsynced | Mode::AbortAtSync) {
         commit_with_everything(&engine);
         // Without closing: what was not synced stays so.
         std::process::exit(0);
@@ -164,6 +172,35 @@ pub(crate) fn acknowledged(line: &str) -> Option<u64> {
     // The test harness prints the test's name in front of the first line.
     let (_, number) = line.split_once("ack ")?;
     number.trim().parse().ok()
+}
+
+/// Ends the process at a sync.
+struct AbortAt {
+    left: u32,
+}
+
+impl AbortAt {
+    fn pass(&mut self, sync: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<()> {
+        if self.left == 0 {
+            std::process::exit(9);
+        }
+        sync()?;
+        if self.left == 1 {
+            std::process::exit(9);
+        }
+        self.left -= 2;
+        Ok(())
+    }
+}
+
+impl Syncer for AbortAt {
+    fn sync_data(&mut self, file: &std::fs::File) -> std::io::Result<()> {
+        self.pass(|| DiskSyncer.sync_data(file))
+    }
+
+    fn sync_folder(&mut self, folder: &Path) -> std::io::Result<()> {
+        self.pass(|| DiskSyncer.sync_folder(folder))
+    }
 }
 
 struct NoSync;

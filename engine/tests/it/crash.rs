@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use holdfast_engine::{Engine, Revision, SledOptions, SledStore};
 
-use crate::child::{Mode, acknowledged, command};
+use crate::child::{ABORT, Mode, acknowledged, command};
 use crate::support::{open, value};
 
 const KILLS: u64 = 60;
@@ -65,6 +65,30 @@ fn kill_again_and_again(mode: Mode) {
         check_whole(&engine);
     }
     assert!(kills >= 50 && commits > 1000, "the test did its work: {kills} kills, {commits} commits");
+}
+
+/// Every step of opening, committing, writing a base and compacting ends in a sync, so these are the steps.
+#[test]
+fn ended_before_and_after_every_sync_nothing_acknowledged_is_lost() {
+    let mut ended = 0;
+    let step = if std::env::var_os("HOLDFAST_LONG").is_some() { 1 } else { 7 };
+    for point in (0..20).chain((20..400).step_by(step)) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut child = command(&[], folder.path(), Mode::AbortAtSync);
+        let output = child.env(ABORT, point.to_string()).stderr(Stdio::null()).output().expect("starts");
+        if output.status.code() != Some(9) {
+            assert!(output.status.success(), "point {point}: {:?}", output.status);
+            continue;
+        }
+        ended += 1;
+        let newest = String::from_utf8_lossy(&output.stdout).lines().filter_map(acknowledged).max().unwrap_or(0);
+        let store = SledStore::open(folder.path(), SledOptions::default()).expect("the store opens");
+        let engine = open(Box::new(store)).expect("the store recovers");
+        let head = engine.head().revision.get();
+        assert!(head >= newest, "point {point}: r{newest} was acknowledged, the store ends at r{head}");
+        check_whole(&engine);
+    }
+    assert!(ended >= 60, "the test did its work: {ended} points");
 }
 
 /// In every state both keys of a pair are equal, and the whole store verifies.

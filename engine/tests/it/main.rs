@@ -8,6 +8,7 @@ mod damage;
 mod durability;
 mod faults;
 mod golden;
+mod linear;
 mod model;
 mod past;
 mod power;
