@@ -17,6 +17,10 @@ mod usage;
 
 use std::process::ExitCode;
 
+/// A plan builds and drops hundreds of thousands of small values; figures of both allocators are in `docs/benchmarks.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
     commands::run(&arguments).into()
