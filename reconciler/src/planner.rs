@@ -98,6 +98,12 @@ pub struct Planned {
 /// # Errors
 /// A record that cannot be read, or a master key that is not the one the secrets to compare were sealed under.
 pub fn plan(input: PlanInput<'_>) -> Result<Planned, Problem> {
+    if let Some(moved) = input.desired.moved.first() {
+        // Without it the move would be a delete and a create, which is what the entry is there to prevent.
+        let message = format!("cannot plan the move of `{}` to `{}`", moved.from, moved.to);
+        let problem = Problem::new(ProblemKind::Invalid, "E_MOVED", message);
+        return Err(problem.help("this version reads `[[moved]]` and does not carry it out yet; take the entry out"));
+    }
     let mut planner = Planner::new(input)?;
     planner.check_key()?;
     planner.declared_rows()?;
@@ -241,11 +247,9 @@ impl<'p> Planner<'p> {
             Some((Err(_), _)) => return Err(damaged(&key)),
         };
         let Some(kind) = self.input.kinds.get(address.kind.as_str()) else {
-            return Err(Problem::new(
-                ProblemKind::Invalid,
-                "E_UNKNOWN_KIND",
-                format!("unknown kind `{}`", address.kind),
-            ));
+            let problem =
+                Problem::new(ProblemKind::Invalid, "E_UNKNOWN_KIND", format!("cannot plan `{address}`: unknown kind"));
+            return Err(problem.help("kinds of one's own are checked by this version and not yet planned; leave them out"));
         };
         let tags = self.new_tags(declared);
         let before = self.before.get(address).cloned();

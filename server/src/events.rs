@@ -23,6 +23,7 @@ use crate::ask::Ask;
 use crate::event_wire::{BookmarkEvent, CommitEvent, ResyncEvent};
 use crate::gate::Lane;
 use crate::limits::WATCHERS_MAX;
+use crate::metrics::Gauge;
 use crate::protocol::TOKEN_HEADER;
 use crate::refusal::Refusal;
 use crate::router::App;
@@ -69,7 +70,15 @@ pub(crate) async fn watch(State(app): State<App>, mut ask: Ask) -> Answer {
     let token = feed.bookmark().await?;
     let stopped = app.watches.stopped.clone();
     let every = app.watches.bookmark_every;
-    let running = Running { feed, stopped, every, due: Instant::now() + every, ended: false, _place: place };
+    let running = Running {
+        feed,
+        stopped,
+        every,
+        due: Instant::now() + every,
+        ended: false,
+        _place: place,
+        _counted: app.metrics.watch(),
+    };
     let events = stream::unfold(running, Running::step);
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))];
     let mut response = (kind, Body::from_stream(events)).into_response();
@@ -88,6 +97,7 @@ struct Running {
     due: Instant,
     ended: bool,
     _place: OwnedSemaphorePermit,
+    _counted: Gauge,
 }
 
 impl Running {

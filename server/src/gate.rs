@@ -110,7 +110,7 @@ impl Gate {
             }
             if Instant::now() >= deadline {
                 let message = format!("the head is still {head}, not {wanted}");
-                return Err(Problem::new(ProblemKind::Unavailable, "E_REVISION_WAIT", message)
+                return Err(Problem::new(ProblemKind::NotFound, "E_REVISION_WAIT", message)
                     .help("ask again; if the revision was made elsewhere, check that this is the same store")
                     .into());
             }

@@ -14,6 +14,8 @@ mod event_wire;
 mod events;
 mod gate;
 pub mod limits;
+mod metrics;
+mod openapi;
 mod problem;
 mod protocol;
 mod refusal;

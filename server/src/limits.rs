@@ -59,7 +59,7 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a client may refuse to take any byte of an answer.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long `?min_revision=` waits for that revision.
-pub const MIN_REVISION_WAIT_MAX: Duration = Duration::from_secs(10);
+pub const MIN_REVISION_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often a wait for a revision looks at the head.
 pub const MIN_REVISION_POLL: Duration = Duration::from_millis(5);
 /// How long a shutdown waits for requests that are being answered.

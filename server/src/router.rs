@@ -16,11 +16,15 @@ use axum::routing::{get, post, put};
 use holdfast_reconciler::plane::ControlPlane;
 use holdfast_reconciler::resource::OrgId;
 use tokio::sync::watch;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 use uuid::Uuid;
 
 use crate::body::Bodies;
 use crate::events::{self, Watches};
 use crate::gate::Gate;
+use crate::metrics::Metrics;
+use crate::openapi::openapi;
 use crate::problem::shown;
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, Spoken, revision_value, spoken};
 use crate::refusal::{Refusal, write_body};
@@ -35,6 +39,8 @@ pub(crate) struct App {
     pub(crate) gate: Arc<Gate>,
     /// What reads bodies.
     pub(crate) bodies: Arc<Bodies>,
+    /// What the server counts of itself.
+    pub(crate) metrics: Arc<Metrics>,
     /// What watches need.
     pub(crate) watches: Arc<Watches>,
     /// Which program this is.
@@ -51,7 +57,13 @@ pub(crate) fn app(plane: Arc<dyn ControlPlane>, options: &ServeOptions, stopped:
     };
     let bodies = Arc::new(Bodies::new(options.body_timeout));
     let watches = Arc::new(Watches::new(options.bookmark_every, stopped));
-    App { bodies, watches, gate: Arc::new(Gate::new(plane, options.revision_wait)), hello: Arc::new(hello) }
+    App {
+        bodies,
+        metrics: Arc::default(),
+        watches,
+        gate: Arc::new(Gate::new(plane, options.revision_wait)),
+        hello: Arc::new(hello),
+    }
 }
 
 /// All routes.
@@ -59,6 +71,8 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi))
         .route("/v1/head", get(health::head))
         .route("/v1/status", get(health::status))
         .route("/v1/verify", post(health::verify))
@@ -81,6 +95,8 @@ pub(crate) fn router(app: App) -> Router {
         // Bodies are read by `body.rs`, which has a limit for each route.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(app.clone(), around))
+        // Outermost, so that problems are compressed too; events never are, because they must not wait for more.
+        .layer(CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest))
         .with_state(app)
 }
 
@@ -106,6 +122,7 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     write_body(&mut response, &id);
     let status = response.status().as_u16();
+    app.metrics.answered(&method, &route, status, begun.elapsed());
     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     tracing::info!(%method, route, status, org, request_id = id, micros, "request");
     response

@@ -30,6 +30,7 @@ use crate::limits::{
     ACCEPT_REST, BODY_PIECE_TIMEOUT, BOOKMARK_EVERY, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX,
     MIN_REVISION_WAIT_MAX, SHUTDOWN_GRACE, WRITE_TIMEOUT,
 };
+use crate::metrics::Metrics;
 use crate::problem::{PROBLEM_TYPE, ProblemBody, status};
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER};
 use crate::router::{app, router};
@@ -96,7 +97,8 @@ pub async fn mount(
     let (stop, stopped) = watch::channel(());
     let app = app(plane, &options, stopped.clone());
     tracing::info!(socket = %bound.path().display(), "serving");
-    let server = Server { gate: Arc::clone(&app.gate), router: router(app), options };
+    let server =
+        Server { gate: Arc::clone(&app.gate), metrics: Arc::clone(&app.metrics), router: router(app), options };
     let task = tokio::spawn(server.run(listener, stopped));
     Ok(ServerHandle { bound, stop: Some(stop), task: Some(task) })
 }
@@ -134,6 +136,7 @@ impl ServerHandle {
 struct Server {
     router: Router,
     gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
     options: ServeOptions,
 }
 
@@ -161,9 +164,10 @@ impl Server {
             match Arc::clone(&places).try_acquire_owned() {
                 Ok(place) => {
                     let served = self.connection(stream, graceful.watcher());
+                    let counted = self.metrics.connection();
                     connections.spawn(async move {
                         served.await;
-                        drop(place);
+                        drop((place, counted));
                     });
                 }
                 Err(_) => {

@@ -54,3 +54,14 @@ fn every_file_says_what_it_is_and_stays_small() {
         assert!(code <= 400, "{file} has {code} lines: what second subject has moved in?");
     }
 }
+
+#[test]
+fn every_code_of_the_command_line_is_documented() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide/errors.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for (file, text) in sources().into_iter().filter(|(file, _)| !file.starts_with("render/")) {
+        for code in text.split("\"E_").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(page.contains(&format!("`E_{code}`")), "E_{code} of {file} is not in docs/guide/errors.md");
+        }
+    }
+}

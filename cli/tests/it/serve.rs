@@ -7,14 +7,14 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{CANARY, Project, TRIAGE};
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
     rest: BufReader<std::process::ChildStderr>,
 }
 
 impl Server {
     /// Starts a server and waits until it says that it is ready.
-    fn start(project: &Project) -> Self {
+    pub(crate) fn start(project: &Project) -> Self {
         let mut child = project.command(&["serve"]).spawn().unwrap();
         let mut rest = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
@@ -30,7 +30,7 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn stop(mut self, signal: Signal) {
+    pub(crate) fn stop(mut self, signal: Signal) {
         self.signal(signal);
         let status = self.child.wait().unwrap();
         let mut log = String::new();

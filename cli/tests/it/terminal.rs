@@ -8,6 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
+use crate::serve::Server;
 use crate::support::{CANARY, Ended, Project, TRIAGE, absent};
 
 /// A command that reads from a terminal.
@@ -123,6 +124,24 @@ fn ctrl_c_at_the_question_changes_nothing_and_exits_with_130() {
     let ended = dialog.end(&project);
     assert_eq!(ended.code, Some(130), "{}", ended.stderr);
     assert!(absent(&project.store()));
+}
+
+#[test]
+fn a_yes_to_a_plan_that_no_longer_holds_is_refused_as_stale_p1() {
+    let project = Project::applied();
+    let server = Server::start(&project);
+    project.edit("glm-4.6", "glm-4.5");
+    let mut dialog = Dialog::start(&project, &[]);
+    dialog.question();
+    // Somebody else gives the same field another value while the question stands there.
+    project.edit("glm-4.5", "glm-5");
+    assert_eq!(project.run(&["--yes"]).code, Some(0));
+    dialog.answer("y\n");
+    let ended = dialog.end(&project);
+    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    assert!(ended.stderr.contains("error[E_STALE]"), "{}", ended.stderr);
+    assert_eq!(project.run(&["history"]).stdout.lines().count(), 2);
+    server.stop(Signal::TERM);
 }
 
 #[test]

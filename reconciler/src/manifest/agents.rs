@@ -2,6 +2,7 @@
 //!
 //! Never here: which keys are allowed (`grammar.rs`).
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
@@ -176,17 +177,17 @@ fn providers(context: &mut Context<'_>, settings: &mut Draft, agent: &Key<'_>, n
     let mut installed = Vec::new();
     let mut preferences = Map::new();
     let mut first_preference = None;
-    let mut seen: Vec<(&str, &Node<'_>)> = Vec::new();
+    let mut seen: HashMap<&str, Spot> = HashMap::new();
     for provider in list.items() {
         let Some(id) = provider.get("id") else { continue };
         let Some(name) = id.text() else { continue };
-        if let Some((_, first)) = seen.iter().find(|(known, _)| *known == name) {
+        if let Some(first) = seen.get(name) {
             let message = format!("agent `{}` has the provider `{}` twice", shown(&agent.text), shown(name));
             let finding = Finding::error(E_DUPLICATE, message).at(id.spot, "declared again here");
-            context.findings.report(finding.at(first.spot, "declared here first"));
+            context.findings.report(finding.at(*first, "declared here first"));
             continue;
         }
-        seen.push((name, id));
+        seen.insert(name, id.spot);
         unknown_provider(context, name, id);
         let mut entry = Map::from_iter([("providerId".to_owned(), Value::from(name))]);
         settings.place(format!("installedProviders[{}]", installed.len()), id.spot);

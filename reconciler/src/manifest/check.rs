@@ -118,10 +118,10 @@ impl Check<'_> {
     fn wrong_type(&mut self, node: &Node<'_>, shape: &Shape, path: &Path<'_>) {
         let message = format!("`{path}` is {}, but must be {}", node.type_name(), type_name(shape));
         let finding = Finding::error(E_WRONG_TYPE, message);
-        self.findings.report(match shape {
-            Shape::Secret => finding.at_concealed(node.spot, ""),
-            _ => finding.at(node.spot, ""),
-        });
+        if matches!(shape, Shape::Secret | Shape::Map { value: Shape::Secret, .. }) {
+            self.files.hide(node.spot);
+        }
+        self.findings.report(finding.at(node.spot, ""));
     }
 
     fn text(&mut self, text: &str, rule: Rule, spot: Spot, path: &Path<'_>) {

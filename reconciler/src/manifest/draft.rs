@@ -14,8 +14,8 @@ use crate::value::{Fields, Value};
 /// A resource whose places are still ranges of bytes.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    /// What its name breaks, if anything.
-    address: Result<Address, NameError>,
+    kind: KindName,
+    name: Result<ResourceName, NameError>,
     spot: Spot,
     fields: Fields,
     secrets: BTreeMap<String, SecretInput>,
@@ -28,7 +28,8 @@ impl Draft {
     /// Starts a resource that is declared at `spot`. A bad name is reported when the draft is added.
     pub(crate) fn new(kind: &KindName, name: impl AsRef<str>, spot: Spot) -> Self {
         Self {
-            address: ResourceName::new(name).map(|name| Address::new(kind.clone(), name)),
+            kind: kind.clone(),
+            name: ResourceName::new(name),
             spot,
             fields: Fields::new(),
             secrets: BTreeMap::new(),
@@ -94,15 +95,18 @@ impl Draft {
     }
 }
 
-/// All resources so far.
+/// All resources so far, by kind: manifests mostly list one kind in order already, and sorting that costs next to nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Drafts(Vec<(Address, Draft)>);
+pub(crate) struct Drafts(BTreeMap<KindName, Vec<(ResourceName, Draft)>>);
 
 impl Drafts {
     /// Adds a resource.
     pub(crate) fn add(&mut self, draft: Draft, findings: &mut Findings) {
-        match &draft.address {
-            Ok(address) => self.0.push((address.clone(), draft)),
+        match &draft.name {
+            Ok(name) => match self.0.get_mut(&draft.kind) {
+                Some(list) => list.push((name.clone(), draft)),
+                None => drop(self.0.insert(draft.kind.clone(), vec![(name.clone(), draft)])),
+            },
             // The shape of a name has a rule of its own, which says more.
             Err(_) if findings.has_error_at(draft.spot) => {}
             Err(error) => findings.report(Finding::error(E_INVALID_NAME, error.to_string()).at(draft.spot, "")),
@@ -111,37 +115,43 @@ impl Drafts {
 
     /// Puts the resources into the order of their addresses; an address that stands twice is an error that shows both places.
     pub(crate) fn settle(&mut self, findings: &mut Findings) {
-        // Stable, so that the first one of an address stays the first one.
-        self.0.sort_by(|(left, _), (right, _)| left.cmp(right));
         // An agent that stands twice has its settings twice too: one place is told once.
         let mut told = HashSet::new();
-        for pair in self.0.windows(2) {
-            let [(first_address, first), (address, draft)] = pair else { continue };
-            if first_address == address && told.insert((first.spot, draft.spot)) {
-                let finding =
-                    Finding::error(E_DUPLICATE, format!("`{}` is declared twice", shown(&address.to_string())));
-                let finding = finding.at(draft.spot, "declared again here").at(first.spot, "declared here first");
-                findings.report(finding.help(draft.on_duplicate));
+        for (kind, list) in &mut self.0 {
+            // Stable, so that the first one of an address stays the first one.
+            list.sort_by(|(left, _), (right, _)| left.cmp(right));
+            for pair in list.windows(2) {
+                let [(first_name, first), (name, draft)] = pair else { continue };
+                if first_name == name && told.insert((first.spot, draft.spot)) {
+                    let message = format!("`{}` is declared twice", shown(&format!("{kind}/{name}")));
+                    let finding = Finding::error(E_DUPLICATE, message).at(draft.spot, "declared again here");
+                    findings.report(finding.at(first.spot, "declared here first").help(draft.on_duplicate));
+                }
             }
         }
     }
 
     /// Where an address is declared, after [`Self::settle`].
     pub(crate) fn place_of(&self, address: &Address) -> Option<Spot> {
-        let at = self.0.binary_search_by(|(known, _)| known.cmp(address)).ok()?;
-        Some(self.0[at].1.spot)
+        let list = self.0.get(&address.kind)?;
+        let at = list.binary_search_by(|(name, _)| name.cmp(&address.name)).ok()?;
+        Some(list[at].1.spot)
     }
 
     /// The resources with places that people can read.
     pub(crate) fn finish(self, files: &Files) -> Vec<Declared> {
-        let declared = |(address, draft): (Address, Draft)| {
-            let Draft { address: _, spot, fields, secrets, places, lifecycle, on_duplicate: _ } = draft;
-            let mut field_at = BTreeMap::new();
-            for (path, spot) in places {
-                field_at.insert(path, files.position(spot));
+        let mut all = Vec::with_capacity(self.0.values().map(Vec::len).sum());
+        for (kind, list) in self.0 {
+            for (name, draft) in list {
+                let Draft { kind: _, name: _, spot, fields, secrets, places, lifecycle, on_duplicate: _ } = draft;
+                let mut field_at = BTreeMap::new();
+                for (path, spot) in places {
+                    field_at.insert(path, files.position(spot));
+                }
+                let address = Address::new(kind.clone(), name);
+                all.push(Declared { address, fields, secrets, at: Some(files.position(spot)), field_at, lifecycle });
             }
-            Declared { address, fields, secrets, at: Some(files.position(spot)), field_at, lifecycle }
-        };
-        self.0.into_iter().map(declared).collect()
+        }
+        all
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Never here: where the rules stand in a manifest.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value, json};
 
 use super::node::Node;
@@ -31,6 +34,10 @@ impl Network {
 
     /// Adds the rules of a skill: its lists come last, and what both name is the agent's.
     pub(crate) fn merge(agent: Self, skills: impl IntoIterator<Item = Self>) -> Self {
+        let mut skills = skills.into_iter().peekable();
+        if skills.peek().is_none() {
+            return agent;
+        }
         let mut all = Self { allowed: agent.allowed, denied: agent.denied, ..Self::default() };
         for skill in skills {
             // A skill cannot open everything.
@@ -90,12 +97,12 @@ pub(crate) fn domains(node: Option<&Node<'_>>) -> Vec<String> {
 
 /// The judged domains of a list; the last of a domain wins and keeps the first position.
 pub(crate) fn judged(node: Option<&Node<'_>>, domain: fn(&str) -> String) -> Vec<(String, Option<String>)> {
+    let one = |item: &Node<'_>| {
+        let text = item.text().or_else(|| item.text_of("domain"))?;
+        Some((domain(text), item.text_of("judge").map(str::to_owned)))
+    };
     let mut all = Vec::new();
-    for item in node.map(Node::items).unwrap_or_default() {
-        if let Some(text) = item.text().or_else(|| item.text_of("domain")) {
-            put(&mut all, domain(text), item.text_of("judge").map(str::to_owned));
-        }
-    }
+    put_all(&mut all, node.map(Node::items).unwrap_or_default().iter().filter_map(one).collect());
     all
 }
 
@@ -105,23 +112,46 @@ pub(crate) fn judges(node: Option<&Node<'_>>) -> Vec<(String, String)> {
     entries.iter().filter_map(|(name, policy)| Some((name.text.to_string(), policy.text()?.to_owned()))).collect()
 }
 
+/// Lists up to this length are searched as they are, which is faster than an index and cannot take long.
+const SHORT: usize = 16;
+
 /// The items without repetitions, each at its first position.
 pub(crate) fn unique(items: Vec<String>) -> Vec<String> {
-    let mut seen = std::collections::HashSet::with_capacity(items.len());
+    if items.len() <= SHORT {
+        let mut all: Vec<String> = Vec::with_capacity(items.len());
+        for item in items {
+            if !all.contains(&item) {
+                all.push(item);
+            }
+        }
+        return all;
+    }
+    let mut seen = HashSet::with_capacity(items.len());
     let first: Vec<bool> = items.iter().map(|item| seen.insert(item.as_str())).collect();
     drop(seen);
     items.into_iter().zip(first).filter_map(|(item, first)| first.then_some(item)).collect()
 }
 
-fn put<T>(all: &mut Vec<(String, T)>, name: String, value: T) {
-    match all.iter_mut().find(|(known, _)| *known == name) {
-        Some((_, place)) => *place = value,
-        None => all.push((name, value)),
-    }
-}
-
+/// Adds pairs; the last one of a name wins and keeps the first one's place.
 fn put_all<T>(all: &mut Vec<(String, T)>, more: Vec<(String, T)>) {
+    if all.len() + more.len() <= SHORT {
+        for (name, value) in more {
+            match all.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, place)) => *place = value,
+                None => all.push((name, value)),
+            }
+        }
+        return;
+    }
+    let mut places: HashMap<String, usize> =
+        all.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect();
     for (name, value) in more {
-        put(all, name, value);
+        match places.entry(name) {
+            Entry::Occupied(place) => all[*place.get()].1 = value,
+            Entry::Vacant(place) => {
+                all.push((place.key().clone(), value));
+                place.insert(all.len() - 1);
+            }
+        }
     }
 }

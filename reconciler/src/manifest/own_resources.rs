@@ -2,7 +2,7 @@
 //!
 //! Never here: the kinds themselves (`own_kinds.rs`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -75,8 +75,9 @@ fn resource(context: &mut Context<'_>, kind: &OwnKind, name: &Key<'_>, node: &No
     }
     let mut values = Values { context, draft };
     let members = entries.iter().filter(|(key, _)| key.text != LIFECYCLE_KEY);
+    let spots: HashMap<&str, Spot> = entries.iter().map(|(key, _)| (key.text.as_ref(), key.spot)).collect();
     for (key, value) in values.table(members, &kind.fields, &what, "", name.spot) {
-        let spot = node.entry(&key).map_or(name.spot, |(key, _)| key.spot);
+        let spot = spots.get(key.as_str()).copied().unwrap_or(name.spot);
         values.draft.field(&key, value, spot);
     }
     let Values { context, draft } = values;

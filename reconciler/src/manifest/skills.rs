@@ -2,6 +2,7 @@
 //!
 //! Never here: how a skill's needs are merged into an agent's settings (`agents.rs`).
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
@@ -90,10 +91,14 @@ pub(crate) fn read(context: &mut Context<'_>, folder: &str, from: Option<Spot>) 
 /// Merges the skills of a project with those of an agent: a later one of a name replaces the content and keeps the place.
 pub(crate) fn merge<'s>(project: &'s [Skill], agent: &'s [Skill]) -> Vec<&'s Skill> {
     let mut all: Vec<&Skill> = Vec::with_capacity(project.len() + agent.len());
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(project.len() + agent.len());
     for skill in project.iter().chain(agent) {
-        match all.iter_mut().find(|known| known.name == skill.name) {
-            Some(place) => *place = skill,
-            None => all.push(skill),
+        match places.get(skill.name.as_str()) {
+            Some(place) => all[*place] = skill,
+            None => {
+                places.insert(&skill.name, all.len());
+                all.push(skill);
+            }
         }
     }
     all

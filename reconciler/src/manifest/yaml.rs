@@ -27,8 +27,14 @@ pub(crate) struct Text<'t> {
 /// Parses the documents of a stream, without blank ones; `None` after an error was reported.
 pub(crate) fn parse<'t>(source: Text<'t>, files: &Files, findings: &mut Findings) -> Option<Vec<Node<'t>>> {
     let places = Places::new(source);
-    let mut builder =
-        Builder { places: &places, stack: Vec::new(), anchors: HashMap::new(), copies: 0, documents: Vec::new() };
+    let mut builder = Builder {
+        files,
+        places: &places,
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        copies: 0,
+        documents: Vec::new(),
+    };
     for event in Parser::new_from_str(source.text) {
         let result = match event {
             Ok((event, span)) => builder.event(event, span, findings),
@@ -103,6 +109,7 @@ struct Open<'t> {
 type OpenTable<'t> = (Vec<(Key<'t>, Node<'t>)>, Option<Key<'t>>);
 
 struct Builder<'t, 'p> {
+    files: &'p Files,
     places: &'p Places,
     stack: Vec<Open<'t>>,
     anchors: HashMap<usize, Node<'t>>,
@@ -148,7 +155,7 @@ impl<'t> Builder<'t, '_> {
                 let tree = match open.table {
                     None => Tree::List(open.items),
                     Some((entries, _)) => {
-                        unique(&entries, findings);
+                        unique(&entries, self.files, findings);
                         Tree::Table(entries)
                     }
                 };
@@ -213,13 +220,19 @@ fn size(node: &Node<'_>) -> usize {
 }
 
 /// Reports every key that stands twice in a table.
-fn unique(entries: &[(Key<'_>, Node<'_>)], findings: &mut Findings) {
+fn unique(entries: &[(Key<'_>, Node<'_>)], files: &Files, findings: &mut Findings) {
     let mut seen: HashMap<&str, Spot> = HashMap::with_capacity(entries.len());
     for (key, _) in entries {
         if let Some(first) = seen.insert(&key.text, key.spot) {
             let message = format!("the key `{}` stands twice in one table", shown(&key.text));
-            let finding = Finding::error(E_DUPLICATE, message).at(key.spot, "again here");
-            findings.report(finding.at(first, "first here"));
+            let mut finding = Finding::error(E_DUPLICATE, message);
+            for (spot, text) in [(key.spot, "again here"), (first, "first here")] {
+                finding = match may_hold_secret(files.line_text(spot)) {
+                    true => finding.at_concealed(spot, text),
+                    false => finding.at(spot, text),
+                };
+            }
+            findings.report(finding);
         }
     }
 }

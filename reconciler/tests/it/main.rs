@@ -8,6 +8,7 @@ mod manifest_files;
 mod manifest_fuzz;
 mod manifest_invalid;
 mod manifest_schema;
+mod manifest_secrets;
 mod manifest_valid;
 mod manifest_vectors;
 mod planes;

@@ -93,3 +93,22 @@ fn a_manifest_of_fifty_megabytes_of_nothing_is_read_and_one_of_mistakes_is_cut()
     assert_eq!(loaded.diagnostics.last().unwrap().message, "19000 more findings are not shown");
     assert_eq!(loaded.diagnostics.last().unwrap().code, "E_TOO_MANY");
 }
+
+#[test]
+fn nesting_without_end_is_refused() {
+    let deep = |open: &str, close: &str| open.repeat(100_000) + close;
+    for manifest in [
+        deep("x.", "x = 1\n"),
+        format!("[{}x]\n", deep("x.", "")),
+        format!("a = {}\n", deep("[", "")),
+        format!("a = {}\n", deep("{ a = ", "")),
+    ] {
+        let loaded = load_files(&[("lobu.toml", &manifest)]);
+        assert_eq!(codes(&loaded), ["E_TOML_SYNTAX"], "{}", &manifest[..20]);
+    }
+    let main = format!("{AGENT}[memory]\n");
+    for model in [deep("- ", "x\n"), deep("[", ""), deep("{a: ", ""), deep("? ", "x\n"), deep("&a ", "x\n")] {
+        let loaded = load_files(&[("lobu.toml", &main), ("models/m.yaml", &model)]);
+        assert!(loaded.desired.is_none(), "{}", &model[..20]);
+    }
+}

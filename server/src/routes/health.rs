@@ -1,6 +1,7 @@
 //! Routes about the store as a whole: alive, ready, head, status, verification.
 
 use axum::extract::State;
+use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
 
@@ -26,6 +27,14 @@ pub(crate) async fn readyz(State(app): State<App>, ask: Ask) -> Answer {
     ask.finish()?;
     let head = app.gate.head().await?;
     Ok(at_revision(json(&Ready { status: "ready", revision: head.revision })?, head.revision))
+}
+
+/// `GET /metrics`: counts of the server for Prometheus.
+pub(crate) async fn metrics(State(app): State<App>, ask: Ask) -> Answer {
+    ask.finish()?;
+    let head = app.gate.head().await?.revision;
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))];
+    Ok(at_revision((kind, app.metrics.text(head)).into_response(), head))
 }
 
 /// `GET /v1/head`.

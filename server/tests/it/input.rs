@@ -53,6 +53,7 @@ const BAD: &[Bad] = &[
     bare("GET", "/v1/head?min_revision=soon", 400, "E_QUERY"),
     bare("GET", "/v1/commits/+1", 400, "E_REVISION"),
     bare("GET", "/v1/commits/r1r", 400, "E_REVISION"),
+    bare("GET", "/v1/commits/0", 400, "E_REVISION"),
     bare("GET", "/v1/commits?address=settings", 400, "E_QUERY"),
     bare("GET", "/v1/kv/a?at=r9", 404, "E_FUTURE"),
     bare("GET", "/v1/agents/nobody/session", 404, "E_UNKNOWN_AGENT"),

@@ -102,7 +102,7 @@ fn a_connection_too_many_is_told_so() {
 fn a_wait_for_a_revision_ends() {
     let options = ServeOptions { revision_wait: Duration::from_millis(20), ..ServeOptions::default() };
     let server = Server::start_with(options);
-    get(&server, "/v1/head?min_revision=5").problem(503, "E_REVISION_WAIT");
+    get(&server, "/v1/head?min_revision=5").problem(404, "E_REVISION_WAIT");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod input;
 mod limits;
 mod logs;
 mod mounting;
+mod openapi;
 mod routes;
 mod support;
 mod watches;

@@ -227,6 +227,37 @@ fn every_answer_tells_revision_and_protocol() {
 }
 
 #[test]
+fn answers_are_compressed_for_those_who_ask() {
+    let server = Server::start();
+    apply(&server, "glm-4.6");
+    let plain = get(&server, "/v1/resources");
+    let packed = send(&server, "GET", "/v1/resources", &[("accept-encoding", "gzip")], b"");
+    assert_eq!((packed.status, packed.header("content-encoding")), (200, "gzip"));
+    assert_eq!(packed.body[..2], [0x1f, 0x8b]);
+    assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", packed.header("vary")));
+    assert_eq!(packed.header("holdfast-revision"), "1");
+    let problem = send(&server, "GET", "/v1/nowhere", &[("accept-encoding", "gzip")], b"");
+    assert_eq!((problem.status, problem.header("content-type")), (404, "application/problem+json"));
+}
+
+#[test]
+fn the_server_counts_its_requests_by_route() {
+    let server = Server::start();
+    put(&server, "/v1/kv/a", &[], "one");
+    get(&server, "/v1/kv/none");
+    let metrics = get(&server, "/metrics");
+    assert!(metrics.header("content-type").starts_with("text/plain"));
+    for line in [
+        "holdfast_revision 1",
+        "holdfast_watches 0",
+        "holdfast_request_seconds_count{route=\"/v1/kv/{*key}\",method=\"PUT\",status=\"200\"} 1",
+        "holdfast_request_seconds_count{route=\"/v1/kv/{*key}\",method=\"GET\",status=\"404\"} 1",
+    ] {
+        assert!(metrics.text().lines().any(|found| found == line), "{line}\n{}", metrics.text());
+    }
+}
+
+#[test]
 fn p4_a_read_waits_for_the_revision_that_it_asks_for() {
     let server = Server::start();
     std::thread::scope(|threads| {

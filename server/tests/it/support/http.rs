@@ -98,8 +98,24 @@ pub(crate) fn read(stream: &mut BufReader<UnixStream>) -> Option<Answer> {
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         headers.insert(name.to_ascii_lowercase(), value.to_owned());
     }
-    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).unwrap();
+    let mut body = Vec::new();
+    if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+        while piece(stream, &mut body) > 0 {}
+    } else {
+        body.resize(headers.get("content-length").map_or(0, |length| length.parse().unwrap()), 0);
+        stream.read_exact(&mut body).unwrap();
+    }
     Some(Answer { status, headers, body })
+}
+
+/// Reads a piece of a chunked body and gives its length.
+fn piece(stream: &mut BufReader<UnixStream>, body: &mut Vec<u8>) -> usize {
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    let length = usize::from_str_radix(line.trim(), 16).unwrap();
+    let begin = body.len();
+    body.resize(begin + length, 0);
+    stream.read_exact(&mut body[begin..]).unwrap();
+    stream.read_line(&mut line).unwrap();
+    length
 }

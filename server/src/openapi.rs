@@ -1,0 +1,199 @@
+//! The description of the interface for programs: `GET /openapi.json`, made from one table of operations and the schemas in
+//! `openapi/schemas.json`. Tests hold both against the router and against real answers.
+//!
+//! Never here: what a route does.
+
+use std::sync::LazyLock;
+
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use crate::protocol::PROTOCOL;
+use crate::routes::{encode, json_bytes};
+
+static SCHEMAS: &str = include_str!("openapi/schemas.json");
+
+/// One method of one path.
+#[derive(Clone, Copy)]
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    /// Query parameters beside `org` and `min_revision`.
+    query: &'static [&'static str],
+    /// The body that it takes.
+    takes: Takes,
+    /// Its good answer.
+    gives: (u16, Gives),
+}
+
+#[derive(Clone, Copy)]
+enum Takes {
+    Nothing,
+    Json(&'static str),
+    /// A JSON body that may be left out.
+    MaybeJson(&'static str),
+    Bytes,
+}
+
+#[derive(Clone, Copy)]
+enum Gives {
+    Nothing,
+    Json(&'static str),
+    Bytes,
+    Text,
+    Events,
+}
+
+const fn read(
+    path: &'static str,
+    summary: &'static str,
+    query: &'static [&'static str],
+    gives: &'static str,
+) -> Operation {
+    Operation { method: "get", path, summary, query, takes: Takes::Nothing, gives: (200, Gives::Json(gives)) }
+}
+
+const fn post(path: &'static str, summary: &'static str, takes: Takes, status: u16, gives: &'static str) -> Operation {
+    Operation { method: "post", path, summary, query: &[], takes, gives: (status, Gives::Json(gives)) }
+}
+
+const fn write(
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    takes: Takes,
+    gives: Gives,
+) -> Operation {
+    let status = if matches!(gives, Gives::Nothing) { 204 } else { 200 };
+    Operation { method, path, summary, query: &[], takes, gives: (status, gives) }
+}
+
+const OPERATIONS: &[Operation] = &[
+    read("/healthz", "The process answers", &[], "Hello"),
+    read("/readyz", "The store answers", &[], "Ready"),
+    Operation { gives: (200, Gives::Text), ..read("/metrics", "Counts for Prometheus", &[], "") },
+    read("/openapi.json", "This description", &[], "Fields"),
+    read("/v1/head", "The head of the store", &[], "Head"),
+    read("/v1/status", "The state of the store and of what runs on it", &[], "Status"),
+    post("/v1/verify", "Checks every commit and entry", Takes::Nothing, 200, "Verification"),
+    post("/v1/plan", "Works out what an apply would do", Takes::Json("PlanRequest"), 200, "Plan"),
+    post("/v1/apply", "Applies what a plan showed", Takes::Json("ApplyRequest"), 200, "Receipt"),
+    read("/v1/commits", "Commits, newest first", &["address", "before", "limit"], "Commits"),
+    read("/v1/commits/{revision}", "One commit", &[], "Commit"),
+    read("/v1/resources", "Live resources", &["kind", "prefix", "at", "limit", "after"], "Resources"),
+    read("/v1/resources/{kind}/{name}", "One live resource; the name may contain `/`", &["at"], "Resource"),
+    read("/v1/agents/{agent}/session", "What a session would get", &["user", "at", "allow_missing"], "Session"),
+    post("/v1/agents/{agent}/sessions", "Opens a session", Takes::MaybeJson("SessionRequest"), 201, "Session"),
+    read("/v1/sessions/{id}", "An open session", &[], "Session"),
+    write("delete", "/v1/sessions/{id}", "Closes a session", Takes::Nothing, Gives::Nothing),
+    read("/v1/secrets", "Secrets without their values", &[], "Secrets"),
+    write("put", "/v1/secrets/{name}", "Sets a secret", Takes::Json("SecretRequest"), Gives::Json("Receipt")),
+    Operation {
+        query: &["allow_break"],
+        ..write("delete", "/v1/secrets/{name}", "Removes a secret", Takes::Nothing, Gives::Json("Receipt"))
+    },
+    Operation {
+        gives: (200, Gives::Bytes),
+        ..read("/v1/kv/{key}", "A raw value; the key may contain `/`", &["at"], "")
+    },
+    write("put", "/v1/kv/{key}", "Writes a raw value", Takes::Bytes, Gives::Json("Written")),
+    write("delete", "/v1/kv/{key}", "Removes a raw value", Takes::Nothing, Gives::Json("Written")),
+    post("/v1/txn", "Compares, then puts and deletes, all or nothing", Takes::Json("TxnRequest"), 200, "TxnResult"),
+    Operation { gives: (200, Gives::Events), ..read("/v1/watch", "Follows an organisation", &["prefix", "from"], "") },
+];
+
+/// `GET /openapi.json`.
+pub(crate) async fn openapi() -> Result<Response, crate::refusal::Refusal> {
+    static DOCUMENT: LazyLock<Vec<u8>> = LazyLock::new(|| encode(&document()).unwrap_or_default());
+    Ok(json_bytes(DOCUMENT.clone()))
+}
+
+/// The whole description.
+fn document() -> Value {
+    let mut paths = Map::new();
+    for operation in OPERATIONS {
+        let path = paths.entry(operation.path).or_insert_with(|| Value::Object(Map::new()));
+        path[operation.method] = describe(operation);
+    }
+    let schemas: Value = serde_json::from_str(SCHEMAS).expect("the schemas are JSON, a test reads them");
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Holdfast", "version": PROTOCOL, "license": {"name": "Apache-2.0 OR MIT"},
+            "description": "A declarative state engine: plan, apply, sessions. `docs/http.md` tells it in words.",
+        },
+        "paths": paths,
+        "components": {"schemas": schemas},
+    })
+}
+
+fn describe(operation: &Operation) -> Value {
+    let Operation { method, path, summary, query, takes, gives: (status, gives) } = *operation;
+    let named = path.split(['{', '}']).skip(1).step_by(2).map(|name| parameter("path", name));
+    let asked = ["org", "min_revision"].iter().chain(query).map(|name| parameter("query", name));
+    let parameters: Vec<Value> = named.chain(asked).collect();
+    let mut answers = Map::new();
+    answers.insert(status.to_string(), answer(gives));
+    if method == "get" {
+        answers.insert("304".to_owned(), json!({"description": "The client has it"}));
+    }
+    if path == "/v1/txn" {
+        // Either a failed comparison, or a problem.
+        answers.insert("412".to_owned(), content("application/json", &schema("TxnResult"), "A comparison failed"));
+    }
+    let problem = content("application/problem+json", &schema("Problem"), "A problem");
+    answers.insert("default".to_owned(), problem);
+    let words: String = path.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect();
+    let mut described = json!({
+        "operationId": format!("{method}{words}"), "summary": summary, "parameters": parameters, "responses": answers,
+    });
+    let body = match takes {
+        Takes::Nothing => None,
+        Takes::Json(name) => Some((content("application/json", &schema(name), "The body"), true)),
+        Takes::MaybeJson(name) => Some((content("application/json", &schema(name), "The body"), false)),
+        Takes::Bytes => {
+            Some((content("application/octet-stream", &json!({}), "The value; none is an empty one"), false))
+        }
+    };
+    if let Some((mut body, required)) = body {
+        body["required"] = required.into();
+        described["requestBody"] = body;
+    }
+    described
+}
+
+fn answer(gives: Gives) -> Value {
+    match gives {
+        Gives::Nothing => json!({"description": "Done"}),
+        Gives::Json(name) => content("application/json", &schema(name), "The answer"),
+        Gives::Bytes => content("application/octet-stream", &json!({}), "The value"),
+        Gives::Text => content("text/plain", &json!({"type": "string"}), "Text"),
+        Gives::Events => content("text/event-stream", &json!({"type": "string"}), "Events"),
+    }
+}
+
+fn schema(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn content(kind: &str, schema: &Value, description: &str) -> Value {
+    json!({"description": description, "content": {kind: {"schema": schema}}})
+}
+
+fn parameter(place: &str, name: &str) -> Value {
+    let schema = match name {
+        "allow_missing" => json!({"type": "boolean"}),
+        "limit" => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
+        "revision" => json!({"type": "string", "pattern": "^r?[1-9][0-9]{0,15}$"}),
+        "key" | "name" => json!({"type": "string", "minLength": 1, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"}),
+        "kind" if place == "path" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}),
+        "address" => {
+            json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
+        }
+        "at" | "before" | "min_revision" => json!({"type": "string", "pattern": "^r?[0-9]{1,15}$"}),
+        "org" => json!({"type": "string", "pattern": "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"}),
+        _ => json!({"type": "string"}),
+    };
+    json!({"in": place, "name": name, "required": place == "path", "schema": schema})
+}
