@@ -1,8 +1,9 @@
 //! History: differences, the log by prefix, the life of a key; each against what the snapshots say.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
-use holdfast_engine::{Change, Engine, Key, Revision, Txn};
+use holdfast_engine::{Change, Engine, Keep, Key, Revision, Txn};
 
 use crate::support::{Bed, MemoryBed, SledBed, key, put, value};
 
@@ -114,4 +115,27 @@ fn the_life_of_a_key_has_every_version_and_every_death() {
         }
         assert_eq!(value(engine.snapshot().get("e")), Some("same"));
     }
+}
+
+#[test]
+fn compacting_to_the_revision_of_a_base_keeps_that_base() {
+    let bed = SledBed::with_lag(1);
+    let engine = bed.open();
+    for n in 1..=4 {
+        engine.commit(put(&format!("k{n}"), &"x".repeat(n * n * 4000))).expect("holds");
+    }
+    // The last commit outweighs what was before it, so that a base at the head follows.
+    while engine.status().trail_lag > 0 {
+        engine.commits(Revision::new(1).., 1).expect("readable");
+        std::thread::yield_now();
+    }
+    engine.compact(Keep::From(engine.head().revision)).expect("compacts");
+    for _ in 0..20 {
+        engine.commit(put("after", "small")).expect("holds; what is deleted trails");
+    }
+    let report = engine.verify(|_, _| ControlFlow::Continue(())).expect("readable");
+    assert!(report.is_sound(), "{:?}", report.findings);
+    let snapshot = engine.snapshot();
+    drop(engine);
+    assert!(bed.open().snapshot().iter().eq(snapshot.iter()));
 }
