@@ -68,10 +68,12 @@ impl Bench<'_> {
                     "networkConfig": {"allowedDomains": ["api.z.ai", "github.com"]},
                 });
                 let agent = json!({"name": format!("Agent {number}"), "description": description});
-                [
-                    json!({"kind": "agent", "name": name, "fields": agent, "owner": "project"}),
-                    json!({"kind": "settings", "name": name, "fields": settings, "owner": "project"}),
-                ]
+                // As `export` writes it: with the owner of each field.
+                [("agent", agent), ("settings", settings)].map(|(kind, fields)| {
+                    let names = fields.as_object().unwrap().keys();
+                    let owners: serde_json::Map<_, _> = names.map(|field| (field.clone(), json!("project"))).collect();
+                    json!({"kind": kind, "name": name, "fields": fields, "owner": "project", "owners": owners})
+                })
             })
             .collect();
         let state = json!({"format": "holdfast/state", "version": 1, "resources": resources});

@@ -249,7 +249,9 @@ impl<'p> Planner<'p> {
         let Some(kind) = self.input.kinds.get(address.kind.as_str()) else {
             let problem =
                 Problem::new(ProblemKind::Invalid, "E_UNKNOWN_KIND", format!("cannot plan `{address}`: unknown kind"));
-            return Err(problem.help("kinds of one's own are checked by this version and not yet planned; leave them out"));
+            return Err(
+                problem.help("kinds of one's own are checked by this version and not yet planned; leave them out")
+            );
         };
         let tags = self.new_tags(declared);
         let before = self.before.get(address).cloned();
