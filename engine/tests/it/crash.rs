@@ -12,7 +12,7 @@ use crate::support::{open, value};
 const KILLS: u64 = 60;
 
 #[test]
-fn killed_at_random_instants_nothing_acknowledged_is_lost() {
+fn p2_p3_killed_at_random_instants_nothing_acknowledged_is_lost() {
     kill_again_and_again(Mode::UntilKilled);
 }
 

@@ -62,7 +62,7 @@ fn events_of_a_commit(skip: bool) -> Vec<Event> {
 }
 
 #[test]
-fn a_commit_is_synced_after_it_is_written_and_before_it_is_acknowledged() {
+fn p3_a_commit_is_synced_after_it_is_written_and_before_it_is_acknowledged() {
     assert_eq!(events_of_a_commit(false), [Event::Synced { marked: true }, Event::Acknowledged]);
     assert_eq!(events_of_a_commit(true), [Event::Acknowledged], "without the sync the test above fails");
 }
@@ -123,7 +123,7 @@ fn trace(mode: Mode) -> Option<String> {
 }
 
 #[test]
-fn the_system_calls_of_a_commit_sync_it_before_it_is_acknowledged() {
+fn p3_the_system_calls_of_a_commit_sync_it_before_it_is_acknowledged() {
     // Without strace the test of the recording syncer above stands alone.
     let Some(synced) = trace(Mode::Twenty) else { return };
     assert_eq!(unsynced_acknowledgements(&synced), (20, 0));

@@ -53,7 +53,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn every_golden_store_opens() {
+fn p10_every_golden_store_opens() {
     let mut opened = 0;
     for entry in fs::read_dir(stores()).expect("golden stores are in the repository") {
         let golden = entry.expect("readable").path();

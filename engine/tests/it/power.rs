@@ -241,7 +241,7 @@ fn campaign(mode: Mode, images: usize) -> Option<(usize, Vec<String>)> {
 }
 
 #[test]
-fn after_a_power_cut_nothing_acknowledged_is_lost() {
+fn p3_after_a_power_cut_nothing_acknowledged_is_lost() {
     let images = if std::env::var_os("HOLDFAST_LONG").is_some() { 600 } else { 80 };
     // Without strace there is no campaign; the tests of `durability.rs` stand alone.
     let Some((built, failures)) = campaign(Mode::Power, images) else { return };

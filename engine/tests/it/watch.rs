@@ -50,7 +50,7 @@ fn fill(engine: &Engine, count: u64) {
 }
 
 #[test]
-fn from_every_revision_a_watch_sees_the_rest_once_in_order_and_whole() {
+fn p9_from_every_revision_a_watch_sees_the_rest_once_in_order_and_whole() {
     for bed in [&MemoryBed::default() as &dyn Bed, &SledBed::with_lag(3000)] {
         let engine = bed.open();
         fill(&engine, 60);
