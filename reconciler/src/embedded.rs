@@ -229,6 +229,19 @@ impl Plane {
         apply::transaction(&bench, writes, reads, authorship)
     }
 
+    /// Whether the master key at hand opens what is sealed, in every organisation; a host asks before it serves.
+    ///
+    /// # Errors
+    /// Names the secrets that it does not open, or says why there is no key.
+    pub fn check_keys(&self) -> Result<(), Problem> {
+        let snapshot = self.0.engine.snapshot();
+        planner::organisations(&snapshot).iter().try_for_each(|org| self.check_master_key(&snapshot, org))
+    }
+
+    pub(crate) fn check_master_key(&self, snapshot: &Snapshot, org: &OrgId) -> Result<(), Problem> {
+        planner::check_master_key(snapshot, org, &self.vault()?)
+    }
+
     pub(crate) fn applying(&self) -> MutexGuard<'_, ()> {
         self.0.applying.lock().unwrap_or_else(PoisonError::into_inner)
     }

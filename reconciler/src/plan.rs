@@ -309,16 +309,16 @@ impl Plan {
         self.summary.changes() > 0 || !self.adopts.is_empty()
     }
 
-    /// How many deletes an unattended apply must have been told of: secrets whose removal breaks only sessions that were
-    /// allowed by name are not counted, because the name says more than the number.
+    /// How many deletes an unattended apply must have been told of: a secret whose removal breaks the sessions of every
+    /// agent that looks at it, each allowed by name, is not counted, because the names say more than the number.
     pub fn deletes_to_confirm(&self, allow_break: &BTreeSet<String>) -> u64 {
+        let broken = |agent: &str| self.sessions.iter().any(|session| session.agent == agent && session.breaks);
         let told = |change: &&Change| {
             !change.affects.is_empty()
                 && change.kind.as_str() == crate::agents::kinds::SECRET
-                && change
-                    .affects
-                    .iter()
-                    .all(|agent| agent.strip_prefix("agent/").is_some_and(|agent| allow_break.contains(agent)))
+                && change.affects.iter().all(|agent| {
+                    agent.strip_prefix("agent/").is_some_and(|agent| allow_break.contains(agent) && broken(agent))
+                })
         };
         let deletes = self.changes.iter().filter(|change| change.action == Action::Delete);
         deletes.filter(|change| !told(change)).count() as u64

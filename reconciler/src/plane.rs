@@ -310,7 +310,7 @@ pub struct Status {
     pub open_sessions: BTreeMap<u64, u64>,
     /// How a commit is made durable.
     pub durability: String,
-    /// How many keys the store holds, of all organisations.
+    /// How many keys the store holds of the organisation.
     pub keys: u64,
 }
 

@@ -21,6 +21,8 @@ pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
     let pid = std::process::id();
     let holder = Holder { pid, version: env!("CARGO_PKG_VERSION").to_owned() };
     let plane = connect::hold(&run.setting, &store, &run.output, holder)?;
+    // A server that cannot open what is sealed would fail every session; better that it does not start.
+    plane.check_keys()?;
     let engine = plane.engine().clone();
     let failed = |error: &std::io::Error| Failure::io("E_SERVE", "cannot start to serve", error);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| failed(&error))?;

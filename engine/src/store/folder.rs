@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::codec::{Witness, decode_witness, encode_witness};
@@ -30,6 +30,8 @@ pub(crate) enum Look {
     Store,
     /// Something else is there.
     Foreign,
+    /// What stands beside a store is there, and its data is not.
+    Gutted,
 }
 
 /// Looks at `path` without changing anything.
@@ -40,23 +42,30 @@ pub(crate) fn look(path: &Path) -> Result<Look, StoreError> {
         Err(error) if error.kind() == ErrorKind::NotADirectory => return Ok(Look::Foreign),
         Err(source) => return Err(StoreError::Io { action: "read", path: path.to_owned(), source }),
     };
-    let (mut db, mut conf, mut foreign) = (false, false, false);
+    let (mut db, mut conf, mut foreign, mut witness, mut db_bytes) = (false, false, false, false, 0);
     for entry in entries {
         let entry = entry.map_err(|source| StoreError::Io { action: "read", path: path.to_owned(), source })?;
         let name = entry.file_name();
         match name.to_str() {
-            Some("db") => db = true,
+            Some("db") => {
+                db = true;
+                // A sled that was killed while it made its files leaves an empty one.
+                db_bytes = entry.metadata().map_or(0, |found| found.len());
+            }
             Some("conf") => conf = true,
             // What we and our siblings put here, and what sled leaves when it is stopped while it makes a store.
-            Some(HOLDER | WITNESS | IGNORE | "blobs") => {}
+            Some(WITNESS) => witness = true,
+            Some(HOLDER | IGNORE | "blobs") => {}
             Some(name) if name.ends_with(".sock") || name.ends_with(".lock") || name.starts_with("snap.") => {}
             _ => foreign = true,
         }
     }
-    Ok(match (db, conf, foreign) {
-        (true, _, _) => Look::Store,
-        (false, _, false) => Look::Empty,
-        (false, _, true) => Look::Foreign,
+    Ok(match (db, foreign) {
+        (true, _) if db_bytes > 0 && !conf && !witness => Look::Foreign,
+        (true, _) => Look::Store,
+        (false, _) if conf && witness => Look::Gutted,
+        (false, false) => Look::Empty,
+        (false, true) => Look::Foreign,
     })
 }
 
@@ -64,7 +73,8 @@ pub(crate) fn look(path: &Path) -> Result<Look, StoreError> {
 pub(crate) fn make(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let failed = |source| StoreError::Io { action: "make", path: path.to_owned(), source };
     let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
-    fs::create_dir_all(path).map_err(failed)?;
+    // What is in a store is for those who may run its owner's programs, and nobody else.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
     let parent = |folder: &Path| match folder.parent() {
         Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
         Some(parent) => parent.to_owned(),

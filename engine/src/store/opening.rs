@@ -125,6 +125,10 @@ impl SledStore {
         let SledOptions { syncer, create, base_lag_bytes_min } = options;
         match folder::look(path)? {
             Look::Foreign => return Err(StoreOpenError::NotAStore { path: path.to_owned() }),
+            Look::Gutted => {
+                let reason = "its file `db` is gone".to_owned();
+                return Err(StoreOpenError::Damaged { path: path.to_owned(), reason });
+            }
             Look::Empty if !create => return Err(StoreOpenError::Absent { path: path.to_owned() }),
             Look::Empty | Look::Store => {}
         }

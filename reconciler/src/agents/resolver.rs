@@ -94,7 +94,12 @@ impl Unresolved {
             Self::NoProvider(_) | Self::NoCredential(_) => {
                 let looked = |step: Step| evidence.iter().filter(move |seen| seen.step == step);
                 let named = looked(Step::OrgSecret).find(|seen| seen.outcome != Outcome::Found);
+                let locked = looked(Step::OrgSecret).any(|seen| seen.outcome == Outcome::Undecryptable);
                 let help = match named {
+                    _ if locked => {
+                        "give the master key that the secret was sealed under (HOLDFAST_KEY or HOLDFAST_KEY_FILE)"
+                            .to_owned()
+                    }
                     Some(seen) => format!("set the key with `reconcile secret set {}`", seen.looked_for),
                     None => "install a provider in the agent's settings".to_owned(),
                 };

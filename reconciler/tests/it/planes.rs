@@ -39,6 +39,15 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
 }
 
+impl World {
+    /// A plane over the same store that was given another master key.
+    pub(crate) fn with_another_key(&self) -> Plane {
+        let keys = KeySource::Text(SecretText::new("ab".repeat(32)));
+        let (system, clock) = (SystemEnvironment::NotKnown, self.clock.clock());
+        Plane::new(self.plane.engine().clone(), PlaneOptions { keys, system, clock, holder: None })
+    }
+}
+
 pub(crate) fn world() -> World {
     world_with(SystemEnvironment::NotKnown)
 }

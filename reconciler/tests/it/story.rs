@@ -215,3 +215,48 @@ fn p5_a_reference_that_resolves_nowhere_is_told_with_its_name() {
     assert_eq!(codes, ["W_UNRESOLVED_REFERENCE"], "{:?}", plan.diagnostics);
     assert!(plan.diagnostics[0].message.contains("`$GH_TOKEN`"), "{:?}", plan.diagnostics);
 }
+
+#[test]
+fn p13_with_another_master_key_nothing_is_written_until_what_is_lost_is_given_up_by_name() {
+    let world = world();
+    let mut resources = agent("triage", "z-ai", "glm-4.5");
+    resources.push(secret(KEY, "Z_AI_API_KEY", Some("canary-key")));
+    apply(&world.plane, &request(desired("team", resources))).unwrap();
+    let stranger = world.with_another_key();
+    let mut write = SecretWrite {
+        org: None,
+        name: "provider:z-ai:apiKey".to_owned(),
+        value: Some(holdfast_reconciler::desired::SecretText::new("other".to_owned())),
+        expires: None,
+        author: "maria".to_owned(),
+        allow_break: BTreeSet::new(),
+    };
+    assert_eq!(stranger.write_secret(&write).unwrap_err().code, "E_MASTER_KEY");
+    let without = request(desired("team", agent("triage", "z-ai", "glm-4.5")));
+    assert_eq!(stranger.plan(&without).unwrap_err().code, "E_MASTER_KEY");
+    assert_eq!(stranger.check_keys().unwrap_err().code, "E_MASTER_KEY");
+    write.value = None;
+    assert_eq!(stranger.write_secret(&write).unwrap_err().code, "E_MASTER_KEY");
+    assert_eq!(world.plane.look(&look("triage")).unwrap().revision, Revision::new(1));
+    write.allow_break.insert("triage".to_owned());
+    assert_eq!(stranger.write_secret(&write).unwrap().revision, Revision::new(2));
+    assert!(stranger.check_keys().is_ok());
+}
+
+#[test]
+fn the_name_of_an_agent_whose_session_does_not_break_confirms_no_delete() {
+    let world = world();
+    let mut resources = agent("triage", "z-ai", "glm-4.5");
+    resources.push(secret(KEY, "Z_AI_API_KEY", Some("canary-key")));
+    apply(&world.plane, &request(desired("team", resources))).unwrap();
+    let mut resources = agent("triage", "openai", "gpt-5");
+    resources.push(secret("secret/provider:openai:apiKey", "OPENAI_API_KEY", Some("another-key")));
+    let mut moved = request(desired("team", resources));
+    moved.options.allow_break = BTreeSet::from(["triage".to_owned()]);
+    let plan = world.plane.plan(&moved).unwrap();
+    assert_eq!((plan.summary.delete, plan.deletes_to_confirm(&moved.options.allow_break)), (1, 1));
+    moved.options.allow_delete = Some(5);
+    assert_eq!(apply(&world.plane, &moved).unwrap_err().code, "E_DELETES");
+    moved.options.allow_delete = Some(1);
+    apply(&world.plane, &moved).unwrap();
+}
