@@ -23,10 +23,10 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// The words that a plan shows.
+    /// The word that plans and manifests use.
     pub fn as_text(self) -> &'static str {
         match self {
-            Self::NextSession => "next session",
+            Self::NextSession => "next-session",
             Self::Immediate => "immediate",
             Self::Restart => "restart",
             Self::None => "none",

@@ -189,7 +189,7 @@ pub struct Change {
     pub reason: Reason,
     /// Which values change: per top-level field for a create, per leaf for an update, none for a delete.
     pub fields: Vec<FieldChange>,
-    /// When it takes effect, in words.
+    /// When it takes effect: `next-session`, `immediate`, `restart` or `none`.
     pub effect: String,
     /// The resources and consumers that refer to it, as addresses.
     #[serde(default)]

@@ -33,7 +33,7 @@ fn change(action: &str, reason: &str, address: &str, line: Option<u32>, fields: 
     let (kind, name) = address.split_once('/').unwrap();
     let mut change = json!({
         "address": address, "org": "default", "kind": kind, "name": name, "action": action, "reason": reason,
-        "fields": fields, "effect": "next session", "affects": [],
+        "fields": fields, "effect": "next-session", "affects": [],
     });
     if let Some(line) = line {
         change["at"] = at(line);
