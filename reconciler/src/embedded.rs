@@ -24,7 +24,7 @@ use crate::plane::{Holder, SessionRequest};
 use crate::planner::{self, PlanInput, Planned, RingState, Write};
 use crate::resource::{Address, OrgId, SourceName, keys};
 use crate::session::Session;
-use crate::vault::{EngineVault, PastVault, Vault};
+use crate::vault::{self, EngineVault, PastVault, Vault};
 
 /// What the host passes in.
 pub struct PlaneOptions {
@@ -239,7 +239,7 @@ impl Plane {
     }
 
     pub(crate) fn check_master_key(&self, snapshot: &Snapshot, org: &OrgId) -> Result<(), Problem> {
-        planner::check_master_key(snapshot, org, &self.vault()?)
+        vault::check_master_key(snapshot, org, &self.vault()?)
     }
 
     pub(crate) fn applying(&self) -> MutexGuard<'_, ()> {

@@ -19,8 +19,8 @@ use crate::guard;
 use crate::kind::{Effect, KindSpec, Kinds};
 use crate::plan::{Action, Base, Blocked, Change, FORMAT_VERSION, Plan, PlanOptions, Reason, Source, Summary};
 use crate::resource::{Address, Declaration, OrgId, Record, SourceName, keys};
-use crate::secret::{KeyRing, OpenError, SecretValues};
-use crate::vault::{Vault, record};
+use crate::secret::{KeyRing, SecretValues};
+use crate::vault::{self, Vault, record};
 use holdfast_engine::{Revision, Timestamp};
 
 /// What is known about the master key while planning.
@@ -105,37 +105,11 @@ pub fn plan(input: PlanInput<'_>) -> Result<Planned, Problem> {
         return Err(problem.help("this version reads `[[moved]]` and does not carry it out yet; take the entry out"));
     }
     let mut planner = Planner::new(input)?;
-    check_master_key(input.snapshot, input.org, input.vault)?;
+    vault::check_master_key(input.snapshot, input.org, input.vault)?;
     planner.declared_rows()?;
     planner.removed_rows();
     planner.unmanaged_rows();
     planner.finish()
-}
-
-/// What is sealed must open with the key at hand: with another one every value would look changed, sessions that work would
-/// look broken already, and a value sealed now could not be opened by who has the right one.
-///
-/// # Errors
-/// Names the records that were sealed under another key.
-pub(crate) fn check_master_key(snapshot: &Snapshot, org: &OrgId, vault: &dyn Vault) -> Result<(), Problem> {
-    let live = keys::live_prefix(org);
-    let mut affected = Vec::new();
-    let mut why = None;
-    for (key, entry) in snapshot.prefix(&live).filter(|(_, entry)| entry.sealed().is_some()) {
-        let Ok(address) = key.as_str()[live.len()..].parse::<Address>() else { continue };
-        match vault.check(org, &address, entry) {
-            Err(error @ (OpenError::OtherKey { .. } | OpenError::NoKey)) => {
-                affected.push(format!("`{address}`"));
-                why.get_or_insert(error);
-            }
-            Err(OpenError::Damaged | OpenError::Form(_)) | Ok(()) => {}
-        }
-    }
-    let Some(why) = why else { return Ok(()) };
-    let message = format!("the master key does not open {}: {why}", affected.join(", "));
-    let help = "give the master key that the secrets were sealed under (HOLDFAST_KEY or HOLDFAST_KEY_FILE); if it is lost, \
-                remove them with `reconcile secret remove NAME --allow-break AGENT` and set them anew";
-    Err(Problem::new(ProblemKind::Failed, "E_MASTER_KEY", message).help(help))
 }
 
 /// Works out under which name the source plans: the name that the manifest gives, else the organisation's only source if

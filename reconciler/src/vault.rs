@@ -1,13 +1,14 @@
-//! Whether, and to what, the sealed values of a record open: the one door between live records and secret values.
+//! Whether, and to what, the sealed values of records open: the one door between live records and secret values.
 //!
 //! Never here: choosing a credential (`agents/credential.rs`), sealing, and the key file.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use holdfast_engine::{Engine, Entry};
+use holdfast_engine::{Engine, Entry, Snapshot};
 
-use crate::resource::{Address, OrgId, Record};
+use crate::error::{Problem, ProblemKind};
+use crate::resource::{Address, OrgId, Record, keys};
 use crate::secret::{KeyRing, OpenError, SecretValues};
 
 /// Opens the sealed values of live records.
@@ -79,4 +80,30 @@ impl Vault for ProposedVault<'_> {
 /// The bytes are not a record.
 pub fn record(entry: &Entry) -> Result<Arc<Record>, serde_json::Error> {
     entry.decoded(|bytes| serde_json::from_slice(bytes))
+}
+
+/// What is sealed must open with the key at hand: with another one every value would look changed, sessions that work would
+/// look broken already, and a value sealed now could not be opened by who has the right one.
+///
+/// # Errors
+/// Names the records that were sealed under another key.
+pub(crate) fn check_master_key(snapshot: &Snapshot, org: &OrgId, vault: &dyn Vault) -> Result<(), Problem> {
+    let live = keys::live_prefix(org);
+    let mut affected = Vec::new();
+    let mut why = None;
+    for (key, entry) in snapshot.prefix(&live).filter(|(_, entry)| entry.sealed().is_some()) {
+        let Ok(address) = key.as_str()[live.len()..].parse::<Address>() else { continue };
+        match vault.check(org, &address, entry) {
+            Err(error @ (OpenError::OtherKey { .. } | OpenError::NoKey)) => {
+                affected.push(format!("`{address}`"));
+                why.get_or_insert(error);
+            }
+            Err(OpenError::Damaged | OpenError::Form(_)) | Ok(()) => {}
+        }
+    }
+    let Some(why) = why else { return Ok(()) };
+    let message = format!("the master key does not open {}: {why}", affected.join(", "));
+    let help = "give the master key that the secrets were sealed under (HOLDFAST_KEY or HOLDFAST_KEY_FILE); if it is lost, \
+                remove them with `reconcile secret remove NAME --allow-break AGENT` and set them anew";
+    Err(Problem::new(ProblemKind::Failed, "E_MASTER_KEY", message).help(help))
 }
