@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_engine::{AtError, Clock, Engine, Revision, Snapshot, Timestamp, Txn};
 
-use crate::agents::context::{CredentialSource, SessionContext};
-use crate::agents::evidence;
+use crate::agents::context::SessionContext;
 use crate::agents::kinds;
-use crate::agents::resolver::{AgentRequest, Resolution, SystemEnvironment, World, resolve};
+use crate::agents::resolver::{AgentRequest, Place, Resolution, SystemEnvironment, World, resolve};
 use crate::apply::{self, Authorship, Bench};
 use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
@@ -90,8 +89,9 @@ impl Plane {
     pub fn open(&self, request: &SessionRequest) -> Result<Session, Problem> {
         let snapshot = self.0.engine.snapshot();
         let org = self.org(request.org.as_ref(), &snapshot);
-        let Resolution { outcome, evidence, reads } = self.resolve(&snapshot, &org, request)?;
-        let context = Resolution { outcome, evidence, reads: Vec::new() }.into_result()?;
+        let mut resolution = self.resolve(&snapshot, &org, request)?;
+        let reads = std::mem::take(&mut resolution.reads);
+        let context = resolution.into_result()?;
         log_session(&context);
         let mark = self.0.open.mark(context.revision);
         let request = SessionRequest { org: Some(org), ..request.clone() };
@@ -105,23 +105,17 @@ impl Plane {
     pub fn credential(&self, org: &OrgId, agent: &str, provider: &str) -> Result<SecretText, Problem> {
         let snapshot = self.0.engine.snapshot();
         let request = SessionRequest { agent: agent.to_owned(), allow_missing: true, ..SessionRequest::default() };
-        let context = self.resolve(&snapshot, org, &request)?.into_result()?;
-        let none = || {
-            let message = format!("no usable credential for provider \"{provider}\"");
-            Problem::new(ProblemKind::Failed, "E_NO_CREDENTIAL", message).evidence(context.evidence.clone())
+        let Resolution { outcome, evidence, reads: _, places } = self.resolve(&snapshot, org, &request)?;
+        let value = match places.get(provider) {
+            Some(Place::Secret(name)) => self.secret_value(&snapshot, org, name),
+            Some(Place::Variable(name)) => self.variable(name),
+            None => None,
         };
-        let credential = context.credentials.iter().find(|found| found.provider == provider).ok_or_else(none)?;
-        let seen = context.evidence.iter().filter(|seen| seen.provider.as_deref() == Some(provider));
-        let found = seen.rev().find(|seen| seen.outcome == evidence::Outcome::Found).ok_or_else(none)?;
-        match credential.source {
-            CredentialSource::OrgSecret => self.secret_value(&snapshot, org, &found.looked_for).ok_or_else(none),
-            CredentialSource::Reference => {
-                let name = found.looked_for.trim_start_matches('$');
-                self.secret_value(&snapshot, org, name).or_else(|| self.variable(name)).ok_or_else(none)
-            }
-            CredentialSource::System => self.variable(&found.looked_for).ok_or_else(none),
-            CredentialSource::Profile | CredentialSource::OwnerProfile => Err(none()),
-        }
+        value.ok_or_else(|| {
+            let message = format!("no usable credential for provider \"{provider}\"");
+            let evidence = outcome.map_or(evidence, |context| context.evidence);
+            Problem::new(ProblemKind::Failed, "E_NO_CREDENTIAL", message).evidence(evidence)
+        })
     }
 
     fn secret_value(&self, snapshot: &Snapshot, org: &OrgId, name: &str) -> Option<SecretText> {

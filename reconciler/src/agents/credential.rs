@@ -65,11 +65,31 @@ impl Installed<'_> {
     }
 }
 
+/// Where the value of a credential is, for whoever uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the organisation's secret of this name.
+    Secret(String),
+    /// In this variable of the host.
+    Variable(String),
+}
+
+/// The credential that counts for a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The tier that has it.
+    pub(super) source: CredentialSource,
+    /// Where its value is.
+    pub(super) place: Place,
+}
+
 /// Collects what a resolution looked at.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     pub(super) evidence: Vec<Evidence>,
     pub(super) reads: Vec<String>,
+    /// Where the credential of each installed provider is that has one.
+    pub(super) places: BTreeMap<String, Place>,
 }
 
 impl Trace {
@@ -88,33 +108,45 @@ impl Trace {
 
 /// Finds the credential of one installed provider: the first tier that has a usable one decides.
 pub(super) fn credential(world: World<'_>, installed: &Installed<'_>, trace: &mut Trace) -> Option<CredentialSource> {
+    let Held { source, place } = held(world, installed, trace)?;
+    trace.places.insert(installed.id.to_owned(), place);
+    Some(source)
+}
+
+fn held(world: World<'_>, installed: &Installed<'_>, trace: &mut Trace) -> Option<Held> {
     for id in installed.names() {
         let name = kinds::provider_secret(id);
         let found = org_secret(world, &name, trace);
-        if note_tier(trace, Step::OrgSecret, installed.id, name, found) {
-            return Some(CredentialSource::OrgSecret);
+        if note_tier(trace, Step::OrgSecret, installed.id, name.clone(), found) {
+            return Some(Held { source: CredentialSource::OrgSecret, place: Place::Secret(name) });
         }
     }
     if let Some(name) = installed.secret_ref {
-        let found = match org_secret(world, name, trace) {
-            (Outcome::Absent, _) => match system_variable(world.system, name) {
-                (Outcome::Absent, _) => {
-                    (Outcome::Unresolved, Some("no org secret and no variable has the name".to_owned()))
-                }
-                found => found,
-            },
-            found => found,
-        };
+        let (found, place) = referenced(world, name, trace);
         if note_tier(trace, Step::Reference, installed.id, format!("${name}"), found) {
-            return Some(CredentialSource::Reference);
+            return Some(Held { source: CredentialSource::Reference, place });
         }
     }
-    let variable = &installed.provider.env;
+    let variable = installed.provider.env.to_string();
     let found = match installed.known {
-        true => system_variable(world.system, variable),
+        true => system_variable(world.system, &variable),
         false => (Outcome::Absent, Some("the provider is not in the catalogue".to_owned())),
     };
-    note_tier(trace, Step::System, installed.id, variable.to_string(), found).then_some(CredentialSource::System)
+    let held = Held { source: CredentialSource::System, place: Place::Variable(variable.clone()) };
+    note_tier(trace, Step::System, installed.id, variable, found).then_some(held)
+}
+
+/// A late reference: the org secret of its name if there is one, usable or not, else the variable of its name.
+fn referenced(world: World<'_>, name: &str, trace: &mut Trace) -> (Found, Place) {
+    let secret = org_secret(world, name, trace);
+    if secret.0 != Outcome::Absent {
+        return (secret, Place::Secret(name.to_owned()));
+    }
+    let found = match system_variable(world.system, name) {
+        (Outcome::Absent, _) => (Outcome::Unresolved, Some("no org secret and no variable has the name".to_owned())),
+        found => found,
+    };
+    (found, Place::Variable(name.to_owned()))
 }
 
 type Found = (Outcome, Option<String>);

@@ -5,12 +5,13 @@
 //! with a usable credential is taken with its own preference or default model. Never here: opening sessions, values.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use super::catalogue::{Catalogue, Provider};
 use super::context::{Credential, CredentialSource, Model, SessionContext, Settings};
 use super::credential::{Installed, Trace, credential};
-pub use super::credential::{SystemEnvironment, World};
+pub use super::credential::{Place, SystemEnvironment, World};
 use super::evidence::{Evidence, Outcome, Step};
 use super::kinds;
 use crate::error::{Problem, ProblemKind};
@@ -67,6 +68,8 @@ pub struct Resolution {
     pub evidence: Vec<Evidence>,
     /// The keys that were looked at, found or not: the result can change only if one of them does.
     pub reads: Vec<String>,
+    /// Where the credential of each installed provider is that has a usable one, whether or not there is a context.
+    pub places: BTreeMap<String, Place>,
 }
 
 impl Resolution {
@@ -75,7 +78,7 @@ impl Resolution {
     /// # Errors
     /// The resolution's own, with its evidence and what to do.
     pub fn into_result(self) -> Result<SessionContext, Problem> {
-        let Self { outcome, evidence, reads: _ } = self;
+        let Self { outcome, evidence, reads: _, places: _ } = self;
         outcome.map_err(|why| why.into_problem(evidence))
     }
 }
@@ -122,8 +125,11 @@ pub fn resolve(world: World<'_>, request: AgentRequest<'_>) -> Resolution {
             outcome: Ok(SessionContext { evidence: trace.evidence, ..context }),
             evidence: Vec::new(),
             reads: trace.reads,
+            places: trace.places,
         },
-        Err(why) => Resolution { outcome: Err(why), evidence: trace.evidence, reads: trace.reads },
+        Err(why) => {
+            Resolution { outcome: Err(why), evidence: trace.evidence, reads: trace.reads, places: trace.places }
+        }
     }
 }
 
