@@ -99,10 +99,7 @@ impl Unresolved {
                 let named = looked(Step::OrgSecret).find(|seen| seen.outcome != Outcome::Found);
                 let locked = looked(Step::OrgSecret).any(|seen| seen.outcome == Outcome::Undecryptable);
                 let help = match named {
-                    _ if locked => {
-                        "give the master key that the secret was sealed under (HOLDFAST_KEY or HOLDFAST_KEY_FILE)"
-                            .to_owned()
-                    }
+                    Some(_) if locked => "give the master key that the secret was sealed under".to_owned(),
                     Some(seen) => format!("set the key with `reconcile secret set {}`", seen.looked_for),
                     None => "install a provider in the agent's settings".to_owned(),
                 };
