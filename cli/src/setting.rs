@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::keyfile::KeySource;
 use holdfast_reconciler::resource::OrgId;
 
@@ -82,24 +81,12 @@ impl Setting {
 
     /// Where the master key is.
     pub(crate) fn keys(&self) -> KeySource {
-        let config = || {
-            let absolute = |path: &&str| Path::new(path).is_absolute();
-            let xdg = self.variable("XDG_CONFIG_HOME").filter(absolute).map(PathBuf::from);
-            xdg.or_else(|| self.variable("HOME").map(|home| Path::new(home).join(".config")))
-        };
-        if let Some(keys) = self.named_keys() {
-            return keys;
-        }
-        match config() {
-            Some(config) => KeySource::File(config.join("holdfast/master.key")),
-            None => KeySource::None("neither HOME nor XDG_CONFIG_HOME is set".to_owned()),
-        }
+        KeySource::of(&self.environment, &self.base)
     }
 
     /// Where the master key is, if the caller says so.
     pub(crate) fn named_keys(&self) -> Option<KeySource> {
-        let text = self.variable("HOLDFAST_KEY").map(|text| KeySource::Text(SecretText::new(text.to_owned())));
-        text.or_else(|| self.variable("HOLDFAST_KEY_FILE").map(|path| KeySource::File(self.path(Path::new(path)))))
+        KeySource::named(&self.environment, &self.base)
     }
 
     /// Who acts, for the history.

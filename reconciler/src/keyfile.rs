@@ -2,6 +2,7 @@
 //!
 //! Never here: sealing (`secret.rs`) and the environment: the caller says where the key is.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,31 @@ pub enum KeySource {
     File(PathBuf),
     /// Nowhere, with the reason.
     None(String),
+}
+
+impl KeySource {
+    /// Where the variables of a process say that the key is: `HOLDFAST_KEY`, `HOLDFAST_KEY_FILE`, else `holdfast/master.key` in
+    /// the user's configuration folder. A relative file is relative to `base`; an empty variable counts as unset.
+    pub fn of(variables: &BTreeMap<String, String>, base: &Path) -> Self {
+        if let Some(named) = Self::named(variables, base) {
+            return named;
+        }
+        let xdg = variable(variables, "XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        match xdg.or_else(|| variable(variables, "HOME").map(|home| Path::new(home).join(".config"))) {
+            Some(config) => Self::File(config.join("holdfast/master.key")),
+            None => Self::None("neither HOME nor XDG_CONFIG_HOME is set".to_owned()),
+        }
+    }
+
+    /// The same, if the variables name a key or a file themselves.
+    pub fn named(variables: &BTreeMap<String, String>, base: &Path) -> Option<Self> {
+        let text = variable(variables, "HOLDFAST_KEY").map(|text| Self::Text(SecretText::new(text.to_owned())));
+        text.or_else(|| variable(variables, "HOLDFAST_KEY_FILE").map(|path| Self::File(base.join(path))))
+    }
+}
+
+fn variable<'v>(variables: &'v BTreeMap<String, String>, name: &str) -> Option<&'v str> {
+    variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
 }
 
 /// Why the master key cannot be used.

@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io::{Read, Write, stderr, stdin, stdout};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -21,7 +20,6 @@ use axum::routing::get;
 use axum::{Json, Router};
 use holdfast_engine::{Engine, Options, SledOptions, SledStore, Timestamp};
 use holdfast_reconciler::agents::resolver::SystemEnvironment;
-use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::keyfile::KeySource;
 use holdfast_reconciler::plane::Holder;
 use holdfast_reconciler::resource::OrgId;
@@ -49,8 +47,11 @@ async fn run(store: &str, port: u16) -> Result<(), Box<dyn Error>> {
     let engine = Engine::open(Box::new(SledStore::open(store.as_ref(), SledOptions::default())?), Options::new(now))?;
     let holder = Holder { pid: std::process::id(), version: concat!("gateway ", env!("CARGO_PKG_VERSION")).to_owned() };
     let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-    let system = SystemEnvironment::Known(std::env::vars_os().filter_map(text).collect());
-    let options = PlaneOptions { keys: master_key(), system, clock: Arc::new(now), holder: Some(holder) };
+    let variables: BTreeMap<_, _> = std::env::vars_os().filter_map(text).collect();
+    // `reconcile` sends secrets to this program, which seals them: only it needs the key.
+    let keys = KeySource::of(&variables, ".".as_ref());
+    let system = SystemEnvironment::Known(variables);
+    let options = PlaneOptions { keys, system, clock: Arc::new(now), holder: Some(holder) };
     let plane = Plane::new(engine, options);
 
     // The one call that lets `reconcile` in: it finds the socket in the store's folder.
@@ -102,17 +103,6 @@ fn told_to_stop() -> Result<impl Future<Output = ()> + Send + 'static, Box<dyn E
     Ok(async move {
         tokio::select!(_ = terminate.recv() => {}, _ = interrupt.recv() => {}, _ = parent, if piped => {});
     })
-}
-
-/// Where the master key is. `reconcile` sends secrets to this program, which seals them: only it needs the key.
-fn master_key() -> KeySource {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let home = || std::env::home_dir().unwrap_or_default().join(".config");
-    let config = || variable("XDG_CONFIG_HOME").map_or_else(home, PathBuf::from).join("holdfast/master.key");
-    match std::env::var("HOLDFAST_KEY") {
-        Ok(key) => KeySource::Text(SecretText::new(key)),
-        Err(_) => KeySource::File(variable("HOLDFAST_KEY_FILE").map_or_else(config, PathBuf::from)),
-    }
 }
 
 fn now() -> Timestamp {
