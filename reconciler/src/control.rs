@@ -3,6 +3,7 @@
 //! Never here: planning, resolving and sealing themselves; each answer is a few steps over the rooms that do them.
 
 mod applying;
+mod editing;
 mod kv;
 mod resources;
 mod secrets;
@@ -19,8 +20,9 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, Head, KvEntry, KvTxn, KvTxnResult, ResourceInfo,
-    ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, EditRequest, Head, KvEntry, KvTxn, KvTxnResult,
+    ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status, Verification,
+    WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::watch::{self, WatchFeed, WatchRequest};
@@ -55,6 +57,10 @@ impl ControlPlane for Plane {
 
     fn resource(&self, org: Option<&OrgId>, address: &Address, at: Option<Revision>) -> Result<ResourceInfo, Problem> {
         resources::one(self, org, address, at)
+    }
+
+    fn edit(&self, request: &EditRequest) -> Result<WriteReceipt, Problem> {
+        editing::edit(self, request)
     }
 
     fn look(&self, request: &SessionRequest) -> Result<SessionContext, Problem> {

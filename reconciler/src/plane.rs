@@ -5,6 +5,7 @@
 //! calling thread; call it from `spawn_blocking` in async code. Never here: deciding or storing anything.
 
 mod applying;
+mod editing;
 mod history;
 mod kv;
 mod resources;
@@ -13,6 +14,7 @@ mod sessions;
 mod store;
 
 pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
+pub use editing::{Edit, EditRequest};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
@@ -76,6 +78,13 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// `NotFound`, with near matches; `Gone` for a compacted revision.
     fn resource(&self, org: Option<&OrgId>, address: &Address, at: Option<Revision>) -> Result<ResourceInfo, Problem>;
+
+    /// Changes, makes or deletes one live resource, as an actor.
+    ///
+    /// # Errors
+    /// `NotFound`, with near matches; `Conflict` if it is not as the request demands; `Invalid` for a field or value that the
+    /// kind does not have; `Blocked` if a guard refuses. In all of them nothing was changed.
+    fn edit(&self, request: &EditRequest) -> Result<WriteReceipt, Problem>;
 
     /// Resolves a session without opening one.
     ///
