@@ -1,7 +1,13 @@
-//! The command line: verbs, flags, and the help that describes them.
+//! The command line: verbs, flags, and the help that describes them; the flags of each subject stand in a room of their own.
 //!
 //! Names and meanings are DESIGN section 10's. Never here: doing anything, reading the environment, and defaults that
 //! depend on it (`setting.rs`).
+
+mod planning;
+mod reading;
+mod secrets;
+mod serving;
+mod sessions;
 
 use std::path::PathBuf;
 
@@ -9,6 +15,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use holdfast_engine::Revision;
 use holdfast_reconciler::resource::OrgId;
+
+pub(crate) use self::planning::{CheckArgs, PlanArgs};
+pub(crate) use self::reading::{GetArgs, HistoryArgs, ShowArgs};
+pub(crate) use self::secrets::{SecretSetArgs, SecretVerb};
+pub(crate) use self::serving::ServeArgs;
+pub(crate) use self::sessions::SessionArgs;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -72,50 +84,6 @@ pub(crate) struct Global {
     pub(crate) at: Option<Revision>,
 }
 
-/// Flags of planning and applying.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-pub(crate) struct PlanArgs {
-    /// The project's directory [default: the one of -C, else this one]
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: Option<PathBuf>,
-    /// Plans and shows only; changes nothing and makes no store
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Applies without asking; it never deletes more than --allow-delete says
-    #[arg(long, short = 'y', conflicts_with = "dry_run")]
-    pub(crate) yes: bool,
-    /// Plans against the state in this file instead of a store; only shows
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["yes", "store"])]
-    pub(crate) against: Option<PathBuf>,
-    /// Plans these kinds only, as in `agent,settings`
-    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
-    pub(crate) only: Vec<String>,
-    /// Shows the first line of each change only
-    #[arg(long, conflicts_with = "full")]
-    pub(crate) compact: bool,
-    /// Lists unchanged resources too
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// Cuts no value
-    #[arg(long)]
-    pub(crate) full: bool,
-    /// Exits with 2 if there are changes; for a dry run
-    #[arg(long)]
-    pub(crate) exit_code: bool,
-    /// Allows exactly N deletes
-    #[arg(long, value_name = "N")]
-    pub(crate) allow_delete: Option<u64>,
-    /// Allows sessions of this agent to break; may be given again
-    #[arg(long, value_name = "AGENT")]
-    pub(crate) allow_break: Vec<String>,
-    /// Why, for the history
-    #[arg(long, short = 'm', value_name = "TEXT")]
-    pub(crate) message: Option<String>,
-    /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) author: Option<String>,
-}
-
 /// What to do; without a verb: plan, show, ask, apply.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -150,73 +118,6 @@ pub(crate) enum Verb {
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Here {}
 
-/// Flags of `check`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct CheckArgs {
-    /// The project's directory
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: Option<PathBuf>,
-}
-
-/// Flags of `serve`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ServeArgs {
-    /// The project's directory
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: Option<PathBuf>,
-}
-
-/// Flags of `session`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SessionArgs {
-    /// The agent
-    pub(crate) agent: String,
-    /// The user whose session it is
-    #[arg(long)]
-    pub(crate) user: Option<String>,
-    /// Answers also if no credential is usable
-    #[arg(long)]
-    pub(crate) allow_missing: bool,
-    /// Cuts no value
-    #[arg(long)]
-    pub(crate) full: bool,
-}
-
-/// What to do with shared secrets.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum SecretVerb {
-    /// Sets a secret; its value comes from standard input, a file or a variable
-    Set(SecretSetArgs),
-    /// Lists the secrets without their values
-    List(Here),
-    /// Removes a secret
-    Remove(SecretRemoveArgs),
-}
-
-/// Flags of `secret set`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SecretSetArgs {
-    /// Its name, such as `provider:z-ai:apiKey`
-    pub(crate) name: String,
-    /// Takes the value from this file
-    #[arg(long, value_name = "PATH", conflicts_with = "from_env")]
-    pub(crate) from_file: Option<PathBuf>,
-    /// Takes the value from this environment variable
-    #[arg(long, value_name = "NAME")]
-    pub(crate) from_env: Option<String>,
-    #[command(flatten)]
-    pub(crate) write: WriteArgs,
-}
-
-/// Flags of `secret remove`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SecretRemoveArgs {
-    /// Its name
-    pub(crate) name: String,
-    #[command(flatten)]
-    pub(crate) write: WriteArgs,
-}
-
 /// Flags of a write that is no apply.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WriteArgs {
@@ -226,33 +127,6 @@ pub(crate) struct WriteArgs {
     /// Allows sessions of this agent to break; may be given again
     #[arg(long, value_name = "AGENT")]
     pub(crate) allow_break: Vec<String>,
-}
-
-/// Flags of `history`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct HistoryArgs {
-    /// Only commits that touch this resource, as in `settings/triage`
-    pub(crate) address: Option<String>,
-    /// At most this many
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<usize>,
-}
-
-/// Flags of `get`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct GetArgs {
-    /// The resource, as in `settings/triage` or `acme:settings/triage`
-    pub(crate) address: String,
-    /// Cuts no value
-    #[arg(long)]
-    pub(crate) full: bool,
-}
-
-/// Flags of `show`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ShowArgs {
-    /// The revision, as in `r41`
-    pub(crate) revision: Revision,
 }
 
 /// Flags of `completions`.

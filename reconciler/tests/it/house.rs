@@ -20,7 +20,16 @@ const DOORS: &[(&str, &[&str])] = &[
     ("axum", &["server/src/", "server/examples/gateway.rs"]),
     ("hyper", &["server/src/"]),
     ("hyper_util", &["server/src/"]),
-    ("clap", &["cli/src/args.rs", "cli/src/usage.rs", "cli/src/commands/completions.rs", "cli/src/commands/man.rs"]),
+    (
+        "clap",
+        &[
+            "cli/src/args.rs",
+            "cli/src/args/",
+            "cli/src/usage.rs",
+            "cli/src/commands/completions.rs",
+            "cli/src/commands/man.rs",
+        ],
+    ),
     ("annotate_snippets", &["cli/src/render/diagnostic.rs"]),
     ("anstyle", &["cli/src/render/ink.rs", "cli/src/output.rs"]),
 ];

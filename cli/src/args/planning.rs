@@ -1,0 +1,59 @@
+//! Flags of planning, applying and checking.
+//!
+//! Never here: what is done with them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Flags of planning and applying.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct PlanArgs {
+    /// The project's directory [default: the one of -C, else this one]
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Plans and shows only; changes nothing and makes no store
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Applies without asking; it never deletes more than --allow-delete says
+    #[arg(long, short = 'y', conflicts_with = "dry_run")]
+    pub(crate) yes: bool,
+    /// Plans against the state in this file instead of a store; only shows
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["yes", "store"])]
+    pub(crate) against: Option<PathBuf>,
+    /// Plans these kinds only, as in `agent,settings`
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Shows the first line of each change only
+    #[arg(long, conflicts_with = "full")]
+    pub(crate) compact: bool,
+    /// Lists unchanged resources too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Cuts no value
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Exits with 2 if there are changes; for a dry run
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// Allows exactly N deletes
+    #[arg(long, value_name = "N")]
+    pub(crate) allow_delete: Option<u64>,
+    /// Allows sessions of this agent to break; may be given again
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) allow_break: Vec<String>,
+    /// Why, for the history
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) author: Option<String>,
+}
+
+/// Flags of `check`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The project's directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}

@@ -1,0 +1,44 @@
+//! Verbs and flags of shared secrets.
+//!
+//! Never here: what is done with them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Here, WriteArgs};
+
+/// What to do with shared secrets.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum SecretVerb {
+    /// Sets a secret; its value comes from standard input, a file or a variable
+    Set(SecretSetArgs),
+    /// Lists the secrets without their values
+    List(Here),
+    /// Removes a secret
+    Remove(SecretRemoveArgs),
+}
+
+/// Flags of `secret set`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SecretSetArgs {
+    /// Its name, such as `provider:z-ai:apiKey`
+    pub(crate) name: String,
+    /// Takes the value from this file
+    #[arg(long, value_name = "PATH", conflicts_with = "from_env")]
+    pub(crate) from_file: Option<PathBuf>,
+    /// Takes the value from this environment variable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) from_env: Option<String>,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
+}
+
+/// Flags of `secret remove`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SecretRemoveArgs {
+    /// Its name
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
+}

@@ -1,0 +1,63 @@
+//! Raw values and raw transactions.
+//!
+//! Never here: what the values mean.
+
+use holdfast_engine::{CommitError, Key, Precondition, Revision, Txn};
+
+use super::writing::{commit_problem, request_id};
+use crate::apply;
+use crate::embedded::Plane;
+use crate::error::{Problem, ProblemKind};
+use crate::plane::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
+use crate::resource::{OrgId, keys};
+
+pub(super) fn get(
+    plane: &Plane,
+    org: Option<&OrgId>,
+    key: &str,
+    at: Option<Revision>,
+) -> Result<Option<KvEntry>, Problem> {
+    let snapshot = plane.snapshot_at(at)?;
+    let org = plane.org(org, &snapshot);
+    let key = kv_key(&org, key)?;
+    Ok(snapshot.get(key.as_str()).map(|entry| KvEntry {
+        value: entry.value().to_vec(),
+        created: entry.created(),
+        modified: entry.modified(),
+        head: snapshot.revision(),
+    }))
+}
+
+pub(super) fn txn(plane: &Plane, txn: &KvTxn) -> Result<KvTxnResult, Problem> {
+    let snapshot = plane.engine().snapshot();
+    let org = plane.org(txn.org.as_ref(), &snapshot);
+    let mut built = Txn::new().author(txn.author.clone()).annotate(apply::annotation::ORG, org.as_str());
+    if let Some(id) = request_id(txn.request_id.as_deref())? {
+        built = built.request_id(id);
+    }
+    for compare in &txn.compare {
+        built = built.require(match compare {
+            KvCompare::Head(revision) => Precondition::Head(*revision),
+            KvCompare::Absent(key) => Precondition::Absent(kv_key(&org, key)?),
+            KvCompare::Modified(key, revision) => Precondition::Modified(kv_key(&org, key)?, *revision),
+        });
+    }
+    for op in &txn.ops {
+        built = match op {
+            KvOp::Put(key, value) => built.put(kv_key(&org, key)?, value.clone()),
+            KvOp::Delete(key) => built.delete(kv_key(&org, key)?),
+        };
+    }
+    match plane.engine().commit(built) {
+        Ok(receipt) => Ok(KvTxnResult { succeeded: true, revision: receipt.revision }),
+        Err(CommitError::Conflict { head, .. }) => Ok(KvTxnResult { succeeded: false, revision: head }),
+        Err(error) => Err(commit_problem(&error)),
+    }
+}
+
+fn kv_key(org: &OrgId, key: &str) -> Result<Key, Problem> {
+    if key.is_empty() {
+        return Err(Problem::new(ProblemKind::Invalid, "E_KEY", "the key is empty").help("name a key"));
+    }
+    apply::key(format!("{}{key}", keys::kv_prefix(org)))
+}

@@ -1,0 +1,67 @@
+//! The store itself: its head, its state, its soundness.
+//!
+//! Never here: opening and closing it.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use holdfast_engine::Revision;
+
+use crate::commits;
+use crate::embedded::{Plane, at_problem, rfc3339};
+use crate::error::Problem;
+use crate::plane::{Head, SourceStatus, Status, Verification};
+use crate::planner;
+use crate::resource::{OrgId, keys};
+
+pub(super) fn head(plane: &Plane) -> Result<Head, Problem> {
+    let head = plane.engine().head();
+    let identity = plane.engine().identity();
+    Ok(Head {
+        revision: head.revision,
+        commit: head.id.to_string(),
+        time: (head.revision != Revision::ZERO).then(|| rfc3339(head.time)),
+        store: identity.store.to_string(),
+        epoch: identity.epoch,
+    })
+}
+
+pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Problem> {
+    let snapshot = plane.engine().snapshot();
+    let org = plane.org(org, &snapshot);
+    let live = keys::live_prefix(&org);
+    let mut resources = BTreeMap::new();
+    for (key, _) in snapshot.prefix(&live) {
+        if let Some((kind, _)) = key.as_str()[live.len()..].split_once('/') {
+            *resources.entry(kind.to_owned()).or_default() += 1;
+        }
+    }
+    let sources = planner::sources(&snapshot, &org).into_iter().map(|source| {
+        let prefix = keys::desired_prefix(&org, &source);
+        let (resources, committed) = snapshot
+            .prefix(&prefix)
+            .fold((0, None), |(count, newest), (_, entry)| (count + 1, newest.max(Some(entry.modified()))));
+        let git = committed.and_then(|revision| commits::git_of(plane.engine(), revision));
+        SourceStatus { source: source.to_string(), resources, committed, git }
+    });
+    let engine = plane.engine().status();
+    Ok(Status {
+        head: head(plane)?,
+        resources,
+        sources: sources.collect(),
+        holder: plane.holder(),
+        open_sessions: plane.open_sessions().by_revision(),
+        durability: engine.durability.to_owned(),
+        keys: snapshot.prefix(&keys::org(&org)).count() as u64,
+        org,
+    })
+}
+
+pub(super) fn verify(plane: &Plane) -> Result<Verification, Problem> {
+    let report = plane.engine().verify(|_, _| ControlFlow::Continue(())).map_err(at_problem)?;
+    let mut damage: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    if report.findings_omitted > 0 {
+        damage.push(format!("{} more findings", report.findings_omitted));
+    }
+    Ok(Verification { revision: report.head.revision, commits: report.commits, entries: report.keys, damage })
+}

@@ -1,0 +1,49 @@
+//! What an apply asks and how a write is answered.
+//!
+//! Never here: how it is answered.
+
+use crate::plan::PlanRequest;
+use holdfast_engine::Revision;
+use serde::{Deserialize, Serialize};
+
+/// Asks to apply what a plan showed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApplyRequest {
+    /// The same request that the plan answered.
+    pub plan: PlanRequest,
+    /// The id of the plan that was shown. If what would happen now has another id, the apply is refused as stale.
+    pub plan_id: String,
+    /// How many deletes somebody confirmed; it must be the plan's number.
+    #[serde(default)]
+    pub confirmed_deletes: u64,
+    /// Who applies.
+    pub author: String,
+    /// Why.
+    pub message: String,
+    /// Makes a repetition answer the first receipt instead of applying twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// How a write ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteOutcome {
+    /// A commit was made.
+    Committed,
+    /// There was nothing to change; no commit was made.
+    Unchanged,
+    /// The request had been carried out before.
+    Replayed,
+}
+
+/// The answer to a write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteReceipt {
+    /// The revision that holds it.
+    pub revision: Revision,
+    /// Its commit id in hex.
+    pub commit: String,
+    /// How it ended.
+    pub outcome: WriteOutcome,
+}

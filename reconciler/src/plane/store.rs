@@ -1,0 +1,82 @@
+//! The store itself: its head, its state, its soundness.
+//!
+//! Never here: how it is answered.
+
+use std::collections::BTreeMap;
+
+use holdfast_engine::Revision;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::GitState;
+use crate::resource::OrgId;
+
+/// The head of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The newest revision; 0 before the first commit.
+    pub revision: Revision,
+    /// Its commit id in hex.
+    pub commit: String,
+    /// Its time in RFC 3339; absent before the first commit.
+    pub time: Option<String>,
+    /// The store's id.
+    pub store: String,
+    /// How often the store was restored from a backup, plus 1.
+    pub epoch: u64,
+}
+
+/// The state of the store and of what runs on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The organisation that was asked about.
+    pub org: OrgId,
+    /// The head.
+    pub head: Head,
+    /// How many resources of each kind are live.
+    pub resources: BTreeMap<String, u64>,
+    /// The sources that declare something, with the commit each was last applied in.
+    pub sources: Vec<SourceStatus>,
+    /// The process that holds the store; none if nothing but this command does.
+    pub holder: Option<Holder>,
+    /// How many sessions are open, by revision.
+    pub open_sessions: BTreeMap<u64, u64>,
+    /// How a commit is made durable.
+    pub durability: String,
+    /// How many keys the store holds of the organisation.
+    pub keys: u64,
+}
+
+/// What a source has in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Its name.
+    pub source: String,
+    /// How many resources it declares.
+    pub resources: u64,
+    /// The newest commit that applied it.
+    pub committed: Option<Revision>,
+    /// The Git state of that commit.
+    pub git: Option<GitState>,
+}
+
+/// A process that holds a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// The version of its program.
+    pub version: String,
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The head that was verified up to.
+    pub revision: Revision,
+    /// How many commits were read and found to follow from one another.
+    pub commits: u64,
+    /// How many current entries were compared with the commits.
+    pub entries: u64,
+    /// What is damaged; empty if all is well.
+    pub damage: Vec<String>,
+}
