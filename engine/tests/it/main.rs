@@ -21,3 +21,4 @@ mod space;
 mod support;
 mod trace;
 mod watch;
+mod watched;
