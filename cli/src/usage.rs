@@ -116,6 +116,7 @@ impl Verb {
             Self::Status(_) => "status",
             Self::Get(_) => "get",
             Self::Show(_) => "show",
+            Self::Diff(_) => "diff",
             Self::Verify(_) => "verify",
             Self::Completions(_) => "completions",
             Self::Man => "man",

@@ -1,7 +1,6 @@
 //! Routes that read live resources.
 
 use axum::extract::State;
-use holdfast_engine::Revision;
 use holdfast_reconciler::plane::ResourcesQuery;
 
 use super::{Answer, address, at_revision, json, not_modified, tagged};
@@ -15,8 +14,8 @@ pub(crate) async fn list(State(app): State<App>, mut ask: Ask) -> Answer {
         org: ask.org.clone(),
         kind: ask.take("kind")?,
         prefix: ask.take("prefix")?,
-        at: ask.take("at")?,
-        limit: ask.take("limit")?,
+        at: ask.moment(&app, "at").await?,
+        limit: ask.limit()?,
         after: ask.take("after")?,
     };
     ask.finish()?;
@@ -27,7 +26,7 @@ pub(crate) async fn list(State(app): State<App>, mut ask: Ask) -> Answer {
 /// `GET /v1/resources/{kind}/{name}`: one resource; its entity tag is the revision that touched it last.
 pub(crate) async fn one(State(app): State<App>, At((kind, name)): At<(String, String)>, mut ask: Ask) -> Answer {
     let address = address(&kind, &name)?;
-    let at: Option<Revision> = ask.take("at")?;
+    let at = ask.moment(&app, "at").await?;
     ask.finish()?;
     let org = ask.org.clone();
     let resource = app.gate.call(Lane::Read, move |plane| plane.resource(org.as_ref(), &address, at)).await?;

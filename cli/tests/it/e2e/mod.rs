@@ -3,5 +3,6 @@
 mod bench;
 mod crash;
 mod gateway;
+mod history;
 mod refusals;
 mod story;
