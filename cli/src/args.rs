@@ -17,7 +17,7 @@ use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
 pub(crate) use self::planning::{CheckArgs, PlanArgs};
-pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs};
+pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
 pub(crate) use self::secrets::{SecretSetArgs, SecretVerb};
 pub(crate) use self::serving::ServeArgs;
 pub(crate) use self::sessions::SessionArgs;
@@ -109,6 +109,8 @@ pub(crate) enum Verb {
     Show(ShowArgs),
     /// Shows what differs between two revisions
     Diff(DiffArgs),
+    /// Prints commits as they come, until Ctrl-C; it needs a server
+    Watch(WatchArgs),
     /// Reads the whole store and checks chain and checksums
     Verify(Here),
     /// Prints a completion script for a shell

@@ -117,6 +117,7 @@ impl Verb {
             Self::Get(_) => "get",
             Self::Show(_) => "show",
             Self::Diff(_) => "diff",
+            Self::Watch(_) => "watch",
             Self::Verify(_) => "verify",
             Self::Completions(_) => "completions",
             Self::Man => "man",

@@ -4,8 +4,10 @@
 
 use holdfast_engine::Revision;
 use holdfast_reconciler::raw_value::RawValue;
-use holdfast_reconciler::watch::{WatchChange, WatchCommit, WatchEntry, WatchResync};
+use holdfast_reconciler::watch::{WatchChange, WatchCommit, WatchEntry, WatchItem, WatchResync};
 use serde::{Deserialize, Serialize};
+
+use crate::events::RESYNC;
 
 /// The data of a commit in a watch.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,6 +62,25 @@ struct EntryEvent {
 pub(crate) struct BookmarkEvent {
     pub(crate) revision: Revision,
     pub(crate) token: String,
+}
+
+/// What a watch gave as a JSON document: a commit as the data of its event, a resync with `"event": "resync"` in front.
+pub fn watch_document(item: &WatchItem) -> impl Serialize + use<> {
+    match item.clone() {
+        WatchItem::Commit(commit) => WatchDocument::Commit(CommitEvent::new(commit)),
+        WatchItem::Resync(resync) => WatchDocument::Resync { event: RESYNC, resync: ResyncEvent::new(resync, None) },
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WatchDocument {
+    Commit(CommitEvent),
+    Resync {
+        event: &'static str,
+        #[serde(flatten)]
+        resync: ResyncEvent,
+    },
 }
 
 impl CommitEvent {

@@ -45,6 +45,16 @@ pub(crate) struct GetArgs {
     pub(crate) full: bool,
 }
 
+/// Flags of `watch`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Only what begins so: `settings/`, `settings/triage`, `kv/a/`; all without it
+    pub(crate) prefix: Option<String>,
+    /// Begins after this revision (`r41`), time, or token of an earlier watch; without it, now
+    #[arg(long, value_name = "rN|TIME|TOKEN")]
+    pub(crate) from: Option<String>,
+}
+
 /// Flags of `show`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ShowArgs {

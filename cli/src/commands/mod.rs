@@ -16,6 +16,7 @@ mod session;
 mod show;
 mod status;
 mod verify;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -78,6 +79,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Get(args)) => get::run(run, &args),
         Some(Verb::Show(args)) => show::run(run, &args),
         Some(Verb::Diff(args)) => diff::run(run, &args),
+        Some(Verb::Watch(args)) => watch::run(run, &args),
         Some(Verb::Verify(_)) => verify::run(run),
         Some(Verb::Completions(args)) => completions::run(run, args),
         Some(Verb::Man) => man::run(run),

@@ -16,6 +16,7 @@ pub(crate) mod row;
 pub(crate) mod session;
 pub(crate) mod text;
 pub(crate) mod value;
+pub(crate) mod watch;
 
 #[cfg(test)]
 mod fixtures;

@@ -6,3 +6,4 @@ mod gateway;
 mod history;
 mod refusals;
 mod story;
+mod watch;
