@@ -118,6 +118,8 @@ impl Verb {
             Self::Status(_) => "status",
             Self::Get(_) => "get",
             Self::Show(_) => "show",
+            Self::Diff(_) => "diff",
+            Self::Watch(_) => "watch",
             Self::Verify(_) => "verify",
             Self::Completions(_) => "completions",
             Self::Man => "man",

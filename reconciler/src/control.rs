@@ -3,7 +3,11 @@
 //! Never here: planning, resolving and sealing themselves; each answer is a few steps over the rooms that do them.
 
 mod applying;
+<<<<<<< HEAD
 mod editing;
+=======
+mod compare;
+>>>>>>> verbs
 mod kv;
 mod resources;
 mod secrets;
@@ -20,9 +24,15 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
+<<<<<<< HEAD
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, EditRequest, Head, KvEntry, KvTxn, KvTxnResult,
     ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status, Verification,
     WriteReceipt,
+=======
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Head, KvEntry, KvTxn,
+    KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status,
+    Verification, WriteReceipt,
+>>>>>>> verbs
 };
 use crate::resource::{Address, OrgId};
 use crate::watch::{self, WatchFeed, WatchRequest};
@@ -30,6 +40,10 @@ use crate::watch::{self, WatchFeed, WatchRequest};
 impl ControlPlane for Plane {
     fn head(&self) -> Result<Head, Problem> {
         store::head(self)
+    }
+
+    fn head_at(&self, moment: Moment) -> Result<Head, Problem> {
+        store::head_at(self, moment)
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
@@ -43,12 +57,16 @@ impl ControlPlane for Plane {
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {
         let org = self.org(query.org.as_ref(), &self.engine().snapshot());
         let limit = query.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX);
-        commits::page(self.engine(), &org, query.address.as_ref(), query.before, limit)
+        commits::page(self.engine(), &org, &query.scope, query.before, limit)
     }
 
     fn commit(&self, org: Option<&OrgId>, revision: Revision) -> Result<CommitInfo, Problem> {
         let org = self.org(org, &self.engine().snapshot());
         commits::one(self.engine(), &org, revision)
+    }
+
+    fn diff(&self, query: &DiffQuery) -> Result<Differences, Problem> {
+        compare::differences(self, query)
     }
 
     fn resources(&self, query: &ResourcesQuery) -> Result<ResourcesPage, Problem> {

@@ -24,6 +24,8 @@ pub mod own_kind;
 pub mod plan;
 pub mod plane;
 pub mod planner;
+pub mod raw_value;
+mod record_changes;
 pub mod resource;
 pub mod secret;
 pub mod session;

@@ -5,19 +5,33 @@
 //! calling thread; call it from `spawn_blocking` in async code. Never here: deciding or storing anything.
 
 mod applying;
+<<<<<<< HEAD
 mod editing;
+=======
+mod compare;
+>>>>>>> verbs
 mod history;
 mod kv;
+mod moment;
 mod resources;
+mod scope;
 mod secrets;
 mod sessions;
 mod store;
 
 pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
+<<<<<<< HEAD
 pub use editing::{Edit, EditRequest};
+=======
+pub use compare::{
+    DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
+};
+>>>>>>> verbs
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
+pub use moment::{Moment, MomentError};
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
+pub use scope::{DESIRED, KV, LIVE, Scope};
 pub use secrets::{SecretInfo, SecretWrite};
 pub use sessions::SessionRequest;
 pub use store::{Head, Holder, SourceStatus, Status, Verification};
@@ -41,6 +55,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Only if the plane cannot be reached.
     fn head(&self) -> Result<Head, Problem>;
+
+    /// The head as it was at a moment.
+    ///
+    /// # Errors
+    /// `Gone` for a moment that is compacted, `NotFound` for one that has not come yet.
+    fn head_at(&self, moment: Moment) -> Result<Head, Problem>;
 
     /// Works out what an apply would do. Changes nothing.
     ///
@@ -66,6 +86,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// `NotFound` for a revision that does not exist or touched nothing of the organisation, `Gone` for a compacted one.
     fn commit(&self, org: Option<&OrgId>, revision: Revision) -> Result<CommitInfo, Problem>;
+
+    /// What differs between two revisions, in what is in force: a page of it.
+    ///
+    /// # Errors
+    /// `Gone` or `NotFound` for a revision that is compacted or in the future.
+    fn diff(&self, query: &DiffQuery) -> Result<Differences, Problem>;
 
     /// Lists live resources.
     ///

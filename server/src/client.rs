@@ -12,9 +12,15 @@ use holdfast_reconciler::agents::context::SessionContext;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
+<<<<<<< HEAD
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, Edit, EditRequest, Head, KvEntry, KvTxn,
     KvTxnResult, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status,
     Verification, WriteReceipt,
+=======
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Head, KvEntry, KvTxn,
+    KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, Scope, SecretInfo, SecretWrite, SessionRequest,
+    Status, Verification, WriteReceipt,
+>>>>>>> verbs
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::watch::{WatchFeed, WatchRequest};
@@ -26,7 +32,7 @@ use crate::limits::{
     CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT, EDIT_BODY_BYTES_MAX, PLAN_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX,
     TXN_BODY_BYTES_MAX,
 };
-use crate::protocol::{CREATED_HEADER, REVISION_HEADER, revision_of_etag};
+use crate::protocol::{CREATED_HEADER, REVISION_HEADER, VERSION_HEADER, revision_of_etag};
 use crate::socket::SOCKET_NAME;
 use crate::transport::{ExchangeError, Incoming, Transport};
 use crate::watching::Watching;
@@ -114,9 +120,34 @@ fn request_id(given: Option<&String>) -> String {
     given.cloned().unwrap_or_else(|| Uuid::new_v4().to_string())
 }
 
+/// The parameter that says which keys are meant.
+fn scope_parameter(scope: &Scope) -> (&'static str, Option<String>) {
+    match scope {
+        Scope::All => ("prefix", None),
+        Scope::Key(key) => ("key", Some(key.clone())),
+        Scope::Prefix(prefix) => ("prefix", Some(prefix.clone())),
+    }
+}
+
+/// The raw value of an answer, with what its headers say of it.
+fn kv_entry(answer: &Incoming) -> Option<KvEntry> {
+    let text = |name: HeaderName| answer.headers.get(name)?.to_str().ok();
+    Some(KvEntry {
+        value: answer.body.to_vec(),
+        created: text(CREATED_HEADER)?.parse().ok()?,
+        modified: text(header::ETAG).and_then(revision_of_etag)?,
+        version: text(VERSION_HEADER)?.parse().ok()?,
+        head: text(REVISION_HEADER)?.parse().ok()?,
+    })
+}
+
 impl ControlPlane for Client {
     fn head(&self) -> Result<Head, Problem> {
         self.ask(Call::read("/v1/head"))
+    }
+
+    fn head_at(&self, moment: Moment) -> Result<Head, Problem> {
+        self.ask(Call::read(target(&["head"], &[("at", text(Some(&moment)))])))
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
@@ -129,10 +160,10 @@ impl ControlPlane for Client {
     }
 
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {
-        let CommitsQuery { org, address, before, limit } = query;
+        let CommitsQuery { org, scope, before, limit } = query;
         let parameters = [
             ("org", text(org.as_ref())),
-            ("address", text(address.as_ref())),
+            scope_parameter(scope),
             ("before", text(before.as_ref())),
             ("limit", text(limit.as_ref())),
         ];
@@ -142,6 +173,19 @@ impl ControlPlane for Client {
     fn commit(&self, org: Option<&OrgId>, revision: Revision) -> Result<CommitInfo, Problem> {
         let target = target(&["commits", &revision.get().to_string()], &[("org", text(org))]);
         self.ask(Call::read(target))
+    }
+
+    fn diff(&self, query: &DiffQuery) -> Result<Differences, Problem> {
+        let DiffQuery { org, from, to, scope, limit, after } = query;
+        let parameters = [
+            ("org", text(org.as_ref())),
+            ("from", text(Some(from))),
+            ("to", text(to.as_ref())),
+            scope_parameter(scope),
+            ("limit", text(limit.as_ref())),
+            ("after", after.clone()),
+        ];
+        self.ask(Call::read(target(&["diff"], &parameters)))
     }
 
     fn resources(&self, query: &ResourcesQuery) -> Result<ResourcesPage, Problem> {
@@ -251,18 +295,12 @@ impl ControlPlane for Client {
             Err(problem) if problem.code == "E_NO_KEY" => return Ok(None),
             answer => answer?,
         };
-        let number = |name: HeaderName| answer.headers.get(name)?.to_str().ok();
-        let entry = number(header::ETAG)
-            .and_then(revision_of_etag)
-            .zip(number(CREATED_HEADER).and_then(|text| text.parse().ok()))
-            .zip(number(REVISION_HEADER).and_then(|text| text.parse().ok()));
-        match entry {
-            Some(((modified, created), head)) => {
-                Ok(Some(KvEntry { value: answer.body.to_vec(), created, modified, head }))
-            }
-            None => Err(Problem::new(ProblemKind::Internal, "E_ANSWER", "the server's answer has no revisions")
-                .help("use a client and a server of the same release")),
-        }
+        kv_entry(&answer)
+            .ok_or_else(|| {
+                Problem::new(ProblemKind::Internal, "E_ANSWER", "the server's answer has no revisions")
+                    .help("use a client and a server of the same release")
+            })
+            .map(Some)
     }
 
     fn kv_txn(&self, txn: &KvTxn) -> Result<KvTxnResult, Problem> {

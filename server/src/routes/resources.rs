@@ -2,10 +2,14 @@
 
 use axum::body::Body;
 use axum::extract::State;
+<<<<<<< HEAD
 use axum::http::HeaderMap;
 use holdfast_engine::Revision;
 use holdfast_reconciler::plane::{Edit, EditRequest, ResourcesQuery};
 use holdfast_reconciler::resource::Address;
+=======
+use holdfast_reconciler::plane::ResourcesQuery;
+>>>>>>> verbs
 
 use super::{Answer, address, at_revision, json, not_modified, tagged};
 use crate::ask::Ask;
@@ -19,8 +23,8 @@ pub(crate) async fn list(State(app): State<App>, mut ask: Ask) -> Answer {
         org: ask.org.clone(),
         kind: ask.take("kind")?,
         prefix: ask.take("prefix")?,
-        at: ask.take("at")?,
-        limit: ask.take("limit")?,
+        at: ask.moment(&app, "at").await?,
+        limit: ask.limit()?,
         after: ask.take("after")?,
     };
     ask.finish()?;
@@ -31,7 +35,7 @@ pub(crate) async fn list(State(app): State<App>, mut ask: Ask) -> Answer {
 /// `GET /v1/resources/{kind}/{name}`: one resource; its entity tag is the revision that touched it last.
 pub(crate) async fn one(State(app): State<App>, At((kind, name)): At<(String, String)>, mut ask: Ask) -> Answer {
     let address = address(&kind, &name)?;
-    let at: Option<Revision> = ask.take("at")?;
+    let at = ask.moment(&app, "at").await?;
     ask.finish()?;
     let org = ask.org.clone();
     let resource = app.gate.call(Lane::Read, move |plane| plane.resource(org.as_ref(), &address, at)).await?;

@@ -70,6 +70,8 @@ fn real_answers_are_as_the_schemas_say() {
         ("/v1/status", "/v1/status"),
         ("/v1/commits", "/v1/commits"),
         ("/v1/commits/{revision}", "/v1/commits/r1"),
+        ("/v1/head", "/v1/head?at=r1"),
+        ("/v1/diff", "/v1/diff?from=0&to=2&limit=2"),
         ("/v1/resources", "/v1/resources?limit=2"),
         ("/v1/resources/{kind}/{name}", "/v1/resources/settings/hotreload-test"),
         ("/v1/secrets", "/v1/secrets"),
