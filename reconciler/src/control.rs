@@ -3,11 +3,8 @@
 //! Never here: planning, resolving and sealing themselves; each answer is a few steps over the rooms that do them.
 
 mod applying;
-<<<<<<< HEAD
-mod editing;
-=======
 mod compare;
->>>>>>> verbs
+mod editing;
 mod kv;
 mod resources;
 mod secrets;
@@ -24,15 +21,9 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-<<<<<<< HEAD
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, EditRequest, Head, KvEntry, KvTxn, KvTxnResult,
-    ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status, Verification,
-    WriteReceipt,
-=======
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Head, KvEntry, KvTxn,
-    KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status,
-    Verification, WriteReceipt,
->>>>>>> verbs
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, EditRequest, Head,
+    KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite,
+    SessionRequest, Status, Verification, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::watch::{self, WatchFeed, WatchRequest};

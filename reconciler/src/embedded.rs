@@ -252,10 +252,6 @@ impl Plane {
         &self.0.system
     }
 
-    pub(crate) fn kinds(&self) -> &Kinds {
-        &self.0.kinds
-    }
-
     pub(crate) fn holder(&self) -> Option<Holder> {
         self.0.holder.clone()
     }

@@ -5,11 +5,8 @@
 //! calling thread; call it from `spawn_blocking` in async code. Never here: deciding or storing anything.
 
 mod applying;
-<<<<<<< HEAD
-mod editing;
-=======
 mod compare;
->>>>>>> verbs
+mod editing;
 mod history;
 mod kv;
 mod moment;
@@ -20,13 +17,10 @@ mod sessions;
 mod store;
 
 pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
-<<<<<<< HEAD
-pub use editing::{Edit, EditRequest};
-=======
 pub use compare::{
     DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
 };
->>>>>>> verbs
+pub use editing::{Edit, EditRequest};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use moment::{Moment, MomentError};

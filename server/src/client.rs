@@ -12,15 +12,9 @@ use holdfast_reconciler::agents::context::SessionContext;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
-<<<<<<< HEAD
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, Edit, EditRequest, Head, KvEntry, KvTxn,
-    KvTxnResult, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status,
-    Verification, WriteReceipt,
-=======
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Head, KvEntry, KvTxn,
-    KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, Scope, SecretInfo, SecretWrite, SessionRequest,
-    Status, Verification, WriteReceipt,
->>>>>>> verbs
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Edit, EditRequest, Head,
+    KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, Scope, SecretInfo, SecretWrite,
+    SessionRequest, Status, Verification, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::watch::{WatchFeed, WatchRequest};

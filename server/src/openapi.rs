@@ -207,11 +207,8 @@ fn content(kind: &str, schema: &Value, description: &str) -> Value {
 fn parameter(place: &str, name: &str) -> Value {
     let schema = match name {
         "allow_missing" => json!({"type": "boolean"}),
-<<<<<<< HEAD
-        "limit" | "allow_delete" => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
-=======
         "limit" => json!({"type": "integer", "minimum": 1, "maximum": u64::MAX}),
->>>>>>> verbs
+        "allow_delete" => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
         "revision" => json!({"type": "string", "pattern": "^r?[1-9][0-9]{0,15}$"}),
         "key" | "name" => json!({"type": "string", "minLength": 1, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"}),
         "kind" if place == "path" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}),

@@ -2,14 +2,9 @@
 
 use axum::body::Body;
 use axum::extract::State;
-<<<<<<< HEAD
 use axum::http::HeaderMap;
-use holdfast_engine::Revision;
 use holdfast_reconciler::plane::{Edit, EditRequest, ResourcesQuery};
 use holdfast_reconciler::resource::Address;
-=======
-use holdfast_reconciler::plane::ResourcesQuery;
->>>>>>> verbs
 
 use super::{Answer, address, at_revision, json, not_modified, tagged};
 use crate::ask::Ask;
