@@ -18,7 +18,7 @@ use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
 pub(crate) use self::editing::{EditArgs, SetArgs, UnsetArgs};
-pub(crate) use self::planning::{CheckArgs, PlanArgs};
+pub(crate) use self::planning::{ApplyArgs, CheckArgs, PlanArgs};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
 pub(crate) use self::secrets::{SecretSetArgs, SecretVerb};
 pub(crate) use self::serving::ServeArgs;
@@ -92,6 +92,8 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Shows what an apply would do; the same as --dry-run
     Plan(PlanArgs),
+    /// Applies a sealed plan exactly as it was shown, or not at all
+    Apply(ApplyArgs),
     /// Reads the manifests and reports every finding; needs no store
     Check(CheckArgs),
     /// Holds the store and answers other commands and programs through its socket

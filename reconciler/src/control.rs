@@ -26,6 +26,7 @@ use crate::plane::{
     SessionRequest, Status, Verification, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
+use crate::seal::Sealed;
 use crate::watch::{self, WatchFeed, WatchRequest};
 
 impl ControlPlane for Plane {
@@ -39,6 +40,10 @@ impl ControlPlane for Plane {
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
         self.planned(&self.engine().snapshot(), request).map(|(planned, _, _)| planned.plan)
+    }
+
+    fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem> {
+        applying::seal(self, request)
     }
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {

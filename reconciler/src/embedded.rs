@@ -22,6 +22,7 @@ use crate::plan::PlanRequest;
 use crate::plane::{Holder, SessionRequest};
 use crate::planner::{self, PlanInput, Planned, RingState, Write};
 use crate::resource::{Address, OrgId, SourceName, keys};
+use crate::secret::KeyRing;
 use crate::session::Session;
 use crate::vault::{self, EngineVault, PastVault, Vault};
 
@@ -138,6 +139,11 @@ impl Plane {
 
     pub(crate) fn now(&self) -> Timestamp {
         (self.0.clock)()
+    }
+
+    /// The master key, if it is there.
+    pub(crate) fn ring(&self) -> Result<Option<Arc<KeyRing>>, Problem> {
+        Ok(self.0.keys.existing()?)
     }
 
     pub(crate) fn vault(&self) -> Result<EngineVault, Problem> {

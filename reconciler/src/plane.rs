@@ -36,6 +36,7 @@ use crate::agents::context::SessionContext;
 use crate::error::{Problem, ProblemKind};
 use crate::plan::{Plan, PlanRequest};
 use crate::resource::{Address, OrgId};
+use crate::seal::Sealed;
 use crate::watch::{WatchFeed, WatchRequest};
 
 /// Everything that a face can ask.
@@ -61,6 +62,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Malformed input, or a store that cannot be read. A plan that is blocked or lacks values is no error.
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem>;
+
+    /// Works out what an apply would do, with the state that this depends on, for a plan that is applied later.
+    ///
+    /// # Errors
+    /// As for `plan`.
+    fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem>;
 
     /// Applies what a plan showed, as one commit.
     ///

@@ -17,6 +17,7 @@ use holdfast_reconciler::plane::{
     SessionRequest, Status, Verification, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
+use holdfast_reconciler::seal::Sealed;
 use holdfast_reconciler::watch::{WatchFeed, WatchRequest};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -146,6 +147,10 @@ impl ControlPlane for Client {
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
         self.ask(Call::compute(target(&["plan"], &[])).body(request, PLAN_BODY_BYTES_MAX)?)
+    }
+
+    fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem> {
+        self.ask(Call::compute(target(&["seal"], &[])).body(request, PLAN_BODY_BYTES_MAX)?)
     }
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {

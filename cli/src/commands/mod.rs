@@ -10,6 +10,7 @@ mod get;
 mod history;
 mod man;
 mod plan;
+mod sealed;
 mod secret;
 mod serve;
 mod session;
@@ -71,6 +72,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         None if cli.plan.dry_run || cli.plan.against.is_some() => plan::run(run, &cli.plan),
         None => apply::run(run, &cli.plan),
         Some(Verb::Plan(args)) => plan::run(run, &args),
+        Some(Verb::Apply(args)) => sealed::apply(run, &args),
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),
         Some(Verb::Session(args)) => session::run(run, args),

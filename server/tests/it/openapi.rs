@@ -58,6 +58,7 @@ fn real_answers_are_as_the_schemas_say() {
     read("/v1/head", "/v1/head");
     let request = plan_request(hotreload("glm-4.6"));
     check("POST", "/v1/plan", "/v1/plan", &json!(request), 200);
+    check("POST", "/v1/seal", "/v1/seal", &json!(request), 200);
     check("POST", "/v1/apply", "/v1/apply", &json!(apply_request(&server.plane, request.clone())), 200);
     check("POST", "/v1/plan", "/v1/plan", &json!(request), 200);
     let stale = apply_request(&server.plane, plan_request(hotreload("glm-4.5")));
