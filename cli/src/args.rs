@@ -4,6 +4,7 @@
 //! depend on it (`setting.rs`).
 
 mod planning;
+mod profiles;
 mod reading;
 mod secrets;
 mod serving;
@@ -13,12 +14,13 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use holdfast_engine::Revision;
+use holdfast_reconciler::plane::At;
 use holdfast_reconciler::resource::OrgId;
 
 pub(crate) use self::planning::{CheckArgs, PlanArgs};
+pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{GetArgs, HistoryArgs, ShowArgs};
-pub(crate) use self::secrets::{SecretSetArgs, SecretVerb};
+pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
 pub(crate) use self::sessions::SessionArgs;
 
@@ -79,9 +81,9 @@ pub(crate) struct Global {
     /// How many seconds to wait for a store that another process holds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, global = true, help_heading = "Global options")]
     pub(crate) lock_timeout: u64,
-    /// Reads as of this revision, as in `r41`
-    #[arg(long, value_name = "REVISION", global = true, help_heading = "Global options")]
-    pub(crate) at: Option<Revision>,
+    /// Reads as of this revision, as in `r41`; sessions also as of a time, as in `2026-05-04T14:03:00Z`
+    #[arg(long, value_name = "WHEN", global = true, help_heading = "Global options")]
+    pub(crate) at: Option<At>,
 }
 
 /// What to do; without a verb: plan, show, ask, apply.
@@ -98,6 +100,9 @@ pub(crate) enum Verb {
     /// Sets, lists and removes shared secrets; values never stand in arguments
     #[command(subcommand)]
     Secret(SecretVerb),
+    /// Sets, lists and removes the credentials of single users; values never stand in arguments
+    #[command(subcommand)]
+    Profile(ProfileVerb),
     /// Lists the commits, newest first
     History(HistoryArgs),
     /// Shows the state of the store and of what runs on it

@@ -112,6 +112,7 @@ impl Verb {
             Self::Serve(_) => "serve",
             Self::Session(_) => "session",
             Self::Secret(_) => "secret",
+            Self::Profile(_) => "profile",
             Self::History(_) => "history",
             Self::Status(_) => "status",
             Self::Get(_) => "get",

@@ -4,6 +4,7 @@
 
 mod applying;
 mod kv;
+mod profiles;
 mod resources;
 mod secrets;
 mod sessions;
@@ -19,8 +20,9 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, Head, KvEntry, KvTxn, KvTxnResult, ResourceInfo,
-    ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, Head, KvEntry, KvTxn, KvTxnResult, ProfileInfo,
+    ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest,
+    Status, Verification, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::watch::{self, WatchFeed, WatchRequest};
@@ -79,6 +81,14 @@ impl ControlPlane for Plane {
 
     fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem> {
         secrets::list(self, org)
+    }
+
+    fn write_profile(&self, request: &ProfileWrite) -> Result<WriteReceipt, Problem> {
+        profiles::write(self, request)
+    }
+
+    fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem> {
+        profiles::list(self, query)
     }
 
     fn kv_get(&self, org: Option<&OrgId>, key: &str, at: Option<Revision>) -> Result<Option<KvEntry>, Problem> {

@@ -11,7 +11,9 @@ use holdfast_engine::{AtError, Clock, Engine, Revision, Snapshot, Timestamp, Txn
 
 use crate::agents::context::SessionContext;
 use crate::agents::kinds;
-use crate::agents::resolver::{AgentRequest, Place, Resolution, SystemEnvironment, World, resolve};
+use crate::agents::profile;
+use crate::agents::resolver::{Place, Resolution, SystemEnvironment, World, resolve};
+use crate::agents::session::{AgentResolver, asked};
 use crate::apply::{self, Authorship, Bench};
 use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
@@ -19,9 +21,10 @@ use crate::keyfile::{KeySource, Keys};
 use crate::kind::Kinds;
 use crate::open_sessions::OpenSessions;
 use crate::plan::PlanRequest;
-use crate::plane::{Holder, SessionRequest};
+use crate::plane::{At, Holder, SessionRequest};
 use crate::planner::{self, PlanInput, Planned, RingState, Write};
-use crate::resource::{Address, OrgId, SourceName, keys};
+use crate::resource::{Address, OrgId, ResourceName, SourceName, keys};
+use crate::secret::KeyRing;
 use crate::session::Session;
 use crate::vault::{self, EngineVault, PastVault, Vault};
 
@@ -87,42 +90,25 @@ impl Plane {
     /// # Errors
     /// The resolution's, with the evidence of each step.
     pub fn open(&self, request: &SessionRequest) -> Result<Session, Problem> {
-        let snapshot = self.0.engine.snapshot();
-        let org = self.org(request.org.as_ref(), &snapshot);
-        let mut resolution = self.resolve(&snapshot, &org, request)?;
-        let reads = std::mem::take(&mut resolution.reads);
-        let context = resolution.into_result()?;
-        log_session(&context);
-        let mark = self.0.open.mark(context.revision);
-        let request = SessionRequest { org: Some(org), ..request.clone() };
-        Ok(Session::new(self.clone(), snapshot, context, request, reads, mark))
+        let org = self.org(request.org.as_ref(), &self.0.engine.snapshot());
+        let request = SessionRequest { org: Some(org.clone()), ..request.clone() };
+        self.session_with(AgentResolver::new(self.clone()), &org, request)
     }
 
-    /// The value of a provider's credential as of now, for an agent that has it installed.
-    ///
-    /// # Errors
-    /// `Failed` if no credential of the provider is usable.
-    pub fn credential(&self, org: &OrgId, agent: &str, provider: &str) -> Result<SecretText, Problem> {
-        let snapshot = self.0.engine.snapshot();
-        let request = SessionRequest { agent: agent.to_owned(), allow_missing: true, ..SessionRequest::default() };
-        let Resolution { outcome, evidence, reads: _, places } = self.resolve(&snapshot, org, &request)?;
-        let value = match places.get(provider) {
-            Some(Place::Secret(name)) => self.secret_value(&snapshot, org, name),
-            Some(Place::Variable(name)) => self.variable(name),
-            None => None,
+    /// The value at a place that the resolver found.
+    pub(crate) fn value(&self, snapshot: &Snapshot, org: &OrgId, place: &Place) -> Option<SecretText> {
+        let (address, key, path) = match place {
+            Place::Profile(address, scope) => (address.clone(), profile::key(org, address), scope.as_str()),
+            Place::Secret(name) => {
+                let address = Address::new(kinds::secret_kind(), ResourceName::new(name).ok()?);
+                let key = keys::live(org, &address);
+                (address, key, kinds::SECRET_VALUE)
+            }
+            Place::Variable(name) => return self.variable(name),
+            Place::Ephemeral(_) => return None,
         };
-        value.ok_or_else(|| {
-            let message = format!("no usable credential for provider \"{provider}\"");
-            let evidence = outcome.map_or(evidence, |context| context.evidence);
-            Problem::new(ProblemKind::Failed, "E_NO_CREDENTIAL", message).evidence(evidence)
-        })
-    }
-
-    fn secret_value(&self, snapshot: &Snapshot, org: &OrgId, name: &str) -> Option<SecretText> {
-        let address: Address = format!("{}/{name}", kinds::SECRET).parse().ok()?;
-        let entry = snapshot.get(&keys::live(org, &address))?;
-        let mut values = self.vault().ok()?.open(org, &address, entry).ok()?;
-        values.remove(kinds::SECRET_VALUE)
+        let mut values = self.vault().ok()?.open(org, &address, snapshot.get(&key)?).ok()?;
+        values.remove(path)
     }
 
     fn variable(&self, name: &str) -> Option<SecretText> {
@@ -151,6 +137,38 @@ impl Plane {
         }
     }
 
+    /// What a resolution reads, with the environment and time of this process.
+    pub(crate) fn world<'w>(&'w self, snapshot: &'w Snapshot, org: &'w OrgId, vault: &'w dyn Vault) -> World<'w> {
+        World { snapshot, org, vault, system: &self.0.system, now: self.now() }
+    }
+
+    /// The ring that seals; the master key is made if there is none.
+    pub(crate) fn sealing_ring(&self) -> Result<Arc<KeyRing>, Problem> {
+        Ok(self.0.keys.existing_or_new()?)
+    }
+
+    /// The state at a point in the past.
+    pub(crate) fn snapshot_of(&self, at: Option<At>) -> Result<Snapshot, Problem> {
+        match at {
+            None => self.snapshot_at(None),
+            Some(At::Revision(revision)) => self.snapshot_at(Some(revision)),
+            Some(At::Time(time)) if time > self.now() => {
+                let problem =
+                    Problem::new(ProblemKind::NotFound, "E_FUTURE", format!("{} is in the future", rfc3339(time)));
+                Err(problem.help("give a time that has passed"))
+            }
+            Some(At::Time(time)) => {
+                let snapshot =
+                    self.engine().revision_at(time).and_then(|at| self.engine().at(at)).map_err(at_problem)?;
+                if snapshot.head().time <= time {
+                    return Ok(snapshot);
+                }
+                let message = format!("what was there at {} has been compacted", rfc3339(time));
+                Err(Problem::new(ProblemKind::Gone, "E_COMPACTED", message).help("ask for a time that is still kept"))
+            }
+        }
+    }
+
     pub(crate) fn snapshot_at(&self, at: Option<Revision>) -> Result<Snapshot, Problem> {
         match at {
             Some(revision) => self.0.engine.at(revision).map_err(at_problem),
@@ -171,10 +189,13 @@ impl Plane {
             Ok(vault) => vault,
             Err(problem) => return Err(problem.clone()),
         };
-        let now = if past { snapshot.head().time } else { self.now() };
+        let now = match request.at {
+            Some(At::Time(time)) => time,
+            Some(At::Revision(_)) | None if past => snapshot.head().time,
+            Some(At::Revision(_)) | None => self.now(),
+        };
         let world = World { snapshot, org, vault, system: &self.0.system, now };
-        let (agent, user) = (request.agent.as_str(), request.user.as_deref());
-        Ok(resolve(world, AgentRequest { agent, user, allow_missing: request.allow_missing }))
+        Ok(resolve(world, asked(request)))
     }
 
     pub(crate) fn planned(

@@ -14,6 +14,7 @@ pub mod diff;
 pub mod effect;
 mod embedded;
 pub mod error;
+mod freshness;
 pub mod guard;
 pub mod keyfile;
 pub mod kind;

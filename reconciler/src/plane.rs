@@ -7,6 +7,7 @@
 mod applying;
 mod history;
 mod kv;
+mod profiles;
 mod resources;
 mod secrets;
 mod sessions;
@@ -15,9 +16,10 @@ mod store;
 pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
+pub use profiles::{ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery};
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
 pub use secrets::{SecretInfo, SecretWrite};
-pub use sessions::SessionRequest;
+pub use sessions::{At, AtTextError, SessionRequest};
 pub use store::{Head, Holder, SourceStatus, Status, Verification};
 
 use holdfast_engine::Revision;
@@ -112,6 +114,18 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// A store that cannot be read.
     fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem>;
+
+    /// Sets or removes a profile of a user.
+    ///
+    /// # Errors
+    /// `Blocked` if a session that works would fail and was not allowed by name; malformed names; a missing or wrong key.
+    fn write_profile(&self, request: &ProfileWrite) -> Result<WriteReceipt, Problem>;
+
+    /// Lists profiles without their values, in the order of users and providers.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem>;
 
     /// Reads a raw value.
     ///

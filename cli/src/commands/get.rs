@@ -14,7 +14,7 @@ pub(super) fn run(run: &Run, args: &GetArgs) -> Result<Exit, Failure> {
     address(&args.address, None)?;
     let (plane, org) = run.ask()?;
     let (org, address) = address(&args.address, org)?;
-    let info = plane.resource(org.as_ref(), &address, run.setting.global.at)?;
+    let info = plane.resource(org.as_ref(), &address, run.setting.at_revision()?)?;
     let length = if args.full { Length::Full } else { Length::Cut };
     run.output.data(&info, || listing::resource(&info, length))?;
     Ok(Exit::Done)

@@ -6,9 +6,11 @@ mod apply;
 mod check;
 mod completions;
 mod get;
+mod given;
 mod history;
 mod man;
 mod plan;
+mod profile;
 mod secret;
 mod serve;
 mod session;
@@ -70,6 +72,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Serve(args)) => serve::run(run, &args),
         Some(Verb::Session(args)) => session::run(run, args),
         Some(Verb::Secret(verb)) => secret::run(run, verb),
+        Some(Verb::Profile(verb)) => profile::run(run, verb),
         Some(Verb::History(args)) => history::run(run, &args),
         Some(Verb::Status(_)) => status::run(run),
         Some(Verb::Get(args)) => get::run(run, &args),

@@ -2,7 +2,9 @@
 //!
 //! Unknown is written `unknown`, never left out. Never here: a plan (`text.rs`) and a session (`session.rs`).
 
-use holdfast_reconciler::plane::{CommitInfo, CommitsPage, ResourceInfo, SecretInfo, Status, Verification};
+use holdfast_reconciler::plane::{
+    CommitInfo, CommitsPage, ProfileInfo, ResourceInfo, SecretInfo, Status, Verification,
+};
 
 use super::ink::{Role, Text, table};
 use super::text::{counted, counts, git, short};
@@ -93,6 +95,27 @@ pub(crate) fn secrets(secrets: &[SecretInfo]) -> Text {
                 (Role::Quiet, secret(info.tag.as_deref())),
                 (Role::Plain, info.modified.to_string()),
                 (Role::Plain, format!("owner {}", info.owner.as_deref().unwrap_or("unknown"))),
+                (Role::Warning, info.expires.as_deref().map(|at| format!("expires {at}")).unwrap_or_default()),
+            ]
+        })
+        .collect();
+    table(&rows, 0)
+}
+
+/// Draws the profiles of users without their values.
+pub(crate) fn profiles(profiles: &[ProfileInfo]) -> Text {
+    let rows: Vec<_> = profiles
+        .iter()
+        .map(|info| {
+            let from = |name: &String| format!("secret {name}");
+            vec![
+                (Role::Plain, info.user.clone()),
+                (Role::Plain, info.provider.clone()),
+                (Role::Plain, info.model.clone()),
+                (Role::Plain, info.kind.as_text().to_owned()),
+                (Role::Quiet, info.secret_ref.as_ref().map_or_else(|| secret(info.tag.as_deref()), from)),
+                (Role::Plain, info.modified.to_string()),
+                (Role::Plain, format!("owner {}", info.owner)),
                 (Role::Warning, info.expires.as_deref().map(|at| format!("expires {at}")).unwrap_or_default()),
             ]
         })

@@ -8,5 +8,8 @@ pub mod context;
 mod credential;
 pub mod evidence;
 pub mod kinds;
+pub mod profile;
 pub(crate) mod references;
 pub mod resolver;
+pub mod session;
+pub(crate) mod users;

@@ -12,5 +12,7 @@ mod manifest_secrets;
 mod manifest_valid;
 mod manifest_vectors;
 mod planes;
+mod profiles;
+mod session_cases;
 mod story;
 mod support;

@@ -6,6 +6,7 @@ pub(crate) mod commits;
 pub(crate) mod health;
 pub(crate) mod kv;
 pub(crate) mod plans;
+pub(crate) mod profiles;
 pub(crate) mod resources;
 pub(crate) mod secrets;
 pub(crate) mod sessions;

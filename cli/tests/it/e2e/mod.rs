@@ -3,5 +3,6 @@
 mod bench;
 mod crash;
 mod gateway;
+mod profiles;
 mod refusals;
 mod story;
