@@ -6,6 +6,7 @@ mod applying;
 mod kv;
 mod profiles;
 mod resources;
+mod rotating;
 mod secrets;
 mod sessions;
 mod store;
@@ -21,8 +22,8 @@ use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, Head, KvEntry, KvTxn, KvTxnResult, ProfileInfo,
-    ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest,
-    Status, Verification, WriteReceipt,
+    ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, SecretInfo, SecretWrite,
+    SessionRequest, Status, Verification, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::watch::{self, WatchFeed, WatchRequest};
@@ -81,6 +82,10 @@ impl ControlPlane for Plane {
 
     fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem> {
         secrets::list(self, org)
+    }
+
+    fn rotate_secrets(&self, author: &str) -> Result<Rotation, Problem> {
+        rotating::rotate(self, author)
     }
 
     fn write_profile(&self, request: &ProfileWrite) -> Result<WriteReceipt, Problem> {

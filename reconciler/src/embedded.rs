@@ -142,9 +142,13 @@ impl Plane {
         World { snapshot, org, vault, system: &self.0.system, now: self.now() }
     }
 
-    /// The ring that seals; the master key is made if there is none.
-    pub(crate) fn sealing_ring(&self) -> Result<Arc<KeyRing>, Problem> {
-        Ok(self.0.keys.existing_or_new()?)
+    /// The ring that seals for an organisation; the master key is made if there is none.
+    pub(crate) fn sealing_ring(&self, snapshot: &Snapshot, org: &OrgId) -> Result<Arc<KeyRing>, Problem> {
+        Ok(vault::sealing_ring(&self.0.engine, snapshot, org, self.0.keys.existing_or_new()?))
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
     }
 
     /// The state at a point in the past.
@@ -207,7 +211,7 @@ impl Plane {
         let org = self.org(named, snapshot);
         let source = planner::source_name(snapshot, &org, &request.desired);
         let ring = match self.0.keys.existing()? {
-            Some(ring) => RingState::AtHand(ring),
+            Some(ring) => RingState::AtHand(vault::sealing_ring(&self.0.engine, snapshot, &org, ring)),
             None => RingState::NotMade,
         };
         let planned = planner::plan(PlanInput {
@@ -239,6 +243,7 @@ impl Plane {
             true => Some(self.0.keys.existing_or_new()?),
             false => self.0.keys.existing()?,
         };
+        let ring = ring.map(|ring| vault::sealing_ring(&self.0.engine, snapshot, org, ring));
         let vault = EngineVault::new(self.0.engine.clone(), ring.clone());
         let bench = Bench { snapshot, org, source, vault: &vault, ring: ring.as_deref() };
         apply::transaction(&bench, writes, reads, authorship)

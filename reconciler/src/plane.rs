@@ -18,7 +18,7 @@ pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use profiles::{ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery};
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
-pub use secrets::{SecretInfo, SecretWrite};
+pub use secrets::{RotatedOrg, Rotation, SecretInfo, SecretWrite};
 pub use sessions::{At, AtTextError, SessionRequest};
 pub use store::{Head, Holder, SourceStatus, Status, Verification};
 
@@ -114,6 +114,13 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// A store that cannot be read.
     fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem>;
+
+    /// Seals everything anew under a new master key, one commit for each organisation. Interrupted, it leaves every value
+    /// readable, and the next call goes on with it.
+    ///
+    /// # Errors
+    /// Values that do not open, each named, or a key that cannot be written; nothing is changed then.
+    fn rotate_secrets(&self, author: &str) -> Result<Rotation, Problem>;
 
     /// Sets or removes a profile of a user.
     ///

@@ -10,7 +10,7 @@ use holdfast_engine::{Engine, Entry, Key, Snapshot};
 use crate::agents::{kinds, profile};
 use crate::error::{Problem, ProblemKind};
 use crate::resource::{Address, OrgId, Record, ResourceName, keys};
-use crate::secret::{KeyRing, OpenError, SecretValues};
+use crate::secret::{KeyId, KeyRing, OpenError, SecretValues, sealed_under};
 
 /// Opens the sealed values of live records.
 pub trait Vault {
@@ -93,6 +93,27 @@ pub(crate) fn sealed(snapshot: &Snapshot, org: &OrgId) -> Vec<(Address, Key, Ent
     };
     let entries = snapshot.prefix(&root).filter(|(_, entry)| entry.sealed().is_some());
     entries.filter_map(|(key, entry)| Some((address(key)?, key.clone(), entry.clone()))).collect()
+}
+
+/// The ring with the key that seals for an organisation: the one that it was rotated to last, else the one that it is sealed under,
+/// else the newest. So tags stay comparable until a rotation makes them anew.
+pub(crate) fn sealing_ring(engine: &Engine, snapshot: &Snapshot, org: &OrgId, ring: Arc<KeyRing>) -> Arc<KeyRing> {
+    if ring.len() == 1 {
+        return ring;
+    }
+    let rotated = || {
+        let entry = snapshot.get(&keys::sealing(org))?;
+        std::str::from_utf8(entry.value()).ok()?.parse::<KeyId>().ok()
+    };
+    let found = || {
+        let root = keys::org(org);
+        let digest = snapshot.prefix(&root).find_map(|(_, entry)| entry.sealed())?;
+        sealed_under(&engine.sealed(&digest)?).ok()
+    };
+    match rotated().or_else(found).and_then(|key| ring.sealing_with(key)) {
+        Some(ring) => Arc::new(ring),
+        None => ring,
+    }
 }
 
 /// What is sealed must open with the key at hand: with another one every value would look changed, sessions that work would

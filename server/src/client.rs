@@ -15,7 +15,7 @@ use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, Head, KvEntry, KvTxn, KvTxnResult,
     ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage,
-    ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
+    ResourcesQuery, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::watch::{WatchFeed, WatchRequest};
@@ -214,6 +214,10 @@ impl ControlPlane for Client {
     fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem> {
         let answer: SecretsAnswer = self.ask(Call::read(target(&["secrets"], &[("org", text(org))])))?;
         Ok(answer.secrets)
+    }
+
+    fn rotate_secrets(&self, author: &str) -> Result<Rotation, Problem> {
+        self.ask(Call::write(Method::POST, target(&["keys", "rotate"], &[])).author(author))
     }
 
     fn write_profile(&self, request: &ProfileWrite) -> Result<WriteReceipt, Problem> {

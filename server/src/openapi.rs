@@ -108,6 +108,7 @@ const OPERATIONS: &[Operation] = &[
             Gives::Json("Receipt"),
         )
     },
+    post("/v1/keys/rotate", "Seals everything anew under a new master key", Takes::Nothing, 200, "Rotation"),
     read("/v1/secrets", "Secrets without their values", &[], "Secrets"),
     write("put", "/v1/secrets/{name}", "Sets a secret", Takes::Json("SecretRequest"), Gives::Json("Receipt")),
     Operation {

@@ -87,6 +87,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/sessions/{id}", get(sessions::one).delete(sessions::close))
         .route("/v1/profiles", get(profiles::list))
         .route("/v1/profiles/{user}/{provider}", put(profiles::set).delete(profiles::remove))
+        .route("/v1/keys/rotate", post(secrets::rotate))
         .route("/v1/secrets", get(secrets::list))
         .route("/v1/secrets/{*name}", put(secrets::set).delete(secrets::remove))
         .route("/v1/kv/{*key}", get(kv::read).put(kv::put).delete(kv::delete))

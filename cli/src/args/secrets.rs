@@ -19,6 +19,8 @@ pub(crate) enum SecretVerb {
     List(Here),
     /// Removes a secret
     Remove(SecretRemoveArgs),
+    /// Makes a new master key and seals everything anew under it; one that was interrupted goes on
+    Rotate(SecretRotateArgs),
 }
 
 /// Flags of `secret set`.
@@ -52,6 +54,14 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
         Ok(At::Time(time)) => Ok(time),
         Ok(At::Revision(_)) | Err(_) => Err("write a time as in `2027-01-31T00:00:00Z`".to_owned()),
     }
+}
+
+/// Flags of `secret rotate`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SecretRotateArgs {
+    /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) author: Option<String>,
 }
 
 /// Flags of `secret remove`.

@@ -34,6 +34,15 @@ pub(super) fn run(run: &Run, verb: SecretVerb) -> Result<Exit, Failure> {
             write(run, args.name, Some((value, args.expires)), args.write)?;
         }
         SecretVerb::Remove(args) => write(run, args.name, None, args.write)?,
+        SecretVerb::Rotate(args) => {
+            let (plane, _) = run.ask()?;
+            let rotation = plane.rotate_secrets(&run.setting.author(args.author.as_deref()))?;
+            run.output.data(&rotation, || listing::rotation(&rotation))?;
+            if rotation.key.is_some() {
+                run.output
+                    .say("old keys stay beside the new one, for backups and other stores; keep a copy of the keys");
+            }
+        }
     }
     Ok(Exit::Done)
 }

@@ -3,7 +3,7 @@
 //! Unknown is written `unknown`, never left out. Never here: a plan (`text.rs`) and a session (`session.rs`).
 
 use holdfast_reconciler::plane::{
-    CommitInfo, CommitsPage, ProfileInfo, ResourceInfo, SecretInfo, Status, Verification,
+    CommitInfo, CommitsPage, ProfileInfo, ResourceInfo, RotatedOrg, Rotation, SecretInfo, Status, Verification,
 };
 
 use super::ink::{Role, Text, table};
@@ -100,6 +100,22 @@ pub(crate) fn secrets(secrets: &[SecretInfo]) -> Text {
         })
         .collect();
     table(&rows, 0)
+}
+
+/// Draws how a rotation of the master key ended.
+pub(crate) fn rotation(rotation: &Rotation) -> Text {
+    let Rotation { key, resumed, organisations } = rotation;
+    let mut text = Text::new();
+    let Some(key) = key else {
+        text.line("there is no master key yet: nothing was ever sealed");
+        return text;
+    };
+    let how = if *resumed { "went on with" } else { "made" };
+    text.line(format!("Rotated: {how} key {key}, which seals from now on"));
+    for RotatedOrg { org, revision, records } in organisations {
+        text.line(format!("  {org}: {} sealed anew in {revision}", counted(*records, "record")));
+    }
+    text
 }
 
 /// Draws the profiles of users without their values.

@@ -96,7 +96,7 @@ fn try_write(plane: &Plane, request: &ProfileWrite, address: &Address) -> Result
         (true, _) => txn.delete(key),
         (false, false) => txn.put(key, json(&set)),
         (false, true) => {
-            let ring = plane.sealing_ring()?;
+            let ring = plane.sealing_ring(&snapshot, &org)?;
             let Written { set, values } = seal(plane, &ring, &org, address, entry, set, fresh)?;
             let bytes = ring.seal(&org, address, &values);
             txn.put_sealed(key, json(&set), bytes)

@@ -13,6 +13,7 @@ mod manifest_valid;
 mod manifest_vectors;
 mod planes;
 mod profiles;
+mod rotation;
 mod session_cases;
 mod story;
 mod support;

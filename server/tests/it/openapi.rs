@@ -81,6 +81,7 @@ fn real_answers_are_as_the_schemas_say() {
     let opened = check("POST", "/v1/agents/{agent}/sessions", "/v1/agents/hotreload-test/sessions", &Value::Null, 201);
     read("/v1/sessions/{id}", &format!("/v1/sessions/{}", opened["session"].as_str().unwrap()));
     check("POST", "/v1/verify", "/v1/verify", &Value::Null, 200);
+    check("POST", "/v1/keys/rotate", "/v1/keys/rotate", &Value::Null, 200);
     let profile = "/v1/profiles/{user}/{provider}";
     check("PUT", profile, "/v1/profiles/maria%2Fb/z-ai?model=glm-4.6", &json!({"value": "x", "type": "oauth"}), 200);
     check("PUT", profile, "/v1/profiles/maria/z-ai", &json!({"secret_ref": "a", "expires": 7}), 200);

@@ -5,4 +5,5 @@ mod crash;
 mod gateway;
 mod profiles;
 mod refusals;
+mod rotate;
 mod story;
