@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use holdfast_engine::Revision;
 use holdfast_reconciler::keyfile::KeySource;
-use holdfast_reconciler::plane::At;
 use holdfast_reconciler::resource::OrgId;
 
 use crate::args::Global;
@@ -52,16 +50,6 @@ impl Setting {
     /// A variable; an empty one counts as unset.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// The revision that reads are to be as of; a time is for sessions.
-    pub(crate) fn at_revision(&self) -> Result<Option<Revision>, Failure> {
-        match self.global.at {
-            None => Ok(None),
-            Some(At::Revision(revision)) => Ok(Some(revision)),
-            Some(At::Time(_)) => Err(Failure::usage("only sessions are read as of a time")
-                .help("give a revision; `reconcile history` lists them with their times")),
-        }
     }
 
     /// A path as the caller meant it.

@@ -21,7 +21,7 @@ use crate::keyfile::{KeySource, Keys};
 use crate::kind::Kinds;
 use crate::open_sessions::OpenSessions;
 use crate::plan::PlanRequest;
-use crate::plane::{At, Holder, SessionRequest};
+use crate::plane::{ControlPlane, Holder, Moment, SessionRequest};
 use crate::planner::{self, PlanInput, Planned, RingState, Write};
 use crate::resource::{Address, OrgId, ResourceName, SourceName, keys};
 use crate::secret::KeyRing;
@@ -118,6 +118,10 @@ impl Plane {
         }
     }
 
+    pub(crate) fn kinds(&self) -> &Kinds {
+        &self.0.kinds
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         (self.0.clock)()
     }
@@ -152,25 +156,13 @@ impl Plane {
     }
 
     /// The state at a point in the past.
-    pub(crate) fn snapshot_of(&self, at: Option<At>) -> Result<Snapshot, Problem> {
-        match at {
-            None => self.snapshot_at(None),
-            Some(At::Revision(revision)) => self.snapshot_at(Some(revision)),
-            Some(At::Time(time)) if time > self.now() => {
-                let problem =
-                    Problem::new(ProblemKind::NotFound, "E_FUTURE", format!("{} is in the future", rfc3339(time)));
-                Err(problem.help("give a time that has passed"))
-            }
-            Some(At::Time(time)) => {
-                let snapshot =
-                    self.engine().revision_at(time).and_then(|at| self.engine().at(at)).map_err(at_problem)?;
-                if snapshot.head().time <= time {
-                    return Ok(snapshot);
-                }
-                let message = format!("what was there at {} has been compacted", rfc3339(time));
-                Err(Problem::new(ProblemKind::Gone, "E_COMPACTED", message).help("ask for a time that is still kept"))
-            }
-        }
+    pub(crate) fn snapshot_of(&self, at: Option<Moment>) -> Result<Snapshot, Problem> {
+        let revision = match at {
+            None => None,
+            Some(Moment::Revision(revision)) => Some(revision),
+            Some(time @ Moment::Time(_)) => Some(self.head_at(time)?.revision),
+        };
+        self.snapshot_at(revision)
     }
 
     pub(crate) fn snapshot_at(&self, at: Option<Revision>) -> Result<Snapshot, Problem> {
@@ -194,9 +186,9 @@ impl Plane {
             Err(problem) => return Err(problem.clone()),
         };
         let now = match request.at {
-            Some(At::Time(time)) => time,
-            Some(At::Revision(_)) | None if past => snapshot.head().time,
-            Some(At::Revision(_)) | None => self.now(),
+            Some(Moment::Time(time)) => time,
+            Some(Moment::Revision(_)) | None if past => snapshot.head().time,
+            Some(Moment::Revision(_)) | None => self.now(),
         };
         let world = World { snapshot, org, vault, system: &self.0.system, now };
         Ok(resolve(world, asked(request)))

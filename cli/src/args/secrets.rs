@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use holdfast_engine::Timestamp;
-use holdfast_reconciler::plane::At;
+use holdfast_reconciler::plane::Moment;
 
 use super::{Here, WriteArgs};
 
@@ -51,8 +51,8 @@ pub(crate) struct ValueArgs {
 /// Reads a time.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     match text.parse() {
-        Ok(At::Time(time)) => Ok(time),
-        Ok(At::Revision(_)) | Err(_) => Err("write a time as in `2027-01-31T00:00:00Z`".to_owned()),
+        Ok(Moment::Time(time)) => Ok(time),
+        Ok(Moment::Revision(_)) | Err(_) => Err("write a time as in `2027-01-31T00:00:00Z`".to_owned()),
     }
 }
 

@@ -9,7 +9,7 @@ use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::AgentChange;
 use holdfast_reconciler::plane::{
-    At, ControlPlane, ProfileChange, ProfileCredential, ProfileWrite, ProfilesQuery, SecretWrite, SessionRequest,
+    ControlPlane, Moment, ProfileChange, ProfileCredential, ProfileWrite, ProfilesQuery, SecretWrite, SessionRequest,
     WriteOutcome, WriteReceipt,
 };
 use holdfast_reconciler::resource::OrgId;
@@ -120,7 +120,7 @@ fn p13_a_profile_whose_removal_breaks_a_session_is_kept_until_the_agent_is_named
     let removed = world.plane.write_profile(&remove).unwrap();
     assert_eq!(used(&world, Some("maria")).unwrap_err().code, "E_NO_PROVIDER");
     assert!(used(&world, Some("jon")).is_ok());
-    let past = At::Revision(removed.revision.previous());
+    let past = Moment::Revision(removed.revision.previous());
     let asked =
         SessionRequest { agent: "triage".to_owned(), user: Some("maria".to_owned()), ..SessionRequest::default() };
     assert!(world.plane.look(&SessionRequest { at: Some(past), ..asked }).is_ok(), "it is told as it was");
