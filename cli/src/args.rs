@@ -5,6 +5,7 @@
 
 mod editing;
 mod planning;
+mod profiles;
 mod reading;
 mod secrets;
 mod serving;
@@ -19,8 +20,9 @@ use holdfast_reconciler::resource::OrgId;
 
 pub(crate) use self::editing::{EditArgs, SetArgs, UnsetArgs};
 pub(crate) use self::planning::{ApplyArgs, CheckArgs, PlanArgs};
+pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
-pub(crate) use self::secrets::{SecretSetArgs, SecretVerb};
+pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
 pub(crate) use self::sessions::SessionArgs;
 
@@ -107,6 +109,9 @@ pub(crate) enum Verb {
     /// Sets, lists and removes shared secrets; values never stand in arguments
     #[command(subcommand)]
     Secret(SecretVerb),
+    /// Sets, lists and removes the credentials of single users; values never stand in arguments
+    #[command(subcommand)]
+    Profile(ProfileVerb),
     /// Lists the commits, newest first
     History(HistoryArgs),
     /// Shows the state of the store and of what runs on it

@@ -115,6 +115,7 @@ impl Verb {
             Self::Set(_) => "set",
             Self::Unset(_) => "unset",
             Self::Secret(_) => "secret",
+            Self::Profile(_) => "profile",
             Self::History(_) => "history",
             Self::Status(_) => "status",
             Self::Get(_) => "get",

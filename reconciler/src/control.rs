@@ -6,7 +6,9 @@ mod applying;
 mod compare;
 mod editing;
 mod kv;
+mod profiles;
 mod resources;
+mod rotating;
 mod secrets;
 mod sessions;
 mod store;
@@ -22,8 +24,8 @@ use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, EditRequest, Head,
-    KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite,
-    SessionRequest, Status, Verification, WriteReceipt,
+    KvEntry, KvTxn, KvTxnResult, Moment, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage,
+    ResourcesQuery, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -99,6 +101,18 @@ impl ControlPlane for Plane {
 
     fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem> {
         secrets::list(self, org)
+    }
+
+    fn rotate_secrets(&self, author: &str) -> Result<Rotation, Problem> {
+        rotating::rotate(self, author)
+    }
+
+    fn write_profile(&self, request: &ProfileWrite) -> Result<WriteReceipt, Problem> {
+        profiles::write(self, request)
+    }
+
+    fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem> {
+        profiles::list(self, query)
     }
 
     fn kv_get(&self, org: Option<&OrgId>, key: &str, at: Option<Revision>) -> Result<Option<KvEntry>, Problem> {

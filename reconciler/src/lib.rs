@@ -15,6 +15,7 @@ pub mod edit;
 pub mod effect;
 mod embedded;
 pub mod error;
+mod freshness;
 pub mod guard;
 pub mod keyfile;
 pub mod kind;

@@ -10,6 +10,7 @@ mod editing;
 mod history;
 mod kv;
 mod moment;
+mod profiles;
 mod resources;
 mod scope;
 mod secrets;
@@ -24,9 +25,10 @@ pub use editing::{Edit, EditRequest};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use moment::{Moment, MomentError};
+pub use profiles::{ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery};
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
 pub use scope::{DESIRED, KV, LIVE, Scope};
-pub use secrets::{SecretInfo, SecretWrite};
+pub use secrets::{RotatedOrg, Rotation, SecretInfo, SecretWrite};
 pub use sessions::SessionRequest;
 pub use store::{Head, Holder, SourceStatus, Status, Verification};
 
@@ -148,6 +150,25 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// A store that cannot be read.
     fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem>;
+
+    /// Seals everything anew under a new master key, one commit for each organisation. Interrupted, it leaves every value
+    /// readable, and the next call goes on with it.
+    ///
+    /// # Errors
+    /// Values that do not open, each named, or a key that cannot be written; nothing is changed then.
+    fn rotate_secrets(&self, author: &str) -> Result<Rotation, Problem>;
+
+    /// Sets or removes a profile of a user.
+    ///
+    /// # Errors
+    /// `Blocked` if a session that works would fail and was not allowed by name; malformed names; a missing or wrong key.
+    fn write_profile(&self, request: &ProfileWrite) -> Result<WriteReceipt, Problem>;
+
+    /// Lists profiles without their values, in the order of users and providers.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem>;
 
     /// Reads a raw value.
     ///

@@ -7,9 +7,11 @@ mod check;
 mod completions;
 mod diff;
 mod get;
+mod given;
 mod history;
 mod man;
 mod plan;
+mod profile;
 mod sealed;
 mod secret;
 mod serve;
@@ -79,6 +81,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Set(args)) => set::set(run, &args),
         Some(Verb::Unset(args)) => set::unset(run, &args),
         Some(Verb::Secret(verb)) => secret::run(run, verb),
+        Some(Verb::Profile(verb)) => profile::run(run, verb),
         Some(Verb::History(args)) => history::run(run, &args),
         Some(Verb::Status(_)) => status::run(run),
         Some(Verb::Get(args)) => get::run(run, &args),

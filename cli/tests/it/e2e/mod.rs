@@ -4,6 +4,8 @@ mod bench;
 mod crash;
 mod gateway;
 mod history;
+mod profiles;
 mod refusals;
+mod rotate;
 mod story;
 mod watch;
