@@ -32,12 +32,14 @@ pub(crate) enum Mode {
     Power,
     /// The same with the fdatasync taken out.
     PowerUnsynced,
+    /// Commits and compactions, until a system call fails that the parent has fail.
+    Faulty,
     /// Everything that writes, once; ended at the failpoint that the environment names.
     EveryStep,
 }
 
 impl Mode {
-    const ALL: [(Self, &str); 9] = [
+    const ALL: [(Self, &str); 10] = [
         (Self::UntilKilled, "until-killed"),
         (Self::Compacting, "compacting"),
         (Self::Twenty, "twenty"),
@@ -47,6 +49,7 @@ impl Mode {
         (Self::AbortAtSync, "abort-at-sync"),
         (Self::PowerUnsynced, "power-unsynced"),
         (Self::EveryStep, "every-step"),
+        (Self::Faulty, "faulty"),
     ];
 
     fn name(self) -> &'static str {
@@ -78,6 +81,10 @@ fn child() {
     let (mode, _) = Mode::ALL.into_iter().find(|(_, name)| *name == mode).expect("a mode that is known");
     if mode == Mode::EveryStep {
         crate::failpoints::every_step(Path::new(&folder));
+        std::process::exit(0);
+    }
+    if mode == Mode::Faulty {
+        crate::faults::until_a_call_fails(Path::new(&folder));
         std::process::exit(0);
     }
     let abort = std::env::var(ABORT).ok().and_then(|number| number.parse().ok());
