@@ -330,7 +330,8 @@ impl Watch {
     pub async fn bookmark(&mut self) -> Revision {
         let core = self.engine.core();
         let notified = core.notified();
-        if self.ready.is_empty() && self.resync.is_none() && self.counter.get() <= self.cursor.revision {
+        let is_through = self.ready.is_empty() && self.resync.is_none();
+        if is_through && self.counter.get() <= self.cursor.revision || planted("bookmark-ahead") {
             self.cursor.revision = self.cursor.revision.max(notified);
         }
         self.examined()

@@ -83,6 +83,11 @@ impl Disk {
         let successor = self.successor.as_mut().ok_or_else(gone)?;
         failpoint("successor-after-slice");
         let done = next.is_none();
+        if planted("copy-misses-one")
+            && let Some(next) = &mut next
+        {
+            next.push(0);
+        }
         successor.from = next.unwrap_or_else(|| vec![u8::MAX]);
         Ok(done)
     }
