@@ -3,6 +3,7 @@
 //! Names and meanings are DESIGN section 10's. Never here: doing anything, reading the environment, and defaults that
 //! depend on it (`setting.rs`).
 
+mod editing;
 mod planning;
 mod reading;
 mod secrets;
@@ -13,11 +14,12 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use holdfast_engine::Revision;
+use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
+pub(crate) use self::editing::{EditArgs, SetArgs, UnsetArgs};
 pub(crate) use self::planning::{CheckArgs, PlanArgs};
-pub(crate) use self::reading::{GetArgs, HistoryArgs, ShowArgs};
+pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
 pub(crate) use self::secrets::{SecretSetArgs, SecretVerb};
 pub(crate) use self::serving::ServeArgs;
 pub(crate) use self::sessions::SessionArgs;
@@ -29,6 +31,7 @@ Examples:
   reconcile --yes                apply without asking; deletes need --allow-delete N as well
   reconcile session triage       what a new session of the agent `triage` is given, and why
   reconcile get settings/triage  one live resource with its owners
+  reconcile diff r41 r42         what a commit changed
 
 Exit codes:
   0  done, no change, or a plan that only lacks secret values
@@ -79,9 +82,9 @@ pub(crate) struct Global {
     /// How many seconds to wait for a store that another process holds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, global = true, help_heading = "Global options")]
     pub(crate) lock_timeout: u64,
-    /// Reads as of this revision, as in `r41`
-    #[arg(long, value_name = "REVISION", global = true, help_heading = "Global options")]
-    pub(crate) at: Option<Revision>,
+    /// Reads as of this revision, as in `r41`, or time, as in `2026-11-22T14:03:00Z`
+    #[arg(long, value_name = "MOMENT", global = true, help_heading = "Global options")]
+    pub(crate) at: Option<Moment>,
 }
 
 /// What to do; without a verb: plan, show, ask, apply.
@@ -95,6 +98,10 @@ pub(crate) enum Verb {
     Serve(ServeArgs),
     /// Shows what a session of an agent is given, and why
     Session(SessionArgs),
+    /// Changes fields of one live resource at once, as an actor and not as a source
+    Set(SetArgs),
+    /// Takes fields out of one live resource, or deletes it, as an actor
+    Unset(UnsetArgs),
     /// Sets, lists and removes shared secrets; values never stand in arguments
     #[command(subcommand)]
     Secret(SecretVerb),
@@ -106,6 +113,10 @@ pub(crate) enum Verb {
     Get(GetArgs),
     /// Shows one commit
     Show(ShowArgs),
+    /// Shows what differs between two revisions
+    Diff(DiffArgs),
+    /// Prints commits as they come, until Ctrl-C; it needs a server
+    Watch(WatchArgs),
     /// Reads the whole store and checks chain and checksums
     Verify(Here),
     /// Prints a completion script for a shell

@@ -65,6 +65,20 @@ pub(crate) fn required(setting: &Setting, store: &Path, output: &Output) -> Resu
     })
 }
 
+/// Finds the plane of a store that a server must hold, because what is asked for only happens there.
+pub(crate) fn served(store: &Path) -> Result<Reached, Failure> {
+    match discover(store)? {
+        Discovery::Server(client) => Ok(Box::new(client)),
+        Discovery::Stale | Discovery::None => {
+            let message =
+                format!("nobody serves the store `{}`, so nothing can happen that could be told", store.display());
+            let problem = Problem::new(ProblemKind::Unavailable, "E_NO_SERVER", message);
+            let help = "start `reconcile serve` and try again; `reconcile history` and `reconcile diff` tell what was";
+            Err(problem.help(help).into())
+        }
+    }
+}
+
 /// Finds the plane of a store, which is made if there is none.
 pub(crate) fn or_new(setting: &Setting, store: &Path, output: &Output) -> Result<Reached, Failure> {
     let found = reach(setting, store, output, Missing::Make)?;

@@ -70,6 +70,16 @@ impl Output {
         write_data(text)
     }
 
+    /// Writes a JSON document on one line: for a command that gives many.
+    pub(crate) fn line(&self, value: &impl Serialize) -> Result<Reader, Failure> {
+        write_on(&json::line(value))
+    }
+
+    /// Writes one of many pieces of text.
+    pub(crate) fn piece(&self, text: &Text) -> Result<Reader, Failure> {
+        write_on(&text.render(self.data))
+    }
+
     /// Says something, unless only errors are wanted.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         if self.verbosity > Verbosity::Quiet {
@@ -131,11 +141,24 @@ impl Output {
     }
 }
 
+/// Whether anybody reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Somebody does.
+    There,
+    /// The pipe is closed: a command that would go on for ever ends.
+    Gone,
+}
+
 fn write_data(text: &str) -> Result<(), Failure> {
+    write_on(text).map(|_| ())
+}
+
+fn write_on(text: &str) -> Result<Reader, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
         Err(error) => Err(Failure::io("E_OUTPUT", "cannot write to standard output", &error)),
     }
 }

@@ -41,7 +41,12 @@ impl Engine {
         Ok(Snapshot::new(state))
     }
 
-    fn head_at(&self, revision: Revision) -> Result<Head, AtError> {
+    /// The commit that made `revision`, in short.
+    ///
+    /// # Errors
+    /// As [`Engine::at`].
+    pub fn head_at(&self, revision: Revision) -> Result<Head, AtError> {
+        self.check_revision(revision, self.head().revision)?;
         let compacted = self.core().compacted();
         if revision == compacted.revision {
             Ok(compacted)

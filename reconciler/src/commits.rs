@@ -4,41 +4,32 @@
 
 use holdfast_engine::{Change, Commit, Engine, Revision};
 
-use crate::apply::annotation;
+use crate::apply::{self, annotation};
 use crate::desired::GitState;
 use crate::embedded::{at_problem, rfc3339};
 use crate::error::{Problem, ProblemKind};
-use crate::plane::{CommitChange, CommitInfo, CommitsPage};
-use crate::resource::{Address, OrgId, keys};
+use crate::plane::{CommitChange, CommitInfo, CommitsPage, Scope};
+use crate::resource::{OrgId, keys};
 
-/// How many commits are read at a time while looking for those of an organisation.
-const SCAN: usize = 1_000;
-
-/// Newest first, at most `limit`, those before a revision that touch the organisation, or the address in it.
+/// Newest first, at most `limit`, those before a revision that touch what is meant of the organisation.
 pub(crate) fn page(
     engine: &Engine,
     org: &OrgId,
-    address: Option<&Address>,
+    scope: &Scope,
     before: Option<Revision>,
     limit: usize,
 ) -> Result<CommitsPage, Problem> {
-    let wanted = |commit: &Commit| match address {
-        Some(address) => {
-            let key = keys::live(org, address);
-            commit.changes.iter().any(|change| change.key().as_str() == key)
+    let end = before.unwrap_or(engine.head().revision.next());
+    let key = format!("{}{}", keys::org(org), scope.prefix());
+    let commits = match scope {
+        Scope::Key(_) => {
+            let key = apply::key(key)?;
+            let versions = engine.key_log(&key, end.previous(), limit).map_err(at_problem)?;
+            versions.into_iter().map(|version| version.commit).collect()
         }
-        None => touches(commit, org),
+        Scope::All | Scope::Prefix(_) => engine.log(..end, &key, limit).map_err(at_problem)?,
     };
-    let mut end = before.unwrap_or(engine.head().revision.next());
-    let mut found = Vec::new();
-    while found.len() < limit {
-        let scanned = engine.commits(..end, SCAN).map_err(at_problem)?;
-        let Some(oldest) = scanned.last() else { break };
-        end = oldest.revision;
-        found.extend(scanned.iter().filter(|commit| wanted(commit)).map(|commit| info(commit)));
-    }
-    found.truncate(limit);
-    Ok(CommitsPage { commits: found })
+    Ok(CommitsPage { commits: commits.iter().map(|commit| info(commit)).collect() })
 }
 
 /// One commit, with what it touched of the organisation.

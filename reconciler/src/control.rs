@@ -3,6 +3,8 @@
 //! Never here: planning, resolving and sealing themselves; each answer is a few steps over the rooms that do them.
 
 mod applying;
+mod compare;
+mod editing;
 mod kv;
 mod resources;
 mod secrets;
@@ -19,8 +21,9 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, Head, KvEntry, KvTxn, KvTxnResult, ResourceInfo,
-    ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, EditRequest, Head,
+    KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite,
+    SessionRequest, Status, Verification, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::watch::{self, WatchFeed, WatchRequest};
@@ -28,6 +31,10 @@ use crate::watch::{self, WatchFeed, WatchRequest};
 impl ControlPlane for Plane {
     fn head(&self) -> Result<Head, Problem> {
         store::head(self)
+    }
+
+    fn head_at(&self, moment: Moment) -> Result<Head, Problem> {
+        store::head_at(self, moment)
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
@@ -41,12 +48,16 @@ impl ControlPlane for Plane {
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {
         let org = self.org(query.org.as_ref(), &self.engine().snapshot());
         let limit = query.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX);
-        commits::page(self.engine(), &org, query.address.as_ref(), query.before, limit)
+        commits::page(self.engine(), &org, &query.scope, query.before, limit)
     }
 
     fn commit(&self, org: Option<&OrgId>, revision: Revision) -> Result<CommitInfo, Problem> {
         let org = self.org(org, &self.engine().snapshot());
         commits::one(self.engine(), &org, revision)
+    }
+
+    fn diff(&self, query: &DiffQuery) -> Result<Differences, Problem> {
+        compare::differences(self, query)
     }
 
     fn resources(&self, query: &ResourcesQuery) -> Result<ResourcesPage, Problem> {
@@ -55,6 +66,10 @@ impl ControlPlane for Plane {
 
     fn resource(&self, org: Option<&OrgId>, address: &Address, at: Option<Revision>) -> Result<ResourceInfo, Problem> {
         resources::one(self, org, address, at)
+    }
+
+    fn edit(&self, request: &EditRequest) -> Result<WriteReceipt, Problem> {
+        editing::edit(self, request)
     }
 
     fn look(&self, request: &SessionRequest) -> Result<SessionContext, Problem> {

@@ -383,7 +383,8 @@ pub(crate) fn position(declared: &Declared, path: &FieldPath) -> Option<Position
     declared.at.clone()
 }
 
-fn change(path: FieldPath, before: Option<&Value>, after: Option<&Value>) -> FieldChange {
+/// A change of a value that is no secret.
+pub(crate) fn change(path: FieldPath, before: Option<&Value>, after: Option<&Value>) -> FieldChange {
     let present = |value: Option<&Value>| value.filter(|value| !value.is_null()).cloned();
     let (before, after) = (present(before), present(after));
     let op = match (&before, &after) {
@@ -396,7 +397,12 @@ fn change(path: FieldPath, before: Option<&Value>, after: Option<&Value>) -> Fie
 }
 
 /// The leaves in which two values differ.
-fn leaves(path: &FieldPath, before: Option<&Value>, after: Option<&Value>, spec: &FieldSpec) -> Vec<FieldChange> {
+pub(crate) fn leaves(
+    path: &FieldPath,
+    before: Option<&Value>,
+    after: Option<&Value>,
+    spec: &FieldSpec,
+) -> Vec<FieldChange> {
     let after = after.filter(|value| path.steps().len() > 1 || !is_absent(value));
     match (before, after) {
         (Some(Value::Object(old)), Some(Value::Object(new))) => {

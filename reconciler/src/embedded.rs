@@ -132,6 +132,10 @@ impl Plane {
         }
     }
 
+    pub(crate) fn kinds(&self) -> &Kinds {
+        &self.0.kinds
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         (self.0.clock)()
     }

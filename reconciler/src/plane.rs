@@ -5,17 +5,27 @@
 //! calling thread; call it from `spawn_blocking` in async code. Never here: deciding or storing anything.
 
 mod applying;
+mod compare;
+mod editing;
 mod history;
 mod kv;
+mod moment;
 mod resources;
+mod scope;
 mod secrets;
 mod sessions;
 mod store;
 
 pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
+pub use compare::{
+    DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
+};
+pub use editing::{Edit, EditRequest};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
+pub use moment::{Moment, MomentError};
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
+pub use scope::{DESIRED, KV, LIVE, Scope};
 pub use secrets::{SecretInfo, SecretWrite};
 pub use sessions::SessionRequest;
 pub use store::{Head, Holder, SourceStatus, Status, Verification};
@@ -39,6 +49,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Only if the plane cannot be reached.
     fn head(&self) -> Result<Head, Problem>;
+
+    /// The head as it was at a moment.
+    ///
+    /// # Errors
+    /// `Gone` for a moment that is compacted, `NotFound` for one that has not come yet.
+    fn head_at(&self, moment: Moment) -> Result<Head, Problem>;
 
     /// Works out what an apply would do. Changes nothing.
     ///
@@ -65,6 +81,12 @@ pub trait ControlPlane: Send + Sync {
     /// `NotFound` for a revision that does not exist or touched nothing of the organisation, `Gone` for a compacted one.
     fn commit(&self, org: Option<&OrgId>, revision: Revision) -> Result<CommitInfo, Problem>;
 
+    /// What differs between two revisions, in what is in force: a page of it.
+    ///
+    /// # Errors
+    /// `Gone` or `NotFound` for a revision that is compacted or in the future.
+    fn diff(&self, query: &DiffQuery) -> Result<Differences, Problem>;
+
     /// Lists live resources.
     ///
     /// # Errors
@@ -76,6 +98,13 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// `NotFound`, with near matches; `Gone` for a compacted revision.
     fn resource(&self, org: Option<&OrgId>, address: &Address, at: Option<Revision>) -> Result<ResourceInfo, Problem>;
+
+    /// Changes, makes or deletes one live resource, as an actor.
+    ///
+    /// # Errors
+    /// `NotFound`, with near matches; `Conflict` if it is not as the request demands; `Invalid` for a field or value that the
+    /// kind does not have; `Blocked` if a guard refuses. In all of them nothing was changed.
+    fn edit(&self, request: &EditRequest) -> Result<WriteReceipt, Problem>;
 
     /// Resolves a session without opening one.
     ///

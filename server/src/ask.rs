@@ -11,8 +11,10 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use holdfast_engine::Revision;
-use holdfast_reconciler::resource::OrgId;
+use holdfast_reconciler::plane::{LIVE, Moment, Scope};
+use holdfast_reconciler::resource::{Address, OrgId};
 
+use crate::gate::Lane;
 use crate::limits::{AUTHOR_BYTES_MAX, QUERY_PARAMS_MAX};
 use crate::problem::shown;
 use crate::protocol::{AUTHOR_HEADER, LAST_EVENT_HEADER, REQUEST_ID_HEADER, revision_of_etag};
@@ -80,6 +82,43 @@ impl Ask {
     pub(crate) fn take_words<C: FromIterator<String>>(&mut self, name: &str) -> C {
         let text = self.query.remove(name).unwrap_or_default();
         text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Takes a parameter that names a moment, and finds its revision.
+    pub(crate) async fn moment(&mut self, app: &App, name: &str) -> Result<Option<Revision>, Refusal> {
+        match self.take::<Moment>(name)? {
+            None => Ok(None),
+            Some(Moment::Revision(revision)) => Ok(Some(revision)),
+            Some(time @ Moment::Time(_)) => {
+                Ok(Some(app.gate.call(Lane::Read, move |plane| plane.head_at(time)).await?.revision))
+            }
+        }
+    }
+
+    /// Takes how many rows a page may hold.
+    pub(crate) fn limit(&mut self) -> Result<Option<usize>, Refusal> {
+        match self.take("limit")? {
+            Some(0) => Err(Refusal::invalid(
+                "E_QUERY",
+                "the parameter `limit` is 0, and a page without rows tells nothing",
+                "ask for at least one, or leave it out",
+            )),
+            limit => Ok(limit),
+        }
+    }
+
+    /// Takes the parameters that say which keys are meant: one of `address`, `key` and `prefix`.
+    pub(crate) fn scope(&mut self) -> Result<Scope, Refusal> {
+        let address = self.take::<Address>("address")?.map(|address| Scope::Key(format!("{LIVE}{address}")));
+        let key = self.take("key")?.map(Scope::Key);
+        let prefix = self.take("prefix")?.map(Scope::Prefix);
+        let mut named = address.into_iter().chain(key).chain(prefix);
+        match (named.next(), named.next()) {
+            (scope, None) => Ok(scope.unwrap_or_default()),
+            (_, Some(_)) => {
+                Err(Refusal::invalid("E_QUERY", "`address`, `key` and `prefix` exclude each other", "name one of them"))
+            }
+        }
     }
 
     /// Refuses the parameters that nobody took: a misspelt one must not be ignored.

@@ -12,8 +12,9 @@ use holdfast_reconciler::agents::context::SessionContext;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, Head, KvEntry, KvTxn, KvTxnResult, ResourceInfo,
-    ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Edit, EditRequest, Head,
+    KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, Scope, SecretInfo, SecretWrite,
+    SessionRequest, Status, Verification, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::watch::{WatchFeed, WatchRequest};
@@ -22,9 +23,10 @@ use uuid::Uuid;
 
 use crate::call::{Call, decode, failure, target, text};
 use crate::limits::{
-    CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT, PLAN_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX, TXN_BODY_BYTES_MAX,
+    CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT, EDIT_BODY_BYTES_MAX, PLAN_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX,
+    TXN_BODY_BYTES_MAX,
 };
-use crate::protocol::{CREATED_HEADER, REVISION_HEADER, revision_of_etag};
+use crate::protocol::{CREATED_HEADER, REVISION_HEADER, VERSION_HEADER, revision_of_etag};
 use crate::socket::SOCKET_NAME;
 use crate::transport::{ExchangeError, Incoming, Transport};
 use crate::watching::Watching;
@@ -112,9 +114,34 @@ fn request_id(given: Option<&String>) -> String {
     given.cloned().unwrap_or_else(|| Uuid::new_v4().to_string())
 }
 
+/// The parameter that says which keys are meant.
+fn scope_parameter(scope: &Scope) -> (&'static str, Option<String>) {
+    match scope {
+        Scope::All => ("prefix", None),
+        Scope::Key(key) => ("key", Some(key.clone())),
+        Scope::Prefix(prefix) => ("prefix", Some(prefix.clone())),
+    }
+}
+
+/// The raw value of an answer, with what its headers say of it.
+fn kv_entry(answer: &Incoming) -> Option<KvEntry> {
+    let text = |name: HeaderName| answer.headers.get(name)?.to_str().ok();
+    Some(KvEntry {
+        value: answer.body.to_vec(),
+        created: text(CREATED_HEADER)?.parse().ok()?,
+        modified: text(header::ETAG).and_then(revision_of_etag)?,
+        version: text(VERSION_HEADER)?.parse().ok()?,
+        head: text(REVISION_HEADER)?.parse().ok()?,
+    })
+}
+
 impl ControlPlane for Client {
     fn head(&self) -> Result<Head, Problem> {
         self.ask(Call::read("/v1/head"))
+    }
+
+    fn head_at(&self, moment: Moment) -> Result<Head, Problem> {
+        self.ask(Call::read(target(&["head"], &[("at", text(Some(&moment)))])))
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
@@ -127,10 +154,10 @@ impl ControlPlane for Client {
     }
 
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {
-        let CommitsQuery { org, address, before, limit } = query;
+        let CommitsQuery { org, scope, before, limit } = query;
         let parameters = [
             ("org", text(org.as_ref())),
-            ("address", text(address.as_ref())),
+            scope_parameter(scope),
             ("before", text(before.as_ref())),
             ("limit", text(limit.as_ref())),
         ];
@@ -140,6 +167,19 @@ impl ControlPlane for Client {
     fn commit(&self, org: Option<&OrgId>, revision: Revision) -> Result<CommitInfo, Problem> {
         let target = target(&["commits", &revision.get().to_string()], &[("org", text(org))]);
         self.ask(Call::read(target))
+    }
+
+    fn diff(&self, query: &DiffQuery) -> Result<Differences, Problem> {
+        let DiffQuery { org, from, to, scope, limit, after } = query;
+        let parameters = [
+            ("org", text(org.as_ref())),
+            ("from", text(Some(from))),
+            ("to", text(to.as_ref())),
+            scope_parameter(scope),
+            ("limit", text(limit.as_ref())),
+            ("after", after.clone()),
+        ];
+        self.ask(Call::read(target(&["diff"], &parameters)))
     }
 
     fn resources(&self, query: &ResourcesQuery) -> Result<ResourcesPage, Problem> {
@@ -159,6 +199,38 @@ impl ControlPlane for Client {
         let parts = ["resources", address.kind.as_str(), address.name.as_str()];
         let target = target(&parts, &[("org", text(org)), ("at", text(at.as_ref()))]);
         self.ask(Call::read(target))
+    }
+
+    fn edit(&self, request: &EditRequest) -> Result<WriteReceipt, Problem> {
+        let EditRequest {
+            org,
+            address,
+            edit,
+            if_modified,
+            allow_delete,
+            allow_break,
+            author,
+            message,
+            request_id: given,
+        } = request;
+        let names = allow_break.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        let parameters = [
+            ("org", text(org.as_ref())),
+            ("allow_break", (!names.is_empty()).then_some(names)),
+            ("allow_delete", text(allow_delete.as_ref())),
+            ("message", (!message.is_empty()).then(|| message.clone())),
+        ];
+        let target = target(&["resources", address.kind.as_str(), address.name.as_str()], &parameters);
+        let call = match edit {
+            Edit::Merge(fields) => Call::write(Method::PATCH, target).body(fields, EDIT_BODY_BYTES_MAX)?,
+            Edit::Create(fields) => Call::write(Method::PATCH, target).if_absent().body(fields, EDIT_BODY_BYTES_MAX)?,
+            Edit::Delete => Call::write(Method::DELETE, target),
+        };
+        let call = match if_modified {
+            Some(revision) => call.if_modified(*revision),
+            None => call,
+        };
+        self.ask(call.author(author).request_id(&request_id(given.as_ref())))
     }
 
     fn look(&self, request: &SessionRequest) -> Result<SessionContext, Problem> {
@@ -217,18 +289,12 @@ impl ControlPlane for Client {
             Err(problem) if problem.code == "E_NO_KEY" => return Ok(None),
             answer => answer?,
         };
-        let number = |name: HeaderName| answer.headers.get(name)?.to_str().ok();
-        let entry = number(header::ETAG)
-            .and_then(revision_of_etag)
-            .zip(number(CREATED_HEADER).and_then(|text| text.parse().ok()))
-            .zip(number(REVISION_HEADER).and_then(|text| text.parse().ok()));
-        match entry {
-            Some(((modified, created), head)) => {
-                Ok(Some(KvEntry { value: answer.body.to_vec(), created, modified, head }))
-            }
-            None => Err(Problem::new(ProblemKind::Internal, "E_ANSWER", "the server's answer has no revisions")
-                .help("use a client and a server of the same release")),
-        }
+        kv_entry(&answer)
+            .ok_or_else(|| {
+                Problem::new(ProblemKind::Internal, "E_ANSWER", "the server's answer has no revisions")
+                    .help("use a client and a server of the same release")
+            })
+            .map(Some)
     }
 
     fn kv_txn(&self, txn: &KvTxn) -> Result<KvTxnResult, Problem> {

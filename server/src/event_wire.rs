@@ -3,10 +3,11 @@
 //! Never here: reading or writing a connection, and how events stand in a stream (`sse.rs`).
 
 use holdfast_engine::Revision;
-use holdfast_reconciler::watch::{WatchChange, WatchCommit, WatchEntry, WatchResync};
+use holdfast_reconciler::raw_value::RawValue;
+use holdfast_reconciler::watch::{WatchChange, WatchCommit, WatchEntry, WatchItem, WatchResync};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::ValueBody;
+use crate::events::RESYNC;
 
 /// The data of a commit in a watch.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ struct ChangeEvent {
     key: String,
     op: ChangeOp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    value: Option<ValueBody>,
+    value: Option<RawValue>,
     modified: Revision,
     previous: Option<Revision>,
 }
@@ -52,7 +53,7 @@ pub(crate) struct ResyncEvent {
 #[derive(Debug, Serialize, Deserialize)]
 struct EntryEvent {
     key: String,
-    value: ValueBody,
+    value: RawValue,
     modified: Revision,
 }
 
@@ -63,12 +64,31 @@ pub(crate) struct BookmarkEvent {
     pub(crate) token: String,
 }
 
+/// What a watch gave as a JSON document: a commit as the data of its event, a resync with `"event": "resync"` in front.
+pub fn watch_document(item: &WatchItem) -> impl Serialize + use<> {
+    match item.clone() {
+        WatchItem::Commit(commit) => WatchDocument::Commit(CommitEvent::new(commit)),
+        WatchItem::Resync(resync) => WatchDocument::Resync { event: RESYNC, resync: ResyncEvent::new(resync, None) },
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WatchDocument {
+    Commit(CommitEvent),
+    Resync {
+        event: &'static str,
+        #[serde(flatten)]
+        resync: ResyncEvent,
+    },
+}
+
 impl CommitEvent {
     pub(crate) fn new(commit: WatchCommit) -> Self {
         let WatchCommit { revision, commit, time, author, message, changes } = commit;
         let change = |WatchChange { key, value, previous }: WatchChange| {
             let op = if value.is_some() { ChangeOp::Put } else { ChangeOp::Delete };
-            let value = value.as_deref().map(ValueBody::new);
+            let value = value.as_deref().map(RawValue::new);
             ChangeEvent { key, op, value, modified: revision, previous }
         };
         Self { revision, commit, time, author, message, changes: changes.into_iter().map(change).collect() }
@@ -94,7 +114,7 @@ impl ResyncEvent {
     pub(crate) fn new(resync: WatchResync, token: Option<String>) -> Self {
         let WatchResync { revision, reason, first, entries, more } = resync;
         let entry = |WatchEntry { key, value, modified }: WatchEntry| {
-            let value = ValueBody::new(&value);
+            let value = RawValue::new(&value);
             EntryEvent { key, value, modified }
         };
         Self { revision, reason, first, entries: entries.into_iter().map(entry).collect(), more, token }

@@ -29,9 +29,11 @@ mod watching;
 mod wire;
 
 pub use client::{Client, Discovery, discover};
+pub use event_wire::watch_document;
 pub use problem::{PROBLEM_TYPE, ProblemBody, status};
 pub use protocol::{
     AUTHOR_HEADER, CREATED_HEADER, PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, TOKEN_HEADER,
+    VERSION_HEADER,
 };
 pub use serve::{ServeOptions, ServerHandle, mount};
 pub use socket::{MountError, SOCKET_NAME};

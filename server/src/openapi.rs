@@ -69,20 +69,43 @@ const fn write(
     Operation { method, path, summary, query: &[], takes, gives: (status, gives) }
 }
 
+/// What an edit may say beside its body.
+const EDIT_QUERY: &[&str] = &["allow_break", "allow_delete", "message"];
+
 const OPERATIONS: &[Operation] = &[
     read("/healthz", "The process answers", &[], "Hello"),
     read("/readyz", "The store answers", &[], "Ready"),
     Operation { gives: (200, Gives::Text), ..read("/metrics", "Counts for Prometheus", &[], "") },
     read("/openapi.json", "This description", &[], "Fields"),
-    read("/v1/head", "The head of the store", &[], "Head"),
+    read("/v1/head", "The head of the store, also as it was", &["at"], "Head"),
     read("/v1/status", "The state of the store and of what runs on it", &[], "Status"),
     post("/v1/verify", "Checks every commit and entry", Takes::Nothing, 200, "Verification"),
     post("/v1/plan", "Works out what an apply would do", Takes::Json("PlanRequest"), 200, "Plan"),
     post("/v1/apply", "Applies what a plan showed", Takes::Json("ApplyRequest"), 200, "Receipt"),
-    read("/v1/commits", "Commits, newest first", &["address", "before", "limit"], "Commits"),
+    read("/v1/commits", "Commits, newest first", &["address", "key", "prefix", "before", "limit"], "Commits"),
     read("/v1/commits/{revision}", "One commit", &[], "Commit"),
+    read(
+        "/v1/diff",
+        "What differs between two revisions",
+        &["from", "to", "address", "key", "prefix", "limit", "after"],
+        "Differences",
+    ),
     read("/v1/resources", "Live resources", &["kind", "prefix", "at", "limit", "after"], "Resources"),
     read("/v1/resources/{kind}/{name}", "One live resource; the name may contain `/`", &["at"], "Resource"),
+    Operation {
+        query: EDIT_QUERY,
+        ..write(
+            "patch",
+            "/v1/resources/{kind}/{name}",
+            "Edits a resource",
+            Takes::Json("Fields"),
+            Gives::Json("Receipt"),
+        )
+    },
+    Operation {
+        query: EDIT_QUERY,
+        ..write("delete", "/v1/resources/{kind}/{name}", "Deletes a resource", Takes::Nothing, Gives::Json("Receipt"))
+    },
     read("/v1/agents/{agent}/session", "What a session would get", &["user", "at", "allow_missing"], "Session"),
     post("/v1/agents/{agent}/sessions", "Opens a session", Takes::MaybeJson("SessionRequest"), 201, "Session"),
     read("/v1/sessions/{id}", "An open session", &[], "Session"),
@@ -184,14 +207,17 @@ fn content(kind: &str, schema: &Value, description: &str) -> Value {
 fn parameter(place: &str, name: &str) -> Value {
     let schema = match name {
         "allow_missing" => json!({"type": "boolean"}),
-        "limit" => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
+        "limit" => json!({"type": "integer", "minimum": 1, "maximum": u64::MAX}),
+        "allow_delete" => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
         "revision" => json!({"type": "string", "pattern": "^r?[1-9][0-9]{0,15}$"}),
         "key" | "name" => json!({"type": "string", "minLength": 1, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"}),
         "kind" if place == "path" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}),
         "address" => {
             json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
         }
-        "at" | "before" | "min_revision" => json!({"type": "string", "pattern": "^r?[0-9]{1,15}$"}),
+        "before" | "min_revision" => json!({"type": "string", "pattern": "^r?[0-9]{1,15}$"}),
+        // A revision, or a time of RFC 3339; `from` of a watch may also be a token.
+        "at" | "to" => json!({"type": "string", "pattern": "^(r?[0-9]{1,15}|[0-9]{4}-[0-9]{2}-[0-9]{2}T.+)$"}),
         "org" => json!({"type": "string", "pattern": "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"}),
         _ => json!({"type": "string"}),
     };

@@ -14,6 +14,8 @@ pub const PROTOCOL_HEADER: HeaderName = HeaderName::from_static("holdfast-protoc
 pub const REVISION_HEADER: HeaderName = HeaderName::from_static("holdfast-revision");
 /// Carries the revision that made a raw value.
 pub const CREATED_HEADER: HeaderName = HeaderName::from_static("holdfast-created");
+/// Carries how often a raw value was written since it was made.
+pub const VERSION_HEADER: HeaderName = HeaderName::from_static("holdfast-version");
 /// Carries the token that a watch begins at.
 pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("holdfast-token");
 /// Carries where a client that was cut off had come to in a watch.

@@ -28,7 +28,7 @@ use crate::openapi::openapi;
 use crate::problem::shown;
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, Spoken, revision_value, spoken};
 use crate::refusal::{Refusal, write_body};
-use crate::routes::{commits, health, kv, plans, resources, secrets, sessions};
+use crate::routes::{commits, compare, health, kv, plans, resources, secrets, sessions};
 use crate::serve::ServeOptions;
 use crate::wire::Hello;
 
@@ -80,8 +80,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/apply", post(plans::apply))
         .route("/v1/commits", get(commits::list))
         .route("/v1/commits/{revision}", get(commits::one))
+        .route("/v1/diff", get(compare::diff))
         .route("/v1/resources", get(resources::list))
-        .route("/v1/resources/{kind}/{*name}", get(resources::one))
+        .route("/v1/resources/{kind}/{*name}", get(resources::one).patch(resources::patch).delete(resources::delete))
         .route("/v1/agents/{agent}/session", get(sessions::look))
         .route("/v1/agents/{agent}/sessions", post(sessions::open))
         .route("/v1/sessions/{id}", get(sessions::one).delete(sessions::close))

@@ -4,13 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use holdfast_engine::{Revision, Timestamp};
 use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::PlanRequest;
 use holdfast_reconciler::plane::{ApplyRequest, KvCompare, KvOp, SecretInfo};
+use holdfast_reconciler::raw_value::RawValue;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{TXN_COMPARES_MAX, TXN_OPS_MAX};
@@ -129,39 +128,13 @@ pub(crate) enum OpBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PutBody {
     key: String,
-    value: ValueBody,
+    value: RawValue,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeleteBody {
     key: String,
-}
-
-/// A raw value in JSON: text as it is, other bytes in base64.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
-pub(crate) enum ValueBody {
-    Text(String),
-    Bytes { base64: String },
-}
-
-impl ValueBody {
-    /// The JSON form of a raw value.
-    pub(crate) fn new(value: &[u8]) -> Self {
-        match std::str::from_utf8(value) {
-            Ok(text) => Self::Text(text.to_owned()),
-            Err(_) => Self::Bytes { base64: STANDARD.encode(value) },
-        }
-    }
-
-    /// The raw value; none if it is not base64.
-    pub(crate) fn into_bytes(self) -> Option<Vec<u8>> {
-        match self {
-            Self::Text(text) => Some(text.into_bytes()),
-            Self::Bytes { base64 } => STANDARD.decode(base64).ok(),
-        }
-    }
 }
 
 impl TxnBody {
@@ -177,7 +150,7 @@ impl TxnBody {
             }
         });
         let ops = ops.iter().map(|op| match op {
-            KvOp::Put(key, value) => OpBody::Put(PutBody { key: key.clone(), value: ValueBody::new(value) }),
+            KvOp::Put(key, value) => OpBody::Put(PutBody { key: key.clone(), value: RawValue::new(value) }),
             KvOp::Delete(key) => OpBody::Delete(DeleteBody { key: key.clone() }),
         });
         Self { compare: compare.collect(), ops: ops.collect() }

@@ -1,10 +1,9 @@
-//! `reconcile history [ADDRESS]`: the commits, newest first.
+//! `reconcile history [WHAT]`: the commits, newest first.
 
 use holdfast_engine::Revision;
 use holdfast_reconciler::plane::CommitsQuery;
 
 use super::Run;
-use super::get::address;
 use crate::args::HistoryArgs;
 use crate::error::{Exit, Failure};
 use crate::render::listing;
@@ -14,13 +13,12 @@ const LIMIT: usize = 100;
 
 /// Lists commits.
 pub(super) fn run(run: &Run, args: &HistoryArgs) -> Result<Exit, Failure> {
+    // A malformed address is told before anything is opened.
+    super::scope(args.what.as_deref(), None)?;
     let (plane, org) = run.ask()?;
-    let (org, address) = match &args.address {
-        Some(text) => address(text, org).map(|(org, address)| (org, Some(address)))?,
-        None => (org, None),
-    };
-    let limit = args.limit.unwrap_or(LIMIT);
-    let page = plane.commits(&CommitsQuery { org, address, before: None, limit: Some(limit) })?;
+    let (org, scope) = super::scope(args.what.as_deref(), org)?;
+    let limit = args.limit.map_or(LIMIT, |limit| limit as usize);
+    let page = plane.commits(&CommitsQuery { org, scope, before: None, limit: Some(limit) })?;
     run.output.data(&page, || listing::history(&page))?;
     let oldest = page.commits.last().map(|commit| commit.revision);
     if page.commits.is_empty() {

@@ -5,6 +5,7 @@
 mod apply;
 mod check;
 mod completions;
+mod diff;
 mod get;
 mod history;
 mod man;
@@ -12,13 +13,17 @@ mod plan;
 mod secret;
 mod serve;
 mod session;
+mod set;
 mod show;
 mod status;
 mod verify;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use holdfast_engine::Revision;
+use holdfast_reconciler::plane::{ControlPlane, Moment, Scope};
 use holdfast_reconciler::resource::OrgId;
 
 use crate::args::{Cli, Verb};
@@ -69,11 +74,15 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),
         Some(Verb::Session(args)) => session::run(run, args),
+        Some(Verb::Set(args)) => set::set(run, &args),
+        Some(Verb::Unset(args)) => set::unset(run, &args),
         Some(Verb::Secret(verb)) => secret::run(run, verb),
         Some(Verb::History(args)) => history::run(run, &args),
         Some(Verb::Status(_)) => status::run(run),
         Some(Verb::Get(args)) => get::run(run, &args),
         Some(Verb::Show(args)) => show::run(run, &args),
+        Some(Verb::Diff(args)) => diff::run(run, &args),
+        Some(Verb::Watch(args)) => watch::run(run, &args),
         Some(Verb::Verify(_)) => verify::run(run),
         Some(Verb::Completions(args)) => completions::run(run, args),
         Some(Verb::Man) => man::run(run),
@@ -90,6 +99,11 @@ impl Run {
         }
     }
 
+    /// The revision to read at, if the caller names a moment.
+    fn at(&self, plane: &dyn ControlPlane) -> Result<Option<Revision>, Failure> {
+        self.setting.global.at.map(|at| revision(plane, at)).transpose()
+    }
+
     /// The plane of the store here, which must exist, and the organisation to ask for.
     fn ask(&self) -> Result<(Reached, Option<OrgId>), Failure> {
         let directory = self.setting.project(None);
@@ -97,4 +111,21 @@ impl Run {
         let plane = connect::required(&self.setting, &self.setting.store(&directory), &self.output)?;
         Ok((plane, org))
     }
+}
+
+/// The revision of a moment.
+fn revision(plane: &dyn ControlPlane, moment: Moment) -> Result<Revision, Failure> {
+    match moment {
+        Moment::Revision(revision) => Ok(revision),
+        Moment::Time(_) => Ok(plane.head_at(moment)?.revision),
+    }
+}
+
+/// Reads which keys are meant; an organisation in front of them wins over the command's.
+fn scope(text: Option<&str>, org: Option<OrgId>) -> Result<(Option<OrgId>, Scope), Failure> {
+    let (named, scope) = Scope::parse(text.unwrap_or_default()).map_err(|error| {
+        Failure::usage(error.to_string())
+            .help("name a resource, as in `settings/triage`, a kind, as in `settings/`, or `kv/KEY`")
+    })?;
+    Ok((named.or(org), scope))
 }

@@ -9,7 +9,7 @@ use holdfast_reconciler::plan::{Blocked, Plan};
 use holdfast_reconciler::plane::WriteReceipt;
 use serde::Serialize;
 
-use super::escape::visible_lines;
+use super::escape::{visible, visible_lines};
 use holdfast_reconciler::agents::evidence::Evidence;
 
 /// A plan that was to be applied, with how that ended.
@@ -55,6 +55,12 @@ pub(crate) fn document(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).expect("documents have text keys and finite numbers");
     text.push('\n');
     visible_lines(&text).into_owned()
+}
+
+/// Writes any document on one line.
+pub(crate) fn line(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).expect("documents have text keys and finite numbers");
+    format!("{}\n", visible(&text))
 }
 
 /// Writes a failure.

@@ -2,8 +2,13 @@
 //!
 //! Unknown is written `unknown`, never left out. Never here: a plan (`text.rs`) and a session (`session.rs`).
 
+use holdfast_engine::Revision;
 use holdfast_reconciler::plane::{CommitInfo, CommitsPage, ResourceInfo, SecretInfo, Status, Verification};
+use holdfast_reconciler::raw_value::RawValue;
 
+use serde::Serialize;
+
+use super::compare;
 use super::ink::{Role, Text, table};
 use super::text::{counted, counts, git, short};
 use super::value::{Length, inline, secret};
@@ -80,6 +85,31 @@ pub(crate) fn resource(info: &ResourceInfo, length: Length) -> Text {
     for (path, tag) in &info.record.tags {
         line(path, secret(Some(tag)));
     }
+    text
+}
+
+/// A raw value with its revisions.
+#[derive(Serialize)]
+pub(crate) struct Raw {
+    /// Its key inside the organisation, as in `kv/a/b`.
+    pub(crate) key: String,
+    /// Its bytes.
+    pub(crate) value: RawValue,
+    /// The revision that made it.
+    pub(crate) created: Revision,
+    /// The revision that last touched it.
+    pub(crate) modified: Revision,
+    /// How often it was written since it was made.
+    pub(crate) version: u64,
+}
+
+/// Draws a raw value.
+pub(crate) fn raw(found: &Raw, length: Length) -> Text {
+    let Raw { key, value, created, modified, version } = found;
+    let mut text = Text::new();
+    text.add(Role::Strong, key).plain(format!("   {modified}   version {version}")).end().end();
+    text.append(table(&named(vec![("created", created.to_string()), ("modified", modified.to_string())]), 2));
+    text.end().plain("  ").plain(compare::shown(value, length)).end();
     text
 }
 

@@ -3,6 +3,7 @@
 //! A renderer knows all types and decides nothing: counts, order of importance and verdicts come from its input. Never
 //! here: writing anything anywhere (`output.rs` does), the environment, the clock.
 
+pub(crate) mod compare;
 pub(crate) mod diagnostic;
 pub(crate) mod escape;
 pub(crate) mod github;
@@ -15,6 +16,7 @@ pub(crate) mod row;
 pub(crate) mod session;
 pub(crate) mod text;
 pub(crate) mod value;
+pub(crate) mod watch;
 
 #[cfg(test)]
 mod fixtures;

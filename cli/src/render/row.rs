@@ -111,12 +111,7 @@ impl Row<'_> {
     /// The mark in front of the row.
     pub(crate) fn mark(&self) -> (char, Role) {
         match &self.what {
-            What::Change(change) => match change.action {
-                Action::Create => ('+', Role::Create),
-                Action::Update => ('~', Role::Update),
-                Action::Delete => ('-', Role::Delete),
-                Action::Move => ('>', Role::Move),
-            },
+            What::Change(change) => mark(change.action),
             What::Blocked(_) => ('!', Role::Error),
             What::Unmanaged => ('?', Role::Quiet),
             What::Unchanged => ('=', Role::Quiet),
@@ -161,6 +156,16 @@ impl Row<'_> {
             What::Unmanaged => "in no manifest".to_owned(),
             What::Unchanged => String::new(),
         }
+    }
+}
+
+/// The mark of what happens to a resource.
+pub(crate) fn mark(action: Action) -> (char, Role) {
+    match action {
+        Action::Create => ('+', Role::Create),
+        Action::Update => ('~', Role::Update),
+        Action::Delete => ('-', Role::Delete),
+        Action::Move => ('>', Role::Move),
     }
 }
 

@@ -128,7 +128,8 @@ pub(crate) fn row_text(row: &Row<'_>, view: PlanView) -> Text {
     text
 }
 
-fn comment(text: &mut Text, comment: &str) {
+/// Ends a row with a comment in its column, if there is one.
+pub(crate) fn comment(text: &mut Text, comment: &str) {
     if !comment.is_empty() {
         text.pad(COMMENT_COLUMN, COMMENT_GAP).add(Role::Quiet, comment);
     }

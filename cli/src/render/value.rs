@@ -61,12 +61,16 @@ pub(crate) fn secret(tag: Option<&str>) -> String {
 
 /// A value as JSON on one line, cut unless all of it is wanted.
 pub(crate) fn inline(value: &Value, length: Length) -> String {
-    let json = value.to_string();
-    let characters = json.chars().count();
+    one_line(&value.to_string(), length)
+}
+
+/// A text that is cut unless all of it is wanted.
+pub(crate) fn one_line(line: &str, length: Length) -> String {
+    let characters = line.chars().count();
     if length == Length::Full || characters <= WIDTH_MAX {
-        return json;
+        return line.to_owned();
     }
-    format!("{}... ({characters} characters)", json.chars().take(WIDTH_MAX).collect::<String>())
+    format!("{}... ({characters} characters)", line.chars().take(WIDTH_MAX).collect::<String>())
 }
 
 fn one(text: &mut Text, role: Role, value: Option<&Value>, length: Length) {
@@ -119,7 +123,7 @@ fn diff(text: &mut Text, before: &str, after: &str, indent: usize, length: Lengt
                 ChangeTag::Equal => (' ', Role::Plain),
             };
             let line = change.value();
-            lines.push((role, format!("{sign}{}", cut_line(line.strip_suffix('\n').unwrap_or(line), length))));
+            lines.push((role, format!("{sign}{}", one_line(line.strip_suffix('\n').unwrap_or(line), length))));
             if change.missing_newline() {
                 lines.push((Role::Quiet, "(no line break at the end)".to_owned()));
             }
@@ -134,12 +138,4 @@ fn diff(text: &mut Text, before: &str, after: &str, indent: usize, length: Lengt
         let rest = lines.len() - shown;
         text.plain(&margin).add(Role::Quiet, format!("| ... {rest} more lines, shown with `--full`")).end();
     }
-}
-
-fn cut_line(line: &str, length: Length) -> String {
-    let characters = line.chars().count();
-    if length == Length::Full || characters <= WIDTH_MAX {
-        return line.to_owned();
-    }
-    format!("{}... ({characters} characters)", line.chars().take(WIDTH_MAX).collect::<String>())
 }

@@ -24,6 +24,7 @@ pub(super) fn get(
         value: entry.value().to_vec(),
         created: entry.created(),
         modified: entry.modified(),
+        version: entry.version(),
         head: snapshot.revision(),
     }))
 }

@@ -9,21 +9,52 @@ use holdfast_engine::Revision;
 
 use crate::commits;
 use crate::embedded::{Plane, at_problem, rfc3339};
-use crate::error::Problem;
-use crate::plane::{Head, SourceStatus, Status, Verification};
+use crate::error::{Problem, ProblemKind};
+use crate::plane::{Head, Moment, SourceStatus, Status, Verification};
 use crate::planner;
 use crate::resource::{OrgId, keys};
 
 pub(super) fn head(plane: &Plane) -> Result<Head, Problem> {
-    let head = plane.engine().head();
+    Ok(told(plane, plane.engine().head()))
+}
+
+fn told(plane: &Plane, head: holdfast_engine::Head) -> Head {
     let identity = plane.engine().identity();
-    Ok(Head {
+    Head {
         revision: head.revision,
         commit: head.id.to_string(),
         time: (head.revision != Revision::ZERO).then(|| rfc3339(head.time)),
         store: identity.store.to_string(),
         epoch: identity.epoch,
-    })
+    }
+}
+
+/// The head as it was at a moment.
+pub(super) fn head_at(plane: &Plane, moment: Moment) -> Result<Head, Problem> {
+    let engine = plane.engine();
+    let newest = engine.head();
+    let revision = match moment {
+        Moment::Revision(revision) => revision,
+        Moment::Time(time) if time > plane.now().max(newest.time) => {
+            let message = format!("{} has not come yet", rfc3339(time));
+            let help = "name a time that has passed; without one the newest revision is read";
+            return Err(Problem::new(ProblemKind::NotFound, "E_FUTURE", message).help(help));
+        }
+        Moment::Time(time) => engine.revision_at(time).map_err(at_problem)?,
+    };
+    let found = engine.head_at(revision).map_err(at_problem)?;
+    match moment {
+        // What was in force before the oldest state that is kept is not known.
+        Moment::Time(time) if revision != Revision::ZERO && found.time > time => {
+            let message = format!(
+                "what was in force at {} is compacted, the oldest that can be read is {revision} of {}",
+                rfc3339(time),
+                rfc3339(found.time)
+            );
+            Err(Problem::new(ProblemKind::Gone, "E_COMPACTED", message).help("ask for a time that is still kept"))
+        }
+        Moment::Time(_) | Moment::Revision(_) => Ok(told(plane, found)),
+    }
 }
 
 pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Problem> {

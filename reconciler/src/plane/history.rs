@@ -5,18 +5,18 @@
 use holdfast_engine::Revision;
 use serde::{Deserialize, Serialize};
 
+use super::scope::Scope;
 use crate::desired::GitState;
 use crate::plan::Summary;
-use crate::resource::{Address, OrgId};
+use crate::resource::OrgId;
 
 /// Which commits to list, newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommitsQuery {
     /// The organisation; without it the plane's rule decides.
     pub org: Option<OrgId>,
-    /// Only commits that touch this address.
-    pub address: Option<Address>,
+    /// Only commits that touch these keys.
+    pub scope: Scope,
     /// Only commits before this revision.
     pub before: Option<Revision>,
     /// At most this many; bounded by the plane.

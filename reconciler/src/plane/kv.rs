@@ -16,6 +16,8 @@ pub struct KvEntry {
     pub created: Revision,
     /// The revision that last touched it.
     pub modified: Revision,
+    /// How often it was written since it was made.
+    pub version: u64,
     /// The head when it was read.
     pub head: Revision,
 }

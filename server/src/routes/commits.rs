@@ -12,12 +12,8 @@ use crate::router::{App, At};
 
 /// `GET /v1/commits`: newest first.
 pub(crate) async fn list(State(app): State<App>, mut ask: Ask) -> Answer {
-    let query = CommitsQuery {
-        org: ask.org.clone(),
-        address: ask.take("address")?,
-        before: ask.take("before")?,
-        limit: ask.take("limit")?,
-    };
+    let query =
+        CommitsQuery { org: ask.org.clone(), scope: ask.scope()?, before: ask.take("before")?, limit: ask.limit()? };
     ask.finish()?;
     json(&app.gate.call(Lane::Read, move |plane| plane.commits(&query)).await?)
 }

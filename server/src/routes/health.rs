@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
+use holdfast_reconciler::plane::Moment;
 use serde::Serialize;
 
 use super::{Answer, at_revision, json, tagged};
@@ -37,9 +38,14 @@ pub(crate) async fn metrics(State(app): State<App>, ask: Ask) -> Answer {
     Ok(at_revision((kind, app.metrics.text(head)).into_response(), head))
 }
 
-/// `GET /v1/head`.
-pub(crate) async fn head(State(app): State<App>, ask: Ask) -> Answer {
+/// `GET /v1/head`: the newest commit, or with `at` the one that was the newest then.
+pub(crate) async fn head(State(app): State<App>, mut ask: Ask) -> Answer {
+    let at: Option<Moment> = ask.take("at")?;
     ask.finish()?;
+    if let Some(at) = at {
+        let head = app.gate.call(Lane::Read, move |plane| plane.head_at(at)).await?;
+        return Ok(tagged(at_revision(json(&head)?, head.revision), head.revision));
+    }
     let head = app.gate.head().await?;
     if ask.already_has(head.revision) {
         return Ok(at_revision(super::not_modified(head.revision), head.revision));

@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use holdfast_engine::Revision;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 
@@ -13,18 +12,18 @@ use crate::ask::Ask;
 use crate::gate::Lane;
 use crate::limits::{KV_BODY_BYTES_MAX, TXN_BODY_BYTES_MAX};
 use crate::problem::shown;
-use crate::protocol::{CREATED_HEADER, revision_value};
+use crate::protocol::{CREATED_HEADER, VERSION_HEADER, revision_value};
 use crate::refusal::Refusal;
 use crate::router::{App, At};
 use crate::wire::{RevisionAnswer, TxnBody};
 
 /// `GET /v1/kv/{key}`: the raw bytes; the entity tag is the revision that touched them last.
 pub(crate) async fn read(State(app): State<App>, At(key): At<String>, mut ask: Ask) -> Answer {
-    let at: Option<Revision> = ask.take("at")?;
+    let at = ask.moment(&app, "at").await?;
     ask.finish()?;
     let (org, wanted) = (ask.org.clone(), key.clone());
     let entry = app.gate.call(Lane::Read, move |plane| plane.kv_get(org.as_ref(), &wanted, at)).await?;
-    let Some(KvEntry { value, created, modified, head }) = entry else {
+    let Some(KvEntry { value, created, modified, version, head }) = entry else {
         let message = format!("there is no key `{}`", shown(&key));
         return Err(Problem::new(ProblemKind::NotFound, "E_NO_KEY", message)
             .help("keys are exact; a value is written with `PUT`")
@@ -36,6 +35,7 @@ pub(crate) async fn read(State(app): State<App>, At(key): At<String>, mut ask: A
     let raw = [(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))];
     let mut response = at_revision(tagged((raw, value).into_response(), modified), head);
     response.headers_mut().insert(CREATED_HEADER, revision_value(created));
+    response.headers_mut().insert(VERSION_HEADER, HeaderValue::from(version));
     Ok(response)
 }
 

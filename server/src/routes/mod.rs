@@ -3,6 +3,7 @@
 //! Never here: deciding anything that the plane decides.
 
 pub(crate) mod commits;
+pub(crate) mod compare;
 pub(crate) mod health;
 pub(crate) mod kv;
 pub(crate) mod plans;

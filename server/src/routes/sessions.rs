@@ -19,7 +19,7 @@ pub(crate) async fn look(State(app): State<App>, At(agent): At<String>, mut ask:
         org: ask.org.clone(),
         agent,
         user: ask.take("user")?,
-        at: ask.take("at")?,
+        at: ask.moment(&app, "at").await?,
         allow_missing: ask.take("allow_missing")?.unwrap_or(false),
     };
     ask.finish()?;

@@ -9,7 +9,8 @@ use holdfast_engine::Revision;
 use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::{
-    CommitsQuery, ControlPlane, KvCompare, KvOp, KvTxn, ResourcesQuery, SecretWrite, SessionRequest, WriteOutcome,
+    CommitsQuery, ControlPlane, DiffQuery, KvCompare, KvOp, KvTxn, Moment, ResourcesQuery, Scope, SecretWrite,
+    SessionRequest, WriteOutcome,
 };
 use holdfast_reconciler::resource::Address;
 use serde_json::json;
@@ -66,9 +67,34 @@ fn p11_the_client_answers_what_the_plane_answers() {
     for name in ["settings/hotreload-test", "secret/provider:z-ai:apiKey"] {
         assert_eq!(client.resource(None, &address(name), None), plane.resource(None, &address(name), None));
     }
+    let settings = Scope::Key("live/settings/hotreload-test".to_owned());
+    let diff = |scope: &Scope, limit, after| DiffQuery {
+        org: None,
+        from: Revision::ZERO,
+        to: Some(Revision::new(2)),
+        scope: scope.clone(),
+        limit,
+        after,
+    };
+    assert_eq!(client.diff(&diff(&settings, None, None)), plane.diff(&diff(&settings, None, None)));
+    let (mut after, mut pages) = (None, 0);
+    while pages == 0 || after.is_some() {
+        let query = diff(&Scope::All, Some(1), after);
+        let page = client.diff(&query).unwrap();
+        assert_eq!(page, plane.diff(&query).unwrap());
+        assert_eq!((page.summary.create, page.resources.len()), (3, 1), "{page:?}");
+        (after, pages) = (page.next, pages + 1);
+    }
+    assert_eq!(pages, 3, "agent, secret and settings");
+    for moment in ["r1", "2023-11-14T22:13:21Z", "2001-01-01T00:00:00Z"] {
+        let moment = moment.parse::<Moment>().unwrap();
+        assert_eq!(client.head_at(moment), plane.head_at(moment));
+    }
     for query in [
         CommitsQuery::default(),
-        CommitsQuery { address: Some(address("settings/hotreload-test")), limit: Some(1), ..Default::default() },
+        CommitsQuery { scope: Scope::Prefix("live/settings/".to_owned()), ..Default::default() },
+        CommitsQuery { scope: Scope::Key("kv/none".to_owned()), ..Default::default() },
+        CommitsQuery { scope: settings.clone(), limit: Some(1), ..Default::default() },
         CommitsQuery { org: Some(org("other")), ..Default::default() },
     ] {
         assert_eq!(client.commits(&query), plane.commits(&query));

@@ -14,7 +14,7 @@ fn routes() -> BTreeSet<(String, String)> {
     let mut routes = BTreeSet::new();
     for line in source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
         let (path, handlers) = line.split_once('"').unwrap();
-        for method in ["get", "post", "put", "delete"] {
+        for method in ["get", "post", "put", "patch", "delete"] {
             if handlers.contains(&format!(" {method}(")) || handlers.contains(&format!(".{method}(")) {
                 routes.insert((method.to_owned(), path.replace("{*", "{")));
             }
@@ -70,6 +70,8 @@ fn real_answers_are_as_the_schemas_say() {
         ("/v1/status", "/v1/status"),
         ("/v1/commits", "/v1/commits"),
         ("/v1/commits/{revision}", "/v1/commits/r1"),
+        ("/v1/head", "/v1/head?at=r1"),
+        ("/v1/diff", "/v1/diff?from=0&to=2&limit=2"),
         ("/v1/resources", "/v1/resources?limit=2"),
         ("/v1/resources/{kind}/{name}", "/v1/resources/settings/hotreload-test"),
         ("/v1/secrets", "/v1/secrets"),
@@ -83,6 +85,10 @@ fn real_answers_are_as_the_schemas_say() {
     check("PUT", "/v1/secrets/{name}", "/v1/secrets/a", &json!({"value": "x"}), 200);
     check("DELETE", "/v1/secrets/{name}", "/v1/secrets/a", &Value::Null, 200);
     check("DELETE", "/v1/secrets/{name}", "/v1/secrets/provider:z-ai:apiKey", &Value::Null, 409);
+    let resource = "/v1/resources/{kind}/{name}";
+    check("PATCH", resource, "/v1/resources/agent/hotreload-test", &json!({"description": "x"}), 200);
+    check("PATCH", resource, "/v1/resources/agent/hotreload-test", &json!({"descriptoin": "x"}), 400);
+    check("DELETE", resource, "/v1/resources/agent/hotreload-test?allow_delete=1", &Value::Null, 409);
     check("PUT", "/v1/kv/{key}", "/v1/kv/a", &json!("x"), 200);
     check("DELETE", "/v1/kv/{key}", "/v1/kv/a", &Value::Null, 200);
     check("GET", "/v1/kv/{key}", "/v1/kv/a", &Value::Null, 404);

@@ -139,6 +139,31 @@ fn history_and_live_resources_are_told() {
     }
     get(&server, "/v1/commits/3").problem(404, get(&server, "/v1/commits/3").json()["code"].as_str().unwrap());
 
+    let of_agent = get(&server, "/v1/commits?prefix=live/agent/").json();
+    assert_eq!(of_agent["commits"].as_array().unwrap().len(), 1, "only the first commit touched the agent");
+    assert_eq!(get(&server, "/v1/commits?address=settings/hotreload-test").json(), commits);
+
+    let diff = get(&server, "/v1/diff?from=1&to=2");
+    assert_eq!(diff.header("holdfast-revision"), "2");
+    let diff = diff.json();
+    assert_eq!(diff["summary"], json!({"create": 0, "update": 1, "delete": 0}));
+    let row = &diff["resources"][0];
+    assert_eq!((&row["address"], &row["action"]), (&json!("settings/hotreload-test"), &json!("update")));
+    assert_eq!(row["fields"][0]["path"], json!(["providerModelPreferences", "z-ai"]));
+    assert_eq!((&row["fields"][0]["before"], &row["fields"][0]["after"]), (&json!("glm-4.6"), &json!("glm-4.5")));
+    let back = get(&server, "/v1/diff?from=2&to=1").json();
+    assert_eq!(back["resources"][0]["fields"][0]["after"], json!("glm-4.6"), "the other way round");
+    let made = get(&server, "/v1/diff?from=0&address=secret/provider:z-ai:apiKey").json();
+    assert_eq!(made["resources"].as_array().unwrap().len(), 1);
+    assert!(made["resources"][0]["fields"][0]["after_tag"].is_string(), "{made}");
+
+    // The state of a time is that of the newest commit made until then.
+    let time = commits["commits"][1]["time"].as_str().unwrap();
+    assert_eq!(get(&server, &format!("/v1/head?at={time}")).json()["revision"], json!(1));
+    assert_eq!(get(&server, "/v1/head?at=2001-01-01T00:00:00Z").json()["revision"], json!(0));
+    let then = get(&server, &format!("/v1/resources/settings/hotreload-test?at={time}"));
+    assert_eq!(then.json()["modified"], json!(1));
+
     let page = get(&server, "/v1/resources?limit=1").json();
     let next = page["next"].as_str().unwrap();
     let rest = get(&server, &format!("/v1/resources?after={}", next.replace('/', "%2F"))).json();

@@ -3,5 +3,7 @@
 mod bench;
 mod crash;
 mod gateway;
+mod history;
 mod refusals;
 mod story;
+mod watch;

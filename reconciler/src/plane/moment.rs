@@ -1,0 +1,77 @@
+//! A moment of a store's past, as people name it: a revision, or a time.
+//!
+//! Never here: finding the revision of a time; the plane does it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use holdfast_engine::{Revision, RevisionError, Timestamp};
+
+/// A moment of a store's past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// A revision.
+    Revision(Revision),
+    /// What was in force at this time.
+    Time(Timestamp),
+}
+
+/// A text that names no moment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MomentError {
+    /// It looks like a revision and is none.
+    #[error(transparent)]
+    Revision(RevisionError),
+    /// It looks like a time and is none.
+    #[error("`{text}` is neither a revision, as in `r41`, nor a time, as in `2026-11-22T14:03:00Z`")]
+    Time {
+        /// The text.
+        text: String,
+    },
+}
+
+impl FromStr for Moment {
+    type Err = MomentError;
+
+    /// Accepts `r41`, `41` and times of RFC 3339 with their offset.
+    fn from_str(text: &str) -> Result<Self, MomentError> {
+        let like_a_time = text.chars().skip(1).any(|char| matches!(char, ':' | '-' | 'T'));
+        if !like_a_time {
+            return text.parse().map(Self::Revision).map_err(MomentError::Revision);
+        }
+        match text.parse::<jiff::Timestamp>() {
+            Ok(time) => Ok(Self::Time(Timestamp::from_millis(time.as_millisecond()))),
+            Err(_) => Err(MomentError::Time { text: text.chars().take(80).collect() }),
+        }
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revision(revision) => revision.fmt(out),
+            Self::Time(time) => out.write_str(&crate::embedded::rfc3339(*time)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revisions_and_times_are_told_apart_and_come_back_as_text() {
+        for (text, moment) in [
+            ("r41", Moment::Revision(Revision::new(41))),
+            ("41", Moment::Revision(Revision::new(41))),
+            ("2023-11-14T22:13:20Z", Moment::Time(Timestamp::from_millis(1_700_000_000_000))),
+            ("2023-11-14T23:13:20.5+01:00", Moment::Time(Timestamp::from_millis(1_700_000_000_500))),
+        ] {
+            assert_eq!(text.parse(), Ok(moment), "{text}");
+            assert_eq!(moment.to_string().parse(), Ok(moment), "{text}");
+        }
+        for bad in ["", "r", "yesterday", "2023-11-14", "14:03", "2023-11-14T22:13:20", "-5", "é"] {
+            assert!(bad.parse::<Moment>().is_err(), "{bad:?}");
+        }
+    }
+}
