@@ -79,7 +79,7 @@ impl Disk {
             ControlFlow::Continue(())
         })?;
         failpoint("successor-before-slice");
-        self.mirror(changes.batch);
+        self.mirror(changes.into_batch());
         let successor = self.successor.as_mut().ok_or_else(gone)?;
         failpoint("successor-after-slice");
         let done = next.is_none();
