@@ -121,7 +121,7 @@ impl Run {
 
     fn reopen(&mut self) {
         self.engine = None;
-        let options = SledOptions { base_lag_bytes_min: 5000, ..SledOptions::default() };
+        let options = SledOptions { base_lag_bytes_min: 5000, reclaim_bytes_min: 0, ..SledOptions::default() };
         let store = SledStore::open(&self.path(), options).expect("opens");
         self.engine = Some(open(Box::new(store)).expect("recovers"));
         self.check_head();
