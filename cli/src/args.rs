@@ -3,6 +3,7 @@
 //! Names and meanings are DESIGN section 10's. Never here: doing anything, reading the environment, and defaults that
 //! depend on it (`setting.rs`).
 
+mod keeping;
 mod planning;
 mod reading;
 mod secrets;
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
+pub(crate) use self::keeping::ImportArgs;
 pub(crate) use self::planning::{CheckArgs, PlanArgs};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
 pub(crate) use self::secrets::{SecretSetArgs, SecretVerb};
@@ -111,6 +113,10 @@ pub(crate) enum Verb {
     Diff(DiffArgs),
     /// Prints commits as they come, until Ctrl-C; it needs a server
     Watch(WatchArgs),
+    /// Prints the live resources as JSON, for `--against` and `import`; secrets only as tags
+    Export(Here),
+    /// Takes exported resources into the store, as one commit
+    Import(ImportArgs),
     /// Reads the whole store and checks chain and checksums
     Verify(Here),
     /// Prints a completion script for a shell

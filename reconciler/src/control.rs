@@ -9,6 +9,7 @@ mod resources;
 mod secrets;
 mod sessions;
 mod store;
+mod transfer;
 mod writing;
 
 use holdfast_engine::Revision;
@@ -20,9 +21,9 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Head, KvEntry, KvTxn,
-    KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite, SessionRequest, Status,
-    Verification, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Head, ImportRequest,
+    Imported, KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo,
+    SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::watch::{self, WatchFeed, WatchRequest};
@@ -97,6 +98,10 @@ impl ControlPlane for Plane {
 
     fn kv_txn(&self, txn: &KvTxn) -> Result<KvTxnResult, Problem> {
         kv::txn(self, txn)
+    }
+
+    fn import(&self, request: &ImportRequest) -> Result<Imported, Problem> {
+        transfer::import(self, request)
     }
 
     fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem> {

@@ -6,4 +6,5 @@ mod gateway;
 mod history;
 mod refusals;
 mod story;
+mod transfer;
 mod watch;

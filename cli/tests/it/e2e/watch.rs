@@ -68,7 +68,10 @@ fn p9_commits_are_printed_once_in_order_across_a_killed_server_and_ctrl_c_says_w
     assert!(keys.contains(&"live/settings/hotreload-test"), "{keys:?}");
     project.http("PUT", "/v1/kv/a", "one");
     let written = watching.document();
-    assert_eq!(written["changes"], json!([{"key": "kv/a", "op": "put", "value": "one", "modified": 2, "previous": null}]));
+    assert_eq!(
+        written["changes"],
+        json!([{"key": "kv/a", "op": "put", "value": "one", "modified": 2, "previous": null}])
+    );
 
     server.kill();
     assert!(watching.said().contains("waiting until it is back"));
