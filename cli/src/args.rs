@@ -3,6 +3,7 @@
 //! Names and meanings are DESIGN section 10's. Never here: doing anything, reading the environment, and defaults that
 //! depend on it (`setting.rs`).
 
+mod editing;
 mod keeping;
 mod planning;
 mod reading;
@@ -17,6 +18,7 @@ use clap_complete::Shell;
 use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
+pub(crate) use self::editing::{EditArgs, SetArgs, UnsetArgs};
 pub(crate) use self::keeping::ImportArgs;
 pub(crate) use self::planning::{CheckArgs, PlanArgs};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
@@ -98,6 +100,10 @@ pub(crate) enum Verb {
     Serve(ServeArgs),
     /// Shows what a session of an agent is given, and why
     Session(SessionArgs),
+    /// Changes fields of one live resource at once, as an actor and not as a source
+    Set(SetArgs),
+    /// Takes fields out of one live resource, or deletes it, as an actor
+    Unset(UnsetArgs),
     /// Sets, lists and removes shared secrets; values never stand in arguments
     #[command(subcommand)]
     Secret(SecretVerb),

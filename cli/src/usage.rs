@@ -113,6 +113,8 @@ impl Verb {
             Self::Check(_) => "check",
             Self::Serve(_) => "serve",
             Self::Session(_) => "session",
+            Self::Set(_) => "set",
+            Self::Unset(_) => "unset",
             Self::Secret(_) => "secret",
             Self::History(_) => "history",
             Self::Status(_) => "status",

@@ -1,13 +1,9 @@
-//! Backup and restore: the whole state at one revision in one file with hashes, and a new store made of it.
+//! Backup: the whole state at one revision in one file with hashes, written while commits go on, and read back.
 //!
-//! A restored store goes on under the same id in a new epoch, and its revision jumps, so that no cache and no resume token
-//! can take it for the one it was made from. The state at the jump is its oldest.
-//!
-//! Never here: the bytes of a frame (`codec.rs`), or where files lie.
+//! Never here: the bytes of a frame (`codec.rs`), or a store being made of it (`restore.rs`).
 
 use std::io::{self, BufRead, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -16,13 +12,11 @@ use crate::codec::{self, BackupHeader, BackupTrailer, DecodeError, FrameKind};
 use crate::digest::{Digest, Hasher};
 use crate::engine::{Engine, block_on};
 use crate::entry::Entry;
-use crate::error::StoreError;
+use crate::failpoint::failpoint;
 use crate::key::Key;
-use crate::limits::{BACKUP_FRAME_BYTES, BACKUP_FRAME_BYTES_MAX, RESTORE_REVISION_JUMP};
-use crate::revision::Revision;
+use crate::limits::{BACKUP_FRAME_BYTES, BACKUP_FRAME_BYTES_MAX};
+use crate::restore::RestoreError;
 use crate::snapshot::Head;
-use crate::store::embedded::SledStore;
-use crate::store::opening::{Seed, SledOptions, StoreOpenError};
 use crate::store::{Identity, Request};
 
 /// What a backup holds.
@@ -53,44 +47,6 @@ pub enum BackupError {
     /// The engine was closed.
     #[error("the engine is closed")]
     Closed,
-}
-
-/// Why a backup was not restored.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RestoreError {
-    /// It cannot be read.
-    #[error("the backup cannot be read")]
-    Read(#[source] io::Error),
-    /// It is no backup.
-    #[error("this is no backup of a store")]
-    NotABackup,
-    /// It was written by a later version.
-    #[error("the backup has format {found}, this program reads up to {supported}: use a newer `reconcile`")]
-    FutureFormat {
-        /// Its format.
-        found: u32,
-        /// The newest format that this program reads.
-        supported: u32,
-    },
-    /// It is not what was written.
-    #[error("the backup is damaged: {what}")]
-    Damaged {
-        /// What was found.
-        what: String,
-    },
-    /// There is a store in the folder already.
-    #[error("there is a store in `{}` already: restore into an empty folder", path.display())]
-    Occupied {
-        /// The folder.
-        path: std::path::PathBuf,
-    },
-    /// The new store cannot be made.
-    #[error("the store cannot be made")]
-    Open(#[source] StoreOpenError),
-    /// The new store cannot be written.
-    #[error("the store cannot be written")]
-    Storage(#[source] StoreError),
 }
 
 impl Engine {
@@ -137,7 +93,9 @@ impl Engine {
         }
         let digest = std::mem::replace(&mut out.hasher, Hasher::new(DOMAIN)).finish();
         out.frame(FrameKind::Trailer, &codec::encode_backup_trailer(&BackupTrailer { keys, digest }))?;
+        failpoint("backup-before-flush");
         out.out.flush().map_err(BackupError::Write)?;
+        failpoint("backup-flushed");
         Ok(BackupReport { identity, head, keys, bytes: out.bytes + codec::BACKUP_MAGIC.len() as u64, digest })
     }
 }
@@ -155,17 +113,20 @@ impl FrameWriter<'_> {
         self.hasher.part(body);
         let frame = codec::encode_frame(kind, body);
         self.bytes += frame.len() as u64;
-        self.out.write_all(&frame).map_err(BackupError::Write)
+        failpoint("backup-before-frame");
+        self.out.write_all(&frame).map_err(BackupError::Write)?;
+        failpoint("backup-after-frame");
+        Ok(())
     }
 }
 
 /// What a backup says, read and checked to its end.
 #[derive(Debug)]
-struct Content {
-    header: BackupHeader,
-    entries: OrdMap<Key, Entry>,
-    sealed: Vec<(Digest, Arc<[u8]>)>,
-    requests: Vec<Request>,
+pub(crate) struct Content {
+    pub(crate) header: BackupHeader,
+    pub(crate) entries: OrdMap<Key, Entry>,
+    pub(crate) sealed: Vec<(Digest, Arc<[u8]>)>,
+    pub(crate) requests: Vec<Request>,
     bytes: u64,
     digest: Digest,
 }
@@ -179,28 +140,7 @@ pub fn check_backup(input: &mut dyn BufRead) -> Result<BackupReport, RestoreErro
     Ok(BackupReport { identity, head, keys: entries.len() as u64, bytes, digest })
 }
 
-/// Makes a store of a backup in the folder `path`, which holds none yet. It has the id of the store that the backup was made
-/// of, the next epoch, and a head far beyond the backup's; nothing is written before the whole backup was checked. Gives the
-/// new identity and head.
-///
-/// # Errors
-/// If the backup is not whole, or the store cannot be made.
-pub fn restore(input: &mut dyn BufRead, path: &Path, options: SledOptions) -> Result<(Identity, Head), RestoreError> {
-    let Content { header, entries, sealed, requests, .. } = read(input)?;
-    let BackupHeader { identity, head } = header;
-    let identity = Identity { epoch: identity.epoch + 1, ..identity };
-    let jump = head.revision.get().saturating_add(RESTORE_REVISION_JUMP);
-    let head = Head { revision: Revision::new(jump), ..head };
-    let seed = Seed { identity, head, entries, requests, sealed };
-    match SledStore::seed(path, options, seed) {
-        Ok(()) => Ok((identity, head)),
-        Err(StoreOpenError::Occupied { path }) => Err(RestoreError::Occupied { path }),
-        Err(StoreOpenError::Storage(error)) => Err(RestoreError::Storage(error)),
-        Err(error) => Err(RestoreError::Open(error)),
-    }
-}
-
-fn read(input: &mut dyn BufRead) -> Result<Content, RestoreError> {
+pub(crate) fn read(input: &mut dyn BufRead) -> Result<Content, RestoreError> {
     let mut magic = [0; codec::BACKUP_MAGIC.len()];
     if !read_exact(input, &mut magic)? || magic != *codec::BACKUP_MAGIC {
         return Err(RestoreError::NotABackup);

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::engine::{Engine, block_on};
 use crate::error::{AtError, StoreError};
+use crate::failpoint::failpoint;
 use crate::revision::{Revision, Timestamp};
 use crate::store::{CompactTarget, Progress};
 
@@ -31,6 +32,19 @@ pub struct Compaction {
     pub commits: u64,
     /// The held revision that kept it from giving up more.
     pub held: Option<Revision>,
+    /// Bytes that the store took on the disk before, if it is on one.
+    pub disk_bytes_before: Option<u64>,
+    /// Bytes that it takes now.
+    pub disk_bytes: Option<u64>,
+}
+
+/// What a compaction is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompactPhase {
+    /// Writes the oldest state that is kept.
+    Writing,
+    /// Deletes what is given up, and gives its space back.
+    Reclaiming,
 }
 
 /// Why nothing was compacted.
@@ -51,6 +65,9 @@ pub enum CompactError {
     /// The store failed.
     #[error("the store cannot be compacted")]
     Storage(#[source] Arc<StoreError>),
+    /// The commits are given up, but what they took on the disk is not given back.
+    #[error("the store is compacted, but its space cannot be given back now")]
+    Reclaim(#[source] Arc<StoreError>),
     /// The engine was closed.
     #[error("the engine is closed")]
     Closed,
@@ -113,15 +130,42 @@ impl Engine {
         Ok(Hold { engine: self.clone(), revision })
     }
 
-    /// Gives up the commits before what is to be kept, in small steps between which commits go on; blocks the thread until
-    /// that is durable. The space comes back behind it. Killed at any instant, the store has the old or the new oldest
-    /// revision, and the head does not move.
+    /// Gives up the commits before what is to be kept and gives their space back, in small steps between which commits go on;
+    /// blocks the thread until that is done. Killed at any instant, the store has the old or the new oldest revision, and the
+    /// head does not move; what was not given back is by the next compaction, also by one that has nothing to give up.
     ///
     /// # Errors
     /// If the state to keep does not exist yet, or the store fails.
     pub fn compact(&self, keep: Keep) -> Result<Compaction, CompactError> {
+        self.compact_with(keep, |_, _| {})
+    }
+
+    /// As [`Engine::compact`]. `progress` is told what it is at and how many steps of that are done; how many there are is not
+    /// known before.
+    ///
+    /// # Errors
+    /// As [`Engine::compact`].
+    pub fn compact_with(
+        &self,
+        keep: Keep,
+        mut progress: impl FnMut(CompactPhase, u64),
+    ) -> Result<Compaction, CompactError> {
         let core = self.core();
         let _one = core.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        let disk_bytes = || self.on_store(|store| store.status().disk_bytes).flatten();
+        let disk_bytes_before = disk_bytes();
+        let (oldest, commits, held) = self.give_up(keep, &mut |step| progress(CompactPhase::Writing, step))?;
+        self.reclaim(&mut |step| progress(CompactPhase::Reclaiming, step))?;
+        Ok(Compaction { oldest, commits, held, disk_bytes_before, disk_bytes: disk_bytes() })
+    }
+
+    /// Makes the state to keep the oldest one; gives it, how many commits were given up, and what kept it from more.
+    fn give_up(
+        &self,
+        keep: Keep,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(Revision, u64, Option<Revision>), CompactError> {
+        let core = self.core();
         let before = core.compacted().revision;
         let wanted = self.oldest_to_keep(keep)?;
         let (target, held) = {
@@ -132,24 +176,38 @@ impl Engine {
             (target, held)
         };
         if target <= before {
-            return Ok(Compaction { oldest: before, commits: 0, held });
+            return Ok((before, 0, held));
         }
         let snapshot = self.at(target).map_err(CompactError::Read)?;
         let requests = block_on(self.on_writer(|_, requests| requests.list())).ok_or(CompactError::Closed)?;
         let (head, entries) = (snapshot.head(), snapshot.state().entries.clone());
         let target = Arc::new(CompactTarget { head, entries, requests: requests.into() });
+        failpoint("compact-planned");
         // Nobody begins to read what is going away.
         core.set_compacted(head);
-        loop {
+        for step in 1.. {
             let target = Arc::clone(&target);
             match self.on_store(move |store| store.compact(&target)) {
-                Some(Ok(Progress::More)) => {}
+                Some(Ok(Progress::More)) => progress(step),
                 Some(Ok(Progress::Idle)) => break,
                 Some(Err(error)) => return Err(CompactError::Storage(core.poison(error))),
                 None => return Err(CompactError::Closed),
             }
         }
-        Ok(Compaction { oldest: head.revision, commits: head.revision.get() - before.get(), held })
+        Ok((head.revision, head.revision.get() - before.get(), held))
+    }
+
+    /// Has the store give back the space of what was given up.
+    fn reclaim(&self, progress: &mut dyn FnMut(u64)) -> Result<(), CompactError> {
+        for step in 1.. {
+            match self.on_store(|store| store.reclaim()) {
+                Some(Ok(Progress::More)) => progress(step),
+                Some(Ok(Progress::Idle)) => break,
+                Some(Err(error)) => return Err(CompactError::Reclaim(Arc::new(error))),
+                None => return Err(CompactError::Closed),
+            }
+        }
+        Ok(())
     }
 
     fn oldest_to_keep(&self, keep: Keep) -> Result<Revision, CompactError> {

@@ -28,6 +28,10 @@ mod digest;
 mod engine;
 mod entry;
 mod error;
+#[cfg(not(all(feature = "failpoints", debug_assertions)))]
+mod failpoint;
+#[cfg(all(feature = "failpoints", debug_assertions))]
+pub mod failpoint;
 mod history;
 mod key;
 pub mod limits;
@@ -37,6 +41,7 @@ mod queue;
 mod recent;
 mod repair;
 mod requests;
+mod restore;
 mod revision;
 mod sealed;
 mod snapshot;
@@ -47,9 +52,9 @@ mod verify;
 mod watch;
 mod writer;
 
-pub use backup::{BackupError, BackupReport, RestoreError, check_backup, restore};
+pub use backup::{BackupError, BackupReport, check_backup};
 pub use commit::{Change, Commit, Mark, RequestId, RequestIdError};
-pub use compact::{CompactError, Compaction, Hold, Keep};
+pub use compact::{CompactError, CompactPhase, Compaction, Hold, Keep};
 pub use counter::Counter;
 pub use diff::Difference;
 pub use digest::{Digest, DigestError};
@@ -59,6 +64,7 @@ pub use error::{AtError, Damage, OpenError, StoreError};
 pub use key::{Key, KeyError};
 pub use log::KeyVersion;
 pub use repair::{RepairError, RepairReport, repair};
+pub use restore::{Existing, RestoreError, Restored, restore, restore_with};
 pub use revision::{Revision, RevisionError, Timestamp};
 pub use snapshot::{Head, Snapshot};
 pub use store::embedded::SledStore;

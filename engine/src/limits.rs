@@ -69,6 +69,10 @@ pub const BASE_LAG_BYTES_MIN: u64 = 32 << 20;
 pub const SLICE_BYTES: usize = 64 << 10;
 /// About as many bytes of a compaction are written between two groups of commits.
 pub const COMPACT_SLICE_BYTES: usize = 256 << 10;
+/// A file that weighs this much more than twice what is in it is written anew after a compaction.
+pub const RECLAIM_BYTES_MIN: u64 = 16 << 20;
+/// About as many bytes of a file are written anew between two groups of commits.
+pub const RECLAIM_SLICE_BYTES: usize = 1 << 20;
 
 const _: () = assert!(VALUE_BYTES_MAX < COMMIT_BYTES_MAX, "a commit holds a value of the largest size");
 const _: () = assert!(SEALED_BYTES_MAX < COMMIT_BYTES_MAX, "a commit holds a sealed value of the largest size");

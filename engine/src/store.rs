@@ -11,10 +11,14 @@ mod folder;
 mod layout;
 pub(crate) mod memory;
 pub(crate) mod opening;
+mod reclaim;
 mod records;
 mod recovery;
+mod replace;
 mod sled;
 pub(crate) mod sync;
+#[cfg(all(feature = "failpoints", debug_assertions))]
+pub(crate) mod tamper;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -95,6 +99,15 @@ pub trait Store: Send {
     /// # Errors
     /// If the store cannot be written.
     fn compact(&mut self, target: &CompactTarget) -> Result<Progress, StoreError>;
+
+    /// Does one bounded step of giving back the space of what compactions deleted. After an error the store may go on, or fail
+    /// at its next call; nothing that is stored is lost.
+    ///
+    /// # Errors
+    /// If the space cannot be given back.
+    fn reclaim(&mut self) -> Result<Progress, StoreError> {
+        Ok(Progress::Idle)
+    }
 
     /// Checks a bounded part of what is stored, from `from` on.
     ///

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::engine::{Core, Published};
 use crate::entry::Entry;
 use crate::error::{Damage, StoreError};
+use crate::failpoint::failpoint;
 use crate::limits::PAGE_BYTES_MAX;
 use crate::planted::planted;
 use crate::queue::{Waiting, Work};
@@ -109,6 +110,7 @@ impl Writer {
             match self.try_commit(core, &group) {
                 Ok(results) => {
                     group.into_iter().zip(results).for_each(|(waiting, result)| answer(waiting, result));
+                    failpoint("commit-acknowledged");
                     return;
                 }
                 Err(AppendError::HeadMoved { head: _ }) => self.follow(core),
@@ -132,12 +134,14 @@ impl Writer {
 
     /// Judges a group, writes it, makes it durable and publishes it; the receipts are for the caller to hand out.
     fn try_commit(&mut self, core: &Core, group: &[Waiting]) -> Result<Vec<Result<Receipt, CommitError>>, AppendError> {
+        failpoint("commit-taken");
         let now = (core.clock)();
         let mut stage = Stage::new(self.state.clone(), self.sealed.clone(), &self.requests);
         let results: Vec<_> = group.iter().map(|waiting| stage.admit(&waiting.txn, now)).collect();
         if stage.applied.is_empty() {
             return Ok(results);
         }
+        failpoint("commit-judged");
         let dropped = stage.sealed.sweep(replaced_seals(&stage.applied));
         let commits: Vec<_> = stage.applied.iter().map(|applied| Arc::clone(&applied.commit)).collect();
         let append =
@@ -151,6 +155,7 @@ impl Writer {
         let Stage { state, sealed, applied, .. } = stage;
         (self.state, self.sealed) = (state, sealed);
         self.publish(core, &applied);
+        failpoint("commit-published");
         Ok(results)
     }
 

@@ -4,6 +4,7 @@
 
 mod applying;
 mod compare;
+mod editing;
 mod kv;
 mod resources;
 mod secrets;
@@ -21,9 +22,9 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Head, ImportRequest,
-    Imported, KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo,
-    SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, EditRequest, Head,
+    ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery,
+    SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::watch::{self, WatchFeed, WatchRequest};
@@ -66,6 +67,10 @@ impl ControlPlane for Plane {
 
     fn resource(&self, org: Option<&OrgId>, address: &Address, at: Option<Revision>) -> Result<ResourceInfo, Problem> {
         resources::one(self, org, address, at)
+    }
+
+    fn edit(&self, request: &EditRequest) -> Result<WriteReceipt, Problem> {
+        editing::edit(self, request)
     }
 
     fn look(&self, request: &SessionRequest) -> Result<SessionContext, Problem> {

@@ -11,6 +11,7 @@ mod control;
 pub mod desired;
 pub mod diagnostic;
 pub mod diff;
+pub mod edit;
 pub mod effect;
 mod embedded;
 pub mod error;

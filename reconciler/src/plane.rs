@@ -6,6 +6,7 @@
 
 mod applying;
 mod compare;
+mod editing;
 mod history;
 mod kv;
 mod moment;
@@ -20,6 +21,7 @@ pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
 pub use compare::{
     DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
 };
+pub use editing::{Edit, EditRequest};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use moment::{Moment, MomentError};
@@ -98,6 +100,13 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// `NotFound`, with near matches; `Gone` for a compacted revision.
     fn resource(&self, org: Option<&OrgId>, address: &Address, at: Option<Revision>) -> Result<ResourceInfo, Problem>;
+
+    /// Changes, makes or deletes one live resource, as an actor.
+    ///
+    /// # Errors
+    /// `NotFound`, with near matches; `Conflict` if it is not as the request demands; `Invalid` for a field or value that the
+    /// kind does not have; `Blocked` if a guard refuses. In all of them nothing was changed.
+    fn edit(&self, request: &EditRequest) -> Result<WriteReceipt, Problem>;
 
     /// Resolves a session without opening one.
     ///

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use holdfast_engine::Revision;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -18,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::limits::{CLIENT_RETRY_MAX, CLIENT_RETRY_REST};
 use crate::problem::ProblemBody;
-use crate::protocol::{AUTHOR_HEADER, PROTOCOL, REQUEST_ID_HEADER};
+use crate::protocol::{AUTHOR_HEADER, PROTOCOL, REQUEST_ID_HEADER, etag};
 use crate::transport::{ExchangeError, Incoming, Outgoing, Transport};
 
 /// What stands encoded in a part of a path: everything but letters, digits and the four marks that mean nothing anywhere.
@@ -56,6 +57,18 @@ impl Call {
     /// Says who writes.
     pub(crate) fn author(mut self, author: &str) -> Self {
         put_header(&mut self.outgoing.headers, AUTHOR_HEADER, &utf8_percent_encode(author, PART).to_string());
+        self
+    }
+
+    /// Demands that nothing is there yet.
+    pub(crate) fn if_absent(mut self) -> Self {
+        put_header(&mut self.outgoing.headers, header::IF_NONE_MATCH, "*");
+        self
+    }
+
+    /// Demands the revision that touched it last.
+    pub(crate) fn if_modified(mut self, revision: Revision) -> Self {
+        self.outgoing.headers.insert(header::IF_MATCH, etag(revision));
         self
     }
 

@@ -12,9 +12,9 @@ use holdfast_reconciler::agents::context::SessionContext;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Head, ImportRequest,
-    Imported, KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, Scope, SecretInfo,
-    SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Edit, EditRequest, Head,
+    ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, Scope,
+    SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::watch::{WatchFeed, WatchRequest};
@@ -23,7 +23,8 @@ use uuid::Uuid;
 
 use crate::call::{Call, decode, failure, target, text};
 use crate::limits::{
-    CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT, PLAN_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX, TXN_BODY_BYTES_MAX,
+    CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT, EDIT_BODY_BYTES_MAX, PLAN_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX,
+    TXN_BODY_BYTES_MAX,
 };
 use crate::protocol::{CREATED_HEADER, REVISION_HEADER, VERSION_HEADER, revision_of_etag};
 use crate::socket::SOCKET_NAME;
@@ -198,6 +199,38 @@ impl ControlPlane for Client {
         let parts = ["resources", address.kind.as_str(), address.name.as_str()];
         let target = target(&parts, &[("org", text(org)), ("at", text(at.as_ref()))]);
         self.ask(Call::read(target))
+    }
+
+    fn edit(&self, request: &EditRequest) -> Result<WriteReceipt, Problem> {
+        let EditRequest {
+            org,
+            address,
+            edit,
+            if_modified,
+            allow_delete,
+            allow_break,
+            author,
+            message,
+            request_id: given,
+        } = request;
+        let names = allow_break.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        let parameters = [
+            ("org", text(org.as_ref())),
+            ("allow_break", (!names.is_empty()).then_some(names)),
+            ("allow_delete", text(allow_delete.as_ref())),
+            ("message", (!message.is_empty()).then(|| message.clone())),
+        ];
+        let target = target(&["resources", address.kind.as_str(), address.name.as_str()], &parameters);
+        let call = match edit {
+            Edit::Merge(fields) => Call::write(Method::PATCH, target).body(fields, EDIT_BODY_BYTES_MAX)?,
+            Edit::Create(fields) => Call::write(Method::PATCH, target).if_absent().body(fields, EDIT_BODY_BYTES_MAX)?,
+            Edit::Delete => Call::write(Method::DELETE, target),
+        };
+        let call = match if_modified {
+            Some(revision) => call.if_modified(*revision),
+            None => call,
+        };
+        self.ask(call.author(author).request_id(&request_id(given.as_ref())))
     }
 
     fn look(&self, request: &SessionRequest) -> Result<SessionContext, Problem> {

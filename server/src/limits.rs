@@ -13,6 +13,8 @@ pub const PLAN_BODY_BYTES_MAX: usize = 128 * MIB;
 pub const TXN_BODY_BYTES_MAX: usize = 64 * MIB;
 /// The largest raw value that is read from a request; the engine's own limit may be lower.
 pub const KV_BODY_BYTES_MAX: usize = 16 * MIB;
+/// The largest patch of a resource: the engine's largest value.
+pub const EDIT_BODY_BYTES_MAX: usize = 8 * MIB;
 /// The largest body of every other request.
 pub const SMALL_BODY_BYTES_MAX: usize = 256 * KIB;
 /// What all bodies that are being read may hold together; a request beyond it is told to come again.

@@ -69,6 +69,9 @@ const fn write(
     Operation { method, path, summary, query: &[], takes, gives: (status, gives) }
 }
 
+/// What an edit may say beside its body.
+const EDIT_QUERY: &[&str] = &["allow_break", "allow_delete", "message"];
+
 const OPERATIONS: &[Operation] = &[
     read("/healthz", "The process answers", &[], "Hello"),
     read("/readyz", "The store answers", &[], "Ready"),
@@ -90,6 +93,20 @@ const OPERATIONS: &[Operation] = &[
     ),
     read("/v1/resources", "Live resources", &["kind", "prefix", "at", "limit", "after"], "Resources"),
     read("/v1/resources/{kind}/{name}", "One live resource; the name may contain `/`", &["at"], "Resource"),
+    Operation {
+        query: EDIT_QUERY,
+        ..write(
+            "patch",
+            "/v1/resources/{kind}/{name}",
+            "Edits a resource",
+            Takes::Json("Fields"),
+            Gives::Json("Receipt"),
+        )
+    },
+    Operation {
+        query: EDIT_QUERY,
+        ..write("delete", "/v1/resources/{kind}/{name}", "Deletes a resource", Takes::Nothing, Gives::Json("Receipt"))
+    },
     read("/v1/agents/{agent}/session", "What a session would get", &["user", "at", "allow_missing"], "Session"),
     post("/v1/agents/{agent}/sessions", "Opens a session", Takes::MaybeJson("SessionRequest"), 201, "Session"),
     read("/v1/sessions/{id}", "An open session", &[], "Session"),
@@ -192,6 +209,7 @@ fn parameter(place: &str, name: &str) -> Value {
     let schema = match name {
         "allow_missing" => json!({"type": "boolean"}),
         "limit" => json!({"type": "integer", "minimum": 1, "maximum": u64::MAX}),
+        "allow_delete" => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
         "revision" => json!({"type": "string", "pattern": "^r?[1-9][0-9]{0,15}$"}),
         "key" | "name" => json!({"type": "string", "minLength": 1, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"}),
         "kind" if place == "path" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}),

@@ -15,6 +15,7 @@ mod plan;
 mod secret;
 mod serve;
 mod session;
+mod set;
 mod show;
 mod status;
 mod verify;
@@ -75,6 +76,8 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),
         Some(Verb::Session(args)) => session::run(run, args),
+        Some(Verb::Set(args)) => set::set(run, &args),
+        Some(Verb::Unset(args)) => set::unset(run, &args),
         Some(Verb::Secret(verb)) => secret::run(run, verb),
         Some(Verb::History(args)) => history::run(run, &args),
         Some(Verb::Status(_)) => status::run(run),

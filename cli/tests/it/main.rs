@@ -9,6 +9,7 @@ mod e2e;
 mod house;
 mod manifest;
 mod plan;
+mod scenarios;
 mod secret;
 mod serve;
 mod store;

@@ -46,6 +46,15 @@ impl Project {
         Self { folder }
     }
 
+    /// A project of which nothing is there but its folder.
+    pub(crate) fn bare() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["project", "home"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self { folder }
+    }
+
     /// A project with this manifest.
     pub(crate) fn with(manifest: &str) -> Self {
         let project = Self::empty();

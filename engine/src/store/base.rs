@@ -41,6 +41,11 @@ impl BaseWriter {
         self.mark.head.revision
     }
 
+    /// How many entries are written.
+    pub(crate) fn entries(&self) -> u64 {
+        self.mark.entries
+    }
+
     /// Adds about `budget` bytes to `changes`; gives the mark when all is written.
     pub(crate) fn slice(&mut self, changes: &mut Changes, budget: usize) -> Option<BaseMark> {
         let base = self.mark.head.revision;

@@ -15,6 +15,7 @@ use crate::commit::Commit;
 use crate::digest::Digest;
 use crate::entry::Entry;
 use crate::error::{Damage, StoreError};
+use crate::failpoint::failpoint;
 use crate::key::Key;
 use crate::limits::{COMPACT_SLICE_BYTES, SLICE_BYTES};
 use crate::planted::planted;
@@ -22,6 +23,7 @@ use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::base::{self, BaseWriter};
 use crate::store::folder::Folder;
+use crate::store::reclaim::Reclaiming;
 use crate::store::records::{damage, put_piece, put_record, read_record, remove_record};
 use crate::store::sled::{Changes, Disk};
 use crate::store::{
@@ -52,7 +54,10 @@ pub struct SledStore {
     pub(super) garbage: VecDeque<Revision>,
     /// The group that was read last.
     pub(super) cached: Option<Arc<[Arc<Commit>]>>,
+    /// Where giving space back has come to.
+    pub(super) reclaiming: Option<Reclaiming>,
     pub(super) base_lag_bytes_min: u64,
+    pub(super) reclaim_bytes_min: u64,
 }
 
 impl SledStore {
@@ -64,7 +69,9 @@ impl SledStore {
         meta.bases.retain(|base| base.head.revision == floor);
         let dropped = self.meta.bases.len() - meta.bases.len();
         if dropped > 0 {
+            failpoint("repair-before-drop");
             self.put_meta(meta.clone())?;
+            failpoint("repair-dropped");
         }
         // Pieces that meta does not name may be damaged too.
         for base in base::stored(&mut self.disk)? {
@@ -72,12 +79,14 @@ impl SledStore {
                 let mut changes = Changes::default();
                 let done = base::delete(&mut self.disk, base, &mut changes)?;
                 self.disk.apply(changes)?;
+                failpoint("repair-deleted-slice");
                 if done {
                     break;
                 }
             }
         }
         self.disk.sync()?;
+        failpoint("repair-durable");
         Ok(dropped)
     }
 
@@ -123,9 +132,13 @@ impl SledStore {
         let mut changes = Changes::default();
         put_piece(&mut changes, layout::META, &codec::encode_meta(&meta));
         // What meta names must be durable before meta is, and meta before anything is deleted for its sake.
+        failpoint("meta-before-sync");
         self.disk.sync()?;
+        failpoint("meta-before-write");
         self.disk.apply(changes)?;
+        failpoint("meta-written");
         self.disk.sync()?;
+        failpoint("meta-durable");
         self.meta = meta;
         Ok(())
     }
@@ -178,6 +191,26 @@ impl SledStore {
         let done = base::delete_range(&mut self.disk, &from, &layout::group(boundary), &mut changes)?;
         self.disk.apply(changes)?;
         Ok(done)
+    }
+
+    /// Deletes some of what nothing names any more.
+    pub(super) fn delete_slice(&mut self) -> Result<Progress, StoreError> {
+        if self.pruning {
+            failpoint("prune-before-slice");
+            self.pruning = !self.prune()?;
+            failpoint("prune-after-slice");
+            return Ok(Progress::More);
+        }
+        let Some(base) = self.garbage.front().copied() else { return Ok(Progress::Idle) };
+        let mut changes = Changes::default();
+        failpoint("garbage-before-slice");
+        let done = base::delete(&mut self.disk, base, &mut changes)?;
+        self.disk.apply(changes)?;
+        failpoint("garbage-after-slice");
+        if done {
+            self.garbage.pop_front();
+        }
+        Ok(Progress::More)
     }
 
     fn is_base_due(&self) -> bool {
@@ -233,14 +266,18 @@ impl Store for SledStore {
                 remove_record(&mut changes, &layout::sealed(digest), parts);
             }
         }
+        failpoint("append-before-write");
         self.disk.apply(changes)?;
+        failpoint("append-written");
         self.disk.sync()?;
+        failpoint("append-durable");
         self.head = last.head();
         self.weighed = self.head.revision;
         self.log_bytes += body.len() as u64;
         self.fresh_bytes += body.len();
         let Head { revision, id, time: _ } = self.head;
         self.folder.note(&Witness { epoch: self.meta.identity.epoch, revision, id });
+        failpoint("append-witnessed");
         Ok(())
     }
 
@@ -285,19 +322,10 @@ impl Store for SledStore {
 
     fn trail(&mut self, trail: &Trail<'_>) -> Result<Progress, StoreError> {
         let budget = SLICE_BYTES.max(2 * std::mem::take(&mut self.fresh_bytes));
+        if self.delete_slice()? == Progress::More {
+            return Ok(Progress::More);
+        }
         let mut changes = Changes::default();
-        if self.pruning {
-            self.pruning = !self.prune()?;
-            return Ok(Progress::More);
-        }
-        if let Some(base) = self.garbage.front().copied() {
-            let done = base::delete(&mut self.disk, base, &mut changes)?;
-            self.disk.apply(changes)?;
-            if done {
-                self.garbage.pop_front();
-            }
-            return Ok(Progress::More);
-        }
         if self.writing.is_none() {
             if !self.is_base_due() {
                 return Ok(Progress::Idle);
@@ -307,10 +335,13 @@ impl Store for SledStore {
         }
         let Some(writer) = &mut self.writing else { return Ok(Progress::Idle) };
         let done = writer.slice(&mut changes, budget);
+        failpoint("base-before-slice");
         self.disk.apply(changes)?;
+        failpoint("base-after-slice");
         if let Some(mark) = done {
             self.writing = None;
             self.finish_base(mark)?;
+            failpoint("base-in-force");
         }
         Ok(Progress::More)
     }
@@ -351,11 +382,18 @@ impl Store for SledStore {
         }
         let Some(writer) = &mut self.floor_writer else { return Ok(Progress::Idle) };
         let done = writer.slice(&mut changes, COMPACT_SLICE_BYTES);
+        failpoint("compact-before-slice");
         self.disk.apply(changes)?;
+        failpoint("compact-after-slice");
         let Some(mark) = done else { return Ok(Progress::More) };
         self.floor_writer = None;
         self.finish_compaction(mark)?;
+        failpoint("compact-in-force");
         Ok(Progress::Idle)
+    }
+
+    fn reclaim(&mut self) -> Result<Progress, StoreError> {
+        self.reclaim_slice()
     }
 
     fn check(&mut self, from: CheckCursor) -> Result<CheckPage, StoreError> {
@@ -373,9 +411,13 @@ impl Store for SledStore {
     }
 
     fn close(&mut self, _state: &Trail<'_>) -> Result<(), StoreError> {
+        failpoint("close-before-sync");
         self.disk.sync()?;
+        failpoint("close-synced");
         self.disk.close();
+        failpoint("close-closed");
         self.folder.leave();
+        failpoint("close-left");
         Ok(())
     }
 }

@@ -2,23 +2,38 @@
 //!
 //! Never here: the files that sled owns.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::codec::{Witness, decode_witness, encode_witness};
 use crate::error::StoreError;
+use crate::failpoint::failpoint;
+use crate::store::sled::successor::SUCCESSOR;
 
 const HOLDER: &str = "holder";
-const WITNESS: &str = "witness";
+/// The newest commit that was acknowledged.
+pub(crate) const WITNESS: &str = "witness";
 const IGNORE: &str = ".gitignore";
+const LOCK: &str = "store.lock";
+/// What the folders begin with in which the files of a store that was replaced are kept.
+pub(crate) const ASIDE: &str = "aside-";
 
 /// The files beside sled's.
 pub(crate) struct Folder {
     path: PathBuf,
     witness: Option<File>,
-    holds: bool,
+    /// Held while the store is ours. sled locks `db` too, but another file may take that one's place.
+    lock: Option<File>,
+}
+
+/// Why a folder was not taken.
+pub(crate) enum TakeError {
+    /// Another process holds it.
+    Locked,
+    /// It cannot be written.
+    Io(StoreError),
 }
 
 /// What a path looks like before it is opened.
@@ -55,8 +70,9 @@ pub(crate) fn look(path: &Path) -> Result<Look, StoreError> {
             Some("conf") => conf = true,
             // What we and our siblings put here, and what sled leaves when it is stopped while it makes a store.
             Some(WITNESS) => witness = true,
-            Some(HOLDER | IGNORE | "blobs") => {}
-            Some(name) if name.ends_with(".sock") || name.ends_with(".lock") || name.starts_with("snap.") => {}
+            Some(HOLDER | IGNORE | SUCCESSOR | "blobs") => {}
+            Some(name) if [".sock", ".lock"].iter().any(|end| name.ends_with(end)) => {}
+            Some(name) if ["snap.", ASIDE].iter().any(|begin| name.starts_with(begin)) => {}
             _ => foreign = true,
         }
     }
@@ -89,17 +105,33 @@ pub(crate) fn holder(path: &Path) -> Option<u32> {
 }
 
 impl Folder {
-    /// Takes the folder, whose lock is had, in use.
-    pub(crate) fn take(path: &Path) -> Result<Self, StoreError> {
+    /// Takes the folder for this process, at once or not at all.
+    pub(crate) fn take(path: &Path) -> Result<Self, TakeError> {
+        let at = path.join(LOCK);
+        let io = |action, path: PathBuf| move |source| TakeError::Io(StoreError::Io { action, path, source });
+        // Made for writing because a network file system may lock nothing else.
+        let options = File::options().write(true).create(true).truncate(false).clone();
+        let lock = options.open(&at).map_err(io("open", at.clone()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(TakeError::Locked),
+            Err(TryLockError::Error(source)) => return Err(io("lock", at)(source)),
+        }
+        failpoint("open-locked");
+        Ok(Self { path: path.to_owned(), witness: None, lock: Some(lock) })
+    }
+
+    /// Leaves the name of this process, which has opened the store, for others to read.
+    pub(crate) fn sign(&self) -> Result<(), StoreError> {
         let write = |name: &str, content: &str| {
-            let path = path.join(name);
+            let path = self.path.join(name);
             fs::write(&path, content).map_err(|source| StoreError::Io { action: "write", path, source })
         };
         write(HOLDER, &format!("{}\n", std::process::id()))?;
-        if !path.join(IGNORE).exists() {
+        if !self.path.join(IGNORE).exists() {
             write(IGNORE, "*\n")?;
         }
-        Ok(Self { path: path.to_owned(), witness: None, holds: true })
+        Ok(())
     }
 
     /// The newest commit that was acknowledged, as far as it is known.
@@ -135,8 +167,9 @@ impl Folder {
     pub(crate) fn leave(&mut self) {
         self.sync();
         self.witness = None;
-        if std::mem::take(&mut self.holds) {
+        if let Some(lock) = self.lock.take() {
             let _ = fs::remove_file(self.path.join(HOLDER));
+            drop(lock);
         }
     }
 }

@@ -13,17 +13,18 @@ use crate::codec::{self, DecodeError, Meta, Witness};
 use crate::digest::Digest;
 use crate::entry::Entry;
 use crate::error::StoreError;
+use crate::failpoint::failpoint;
 use crate::key::Key;
-use crate::limits::{BASE_LAG_BYTES_MIN, COMPACT_SLICE_BYTES};
+use crate::limits::{BASE_LAG_BYTES_MIN, COMPACT_SLICE_BYTES, RECLAIM_BYTES_MIN};
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::base::BaseWriter;
 use crate::store::embedded::SledStore;
-use crate::store::folder::{self, Folder, Look};
+use crate::store::folder::{self, Folder, Look, TakeError};
 use crate::store::records::{put_piece, put_record, read_piece};
-use crate::store::sled::{Changes, Disk, DiskOpenError};
+use crate::store::sled::{Changes, Disk, DiskOpenError, successor};
 use crate::store::sync::{DiskSyncer, Syncer};
-use crate::store::{Identity, Request, layout};
+use crate::store::{Identity, Request, layout, replace};
 
 /// How a [`SledStore`] is opened.
 pub struct SledOptions {
@@ -33,11 +34,18 @@ pub struct SledOptions {
     pub create: bool,
     /// A new base is begun when the commits after the last one have at least this many bytes; see `docs/format.md`.
     pub base_lag_bytes_min: u64,
+    /// The file is written anew after a compaction when it weighs this much more than twice what is in it.
+    pub reclaim_bytes_min: u64,
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { syncer: Box::new(DiskSyncer), create: true, base_lag_bytes_min: BASE_LAG_BYTES_MIN }
+        Self {
+            syncer: Box::new(DiskSyncer),
+            create: true,
+            base_lag_bytes_min: BASE_LAG_BYTES_MIN,
+            reclaim_bytes_min: RECLAIM_BYTES_MIN,
+        }
     }
 }
 
@@ -122,7 +130,7 @@ impl SledStore {
     /// [`StoreOpenError::Locked`] at once if another process holds it; the other variants as they say. It never panics, also
     /// not on a damaged folder.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, StoreOpenError> {
-        let SledOptions { syncer, create, base_lag_bytes_min } = options;
+        let SledOptions { syncer, create, base_lag_bytes_min, reclaim_bytes_min } = options;
         match folder::look(path)? {
             Look::Foreign => return Err(StoreOpenError::NotAStore { path: path.to_owned() }),
             Look::Gutted => {
@@ -134,12 +142,19 @@ impl SledStore {
         }
         let made = folder::make(path)?;
         let damaged = |reason: String| StoreOpenError::Damaged { path: path.to_owned(), reason };
+        let locked = || StoreOpenError::Locked { path: path.to_owned(), holder_pid: folder::holder(path) };
+        let mut folder = Folder::take(path).map_err(|error| match error {
+            TakeError::Locked => locked(),
+            TakeError::Io(error) => error.into(),
+        })?;
+        successor::remove_residue(path)?;
+        replace::remove_unfinished(path)?;
         let mut disk = Disk::open(path, syncer).map_err(|error| match error {
-            DiskOpenError::Locked => StoreOpenError::Locked { path: path.to_owned(), holder_pid: folder::holder(path) },
+            DiskOpenError::Locked => locked(),
             DiskOpenError::Io(error) => error.into(),
             DiskOpenError::Damaged(reason) => damaged(reason),
         })?;
-        let mut folder = Folder::take(path)?;
+        folder.sign()?;
 
         let meta = match read_piece(&mut disk, layout::META, "the meta record") {
             Ok(Some(body)) => codec::decode_meta(&body).map_err(|error| match error {
@@ -161,8 +176,11 @@ impl SledStore {
                 let mut changes = Changes::default();
                 put_piece(&mut changes, layout::META, &codec::encode_meta(&meta));
                 disk.apply(changes)?;
+                failpoint("made-meta-written");
                 disk.sync()?;
+                failpoint("made-meta-synced");
                 disk.sync_settings()?;
+                failpoint("made-settings-synced");
                 // From now on a store without its meta record is known to have had one.
                 folder.note(&Witness { epoch: identity.epoch, revision: Revision::ZERO, id: Digest::ZERO });
                 folder.sync();
@@ -177,6 +195,7 @@ impl SledStore {
             disk.sync_folder(&folder)?;
         }
         disk.sync_folder(path)?;
+        failpoint("open-durable");
         let head = meta.compacted;
         Ok(Self {
             disk,
@@ -192,42 +211,52 @@ impl SledStore {
             pruning: false,
             garbage: VecDeque::new(),
             cached: None,
+            reclaiming: None,
             base_lag_bytes_min,
+            reclaim_bytes_min,
         })
     }
 
-    /// Makes a store that begins with a state instead of nothing. Killed at any instant, it leaves either a whole store or
-    /// one that does not open.
-    pub(crate) fn seed(path: &Path, options: SledOptions, seed: Seed) -> Result<(), StoreOpenError> {
-        if folder::look(path)? == Look::Store {
-            return Err(StoreOpenError::Occupied { path: path.to_owned() });
-        }
+    /// Makes a store that begins with a state instead of nothing, in a folder where nobody looks for one yet.
+    pub(crate) fn seed(
+        path: &Path,
+        options: SledOptions,
+        seed: Seed,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), StoreOpenError> {
         let Seed { identity, head, entries, requests, sealed } = seed;
         let mut store = Self::open(path, SledOptions { create: true, ..options })?;
         // Until the last step the new store is empty, under an id of its own, and marked as one that had more.
         let Head { revision, id, time: _ } = head;
         store.folder.note(&Witness { epoch: store.meta.identity.epoch, revision, id });
         store.folder.sync();
+        failpoint("seed-marked");
         for page in sealed.chunks(64) {
             let mut changes = Changes::default();
             for (digest, bytes) in page {
                 put_record(&mut changes, &layout::sealed(digest), bytes);
             }
             store.disk.apply(changes)?;
+            failpoint("seed-sealed");
         }
+        let total = entries.len() as u64;
         let mut writer = BaseWriter::begin(head, entries, &requests);
         let mark = loop {
             let mut changes = Changes::default();
             let done = writer.slice(&mut changes, COMPACT_SLICE_BYTES);
             store.disk.apply(changes)?;
+            failpoint("seed-slice");
+            progress(writer.entries(), total);
             if let Some(mark) = done {
                 break mark;
             }
         };
         store.put_meta(Meta { identity, compacted: head, bases: vec![mark] })?;
+        failpoint("seed-in-force");
         store.folder.note(&Witness { epoch: identity.epoch, revision, id });
         store.disk.close();
         store.folder.leave();
+        failpoint("seed-closed");
         Ok(())
     }
 }

@@ -12,9 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::StoreError;
+use crate::failpoint::failpoint;
 use crate::planted::planted;
 use crate::store::contain::contained;
 use crate::store::sync::Syncer;
+
+pub(crate) mod successor;
 
 /// How long sled's threads are waited for when it is closed.
 const LOCK_RELEASE_MAX: Duration = Duration::from_secs(2);
@@ -33,6 +36,8 @@ pub(crate) struct Disk {
     file: File,
     path: PathBuf,
     syncer: Box<dyn Syncer>,
+    /// What is to take this file's place, while it is being filled.
+    successor: Option<successor::Successor>,
 }
 
 /// Why a sled folder did not open.
@@ -77,6 +82,7 @@ impl Disk {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(io(error)),
         }
+        failpoint("open-synced-what-was-there");
         let config = sled::Config::default().path(path).flush_every_ms(None);
         let db = match contained(|| config.open()) {
             Ok(Ok(db)) => db,
@@ -86,7 +92,8 @@ impl Disk {
             Err(panic) => return Err(DiskOpenError::Damaged(panic)),
         };
         let file = File::options().read(true).write(true).open(&file_path).map_err(io)?;
-        Ok(Self { db: Some(db), file, path: path.to_owned(), syncer })
+        failpoint("open-read-back");
+        Ok(Self { db: Some(db), file, path: path.to_owned(), syncer, successor: None })
     }
 
     /// Whether there are trees that we did not make.
@@ -121,12 +128,18 @@ impl Disk {
 
     /// Makes changes, not yet durable.
     pub(crate) fn apply(&mut self, changes: Changes) -> Result<(), StoreError> {
-        self.run("wrote", |db| db.apply_batch(changes.batch))
+        let mirrored = self.successor.is_some().then(|| changes.batch.clone());
+        self.run("wrote", |db| db.apply_batch(changes.batch))?;
+        if let Some(batch) = mirrored {
+            self.mirror(batch);
+        }
+        Ok(())
     }
 
     /// Makes everything durable that was changed before.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         self.run("flushed", |db| db.flush().map(drop))?;
+        failpoint("flushed");
         if planted("skip-fdatasync") {
             return Ok(());
         }
@@ -135,7 +148,9 @@ impl Disk {
             // After a failed sync nobody knows what is on the disk; the page cache cannot be trusted either.
             self.close();
             StoreError::Io { action: "sync", path: self.path.join("db"), source }
-        })
+        })?;
+        failpoint("synced");
+        Ok(())
     }
 
     /// Makes sled's settings durable, which it writes once and never syncs.
@@ -160,6 +175,7 @@ impl Disk {
 
     /// Gives the folder free.
     pub(crate) fn close(&mut self) {
+        self.give_up_successor();
         if let Some(db) = self.db.take() {
             // sled flushes once more when it is dropped; a panic there changes nothing that was promised.
             drop(contained(move || drop(db)));

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use holdfast_engine::{CommitError, DiskSyncer, Engine, Keep, SledOptions, SledStore, Syncer, Txn};
 
-use crate::support::{key, open};
+use crate::support::{is_long, key, open};
 
 const FOLDER: &str = "HOLDFAST_TEST_FOLDER";
 const MODE: &str = "HOLDFAST_TEST_MODE";
@@ -32,10 +32,12 @@ pub(crate) enum Mode {
     Power,
     /// The same with the fdatasync taken out.
     PowerUnsynced,
+    /// Everything that writes, once; ended at the failpoint that the environment names.
+    EveryStep,
 }
 
 impl Mode {
-    const ALL: [(Self, &str); 8] = [
+    const ALL: [(Self, &str); 9] = [
         (Self::UntilKilled, "until-killed"),
         (Self::Compacting, "compacting"),
         (Self::Twenty, "twenty"),
@@ -44,6 +46,7 @@ impl Mode {
         (Self::UntilFull, "until-full"),
         (Self::AbortAtSync, "abort-at-sync"),
         (Self::PowerUnsynced, "power-unsynced"),
+        (Self::EveryStep, "every-step"),
     ];
 
     fn name(self) -> &'static str {
@@ -73,6 +76,10 @@ fn child() {
     let folder = std::env::var_os(FOLDER).expect("the parent names the folder");
     let mode = std::env::var(MODE).expect("the parent names the mode");
     let (mode, _) = Mode::ALL.into_iter().find(|(_, name)| *name == mode).expect("a mode that is known");
+    if mode == Mode::EveryStep {
+        crate::failpoints::every_step(Path::new(&folder));
+        std::process::exit(0);
+    }
     let abort = std::env::var(ABORT).ok().and_then(|number| number.parse().ok());
     let syncer: Box<dyn Syncer> = if let Some(left) = abort {
         Box::new(AbortAt { left })
@@ -81,7 +88,9 @@ fn child() {
     } else {
         Box::new(DiskSyncer)
     };
-    let options = SledOptions { syncer, base_lag_bytes_min: 4000, ..SledOptions::default() };
+    // Small enough that files are written anew all the time; in the long form of a power cut they are also reused.
+    let reclaim_bytes_min = if is_long() && matches!(mode, Mode::Power | Mode::PowerUnsynced) { 6 << 20 } else { 0 };
+    let options = SledOptions { syncer, base_lag_bytes_min: 4000, reclaim_bytes_min, ..SledOptions::default() };
     let engine = open(Box::new(SledStore::open(Path::new(&folder), options).expect("opens"))).expect("recovers");
     if matches!(mode, Mode::UntilKilled | Mode::Compacting) {
         std::thread::scope(|scope| {
@@ -145,7 +154,7 @@ fn commit_until_refused(engine: &Engine) {
 
 /// Puts, overwrites and deletes in all sizes, with compactions between.
 fn commit_with_everything(engine: &Engine) {
-    let count = if std::env::var_os("HOLDFAST_LONG").is_some() { 4000 } else { 150 };
+    let count = if is_long() { 6000 } else { 150 };
     for number in 0_u64..count {
         let size = (number * 7919 % 3000) as usize;
         let value = format!("{number} ").into_bytes().into_iter().cycle().take(size).collect::<Vec<_>>();
@@ -161,8 +170,13 @@ fn commit_with_everything(engine: &Engine) {
 }
 
 /// Tells the parent, in one write, that a revision was acknowledged.
-fn acknowledge(revision: u64) {
-    let line = format!("ack {revision}\n");
+pub(crate) fn acknowledge(revision: u64) {
+    say(&format!("ack {revision}"));
+}
+
+/// Tells the parent something, in one write.
+pub(crate) fn say(line: &str) {
+    let line = format!("{line}\n");
     std::io::stdout().lock().write_all(line.as_bytes()).expect("the parent listens");
     std::io::stdout().lock().flush().expect("the parent listens");
 }

@@ -7,9 +7,12 @@ use std::process::Stdio;
 use holdfast_engine::{Engine, Revision, SledOptions, SledStore};
 
 use crate::child::{ABORT, Mode, acknowledged, command};
-use crate::support::{open, value};
+use crate::support::{is_long, open, report, value};
 
-const KILLS: u64 = 60;
+/// Of each of two kinds: 200 together in the short form, 2,000 in the long one.
+fn kills() -> u64 {
+    if is_long() { 1000 } else { 100 }
+}
 
 #[test]
 fn p2_p3_killed_at_random_instants_nothing_acknowledged_is_lost() {
@@ -26,7 +29,7 @@ fn kill_again_and_again(mode: Mode) {
     let mut commits = 0;
     let mut folder = tempfile::tempdir().expect("a folder");
     let mut newest = 0;
-    for round in 0..KILLS {
+    for round in 0..self::kills() {
         if round % 15 == 0 {
             folder = tempfile::tempdir().expect("a folder");
             newest = 0;
@@ -64,14 +67,15 @@ fn kill_again_and_again(mode: Mode) {
         newest = head;
         check_whole(&engine);
     }
-    assert!(kills >= 50 && commits > 1000, "the test did its work: {kills} kills, {commits} commits");
+    report(&format!("crash: {kills} kills at random instants, {commits} commits acknowledged before them"));
+    assert!(kills >= self::kills() && commits > 1000, "the test did its work: {kills} kills, {commits} commits");
 }
 
 /// Every step of opening, committing, writing a base and compacting ends in a sync, so these are the steps.
 #[test]
 fn ended_before_and_after_every_sync_nothing_acknowledged_is_lost() {
     let mut ended = 0;
-    let step = if std::env::var_os("HOLDFAST_LONG").is_some() { 1 } else { 7 };
+    let step = if is_long() { 1 } else { 7 };
     for point in (0..20).chain((20..400).step_by(step)) {
         let folder = tempfile::tempdir().expect("a folder");
         let mut child = command(&[], folder.path(), Mode::AbortAtSync);
@@ -88,11 +92,12 @@ fn ended_before_and_after_every_sync_nothing_acknowledged_is_lost() {
         assert!(head >= newest, "point {point}: r{newest} was acknowledged, the store ends at r{head}");
         check_whole(&engine);
     }
+    report(&format!("crash: {ended} processes ended before or after one of their syncs"));
     assert!(ended >= 60, "the test did its work: {ended} points");
 }
 
 /// In every state both keys of a pair are equal, and the whole store verifies.
-fn check_whole(engine: &Engine) {
+pub(crate) fn check_whole(engine: &Engine) {
     let head = engine.head().revision.get();
     let oldest = engine.status().compacted.get();
     for revision in [head, head.saturating_sub(1).max(oldest), (head / 2).max(oldest), oldest] {

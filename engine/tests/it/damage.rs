@@ -61,7 +61,7 @@ enum Outcome {
     Harmless,
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("made");
     for entry in fs::read_dir(from).expect("there").map(|entry| entry.expect("readable")) {
         let to = to.join(entry.file_name());

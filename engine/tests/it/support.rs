@@ -72,3 +72,14 @@ pub(crate) fn put(name: &str, value: &str) -> Txn {
 pub(crate) fn value(entry: Option<&holdfast_engine::Entry>) -> Option<&str> {
     entry.map(|entry| std::str::from_utf8(entry.value()).expect("the test's values are text"))
 }
+
+/// Whether campaigns run in their long form.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("HOLDFAST_LONG").is_some()
+}
+
+/// Says what a campaign did; `engine/campaigns` and `--nocapture` show it.
+#[expect(clippy::print_stdout, reason = "a campaign tells how many cases it ran")]
+pub(crate) fn report(what: &str) {
+    println!("campaign: {what}");
+}

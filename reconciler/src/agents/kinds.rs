@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::kind::{Effect, FieldSpec, KindSpec, Kinds};
+use crate::resource::{Address, is_id};
 
 /// The kind of an agent.
 pub const AGENT: &str = "agent";
@@ -36,6 +37,32 @@ pub const SECRET_VALUE: &str = "value";
 /// The name of the shared secret that holds the key of a provider.
 pub fn provider_secret(provider: &str) -> String {
     format!("provider:{provider}:apiKey")
+}
+
+/// The resources that go with one when an actor deletes it: exact addresses, and prefixes that end in `/`.
+pub(crate) fn dependents(address: &Address) -> Vec<String> {
+    let name = &address.name;
+    match address.kind.as_str() {
+        AGENT => vec![format!("{SETTINGS}/{name}"), format!("{PLATFORM}/{name}/")],
+        CONNECTION => vec![format!("{FEED}/{name}/")],
+        _ => Vec::new(),
+    }
+}
+
+/// Holds the name of a new resource against the rule of its kind; the error is the rule.
+pub(crate) fn check_name(address: &Address) -> Result<(), &'static str> {
+    const RULE: &str = "use lower-case letters, digits and `-`, at most 63, not starting with `-`";
+    let name = address.name.as_str();
+    let parts: Vec<&str> = match address.kind.as_str() {
+        PLATFORM | FEED => match name.split_once('/') {
+            Some((parent, own)) => vec![parent, own],
+            None => return Err("write it as `parent/name`"),
+        },
+        // A definition is called as its code declares, and a secret as its consumer looks for it.
+        CONNECTOR_DEFINITION | SECRET => return Ok(()),
+        _ => vec![name],
+    };
+    if parts.into_iter().all(is_id) { Ok(()) } else { Err(RULE) }
 }
 
 /// All kinds of the domain.

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod context;
 mod credential;
 pub mod evidence;
+pub mod fields;
 pub mod kinds;
 pub(crate) mod references;
 pub mod resolver;

@@ -40,7 +40,7 @@ pub(super) fn apply(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceip
 }
 
 /// The receipt of a request that was carried out before: an empty transaction with its id commits nothing.
-fn replayed(plane: &Plane, id: Option<&RequestId>) -> Result<Option<WriteReceipt>, Problem> {
+pub(super) fn replayed(plane: &Plane, id: Option<&RequestId>) -> Result<Option<WriteReceipt>, Problem> {
     let Some(id) = id else { return Ok(None) };
     let receipt = plane.engine().commit(Txn::new().request_id(id.clone())).map_err(|error| commit_problem(&error))?;
     Ok((receipt.outcome == Outcome::Replayed).then(|| answer(receipt)))

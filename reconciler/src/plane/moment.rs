@@ -35,7 +35,7 @@ impl FromStr for Moment {
 
     /// Accepts `r41`, `41` and times of RFC 3339 with their offset.
     fn from_str(text: &str) -> Result<Self, MomentError> {
-        let like_a_time = text.len() > 1 && text[1..].contains([':', '-', 'T']);
+        let like_a_time = text.chars().skip(1).any(|char| matches!(char, ':' | '-' | 'T'));
         if !like_a_time {
             return text.parse().map(Self::Revision).map_err(MomentError::Revision);
         }

@@ -1,11 +1,15 @@
-//! Routes that read live resources.
+//! Routes about live resources: read, and edited as an actor.
 
+use axum::body::Body;
 use axum::extract::State;
-use holdfast_reconciler::plane::ResourcesQuery;
+use axum::http::HeaderMap;
+use holdfast_reconciler::plane::{Edit, EditRequest, ResourcesQuery};
+use holdfast_reconciler::resource::Address;
 
 use super::{Answer, address, at_revision, json, not_modified, tagged};
 use crate::ask::Ask;
 use crate::gate::Lane;
+use crate::limits::EDIT_BODY_BYTES_MAX;
 use crate::router::{App, At};
 
 /// `GET /v1/resources`: a page, all as of one revision.
@@ -38,4 +42,38 @@ pub(crate) async fn one(State(app): State<App>, At((kind, name)): At<(String, St
         Some(at) => at_revision(response, at),
         None => response,
     })
+}
+
+/// `PATCH /v1/resources/{kind}/{name}`: a JSON merge patch of its fields; with `If-None-Match: *` it is made.
+pub(crate) async fn patch(
+    State(app): State<App>,
+    At((kind, name)): At<(String, String)>,
+    ask: Ask,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let address = address(&kind, &name)?;
+    let making = ask.must_be_absent()?;
+    let body = app.bodies.read(&headers, body, EDIT_BODY_BYTES_MAX).await?;
+    let fields = body.json()?;
+    edit(&app, ask, address, if making { Edit::Create(fields) } else { Edit::Merge(fields) }).await
+}
+
+/// `DELETE /v1/resources/{kind}/{name}`: deletes it with the resources that go with it.
+pub(crate) async fn delete(State(app): State<App>, At((kind, name)): At<(String, String)>, ask: Ask) -> Answer {
+    let address = address(&kind, &name)?;
+    edit(&app, ask, address, Edit::Delete).await
+}
+
+async fn edit(app: &App, mut ask: Ask, address: Address, edit: Edit) -> Answer {
+    let (allow_break, allow_delete) = (ask.take_words("allow_break"), ask.take("allow_delete")?);
+    let message = ask.take("message")?.unwrap_or_default();
+    ask.finish()?;
+    let (if_modified, author) = (ask.if_match()?, ask.author());
+    let (org, request_id) = (ask.org, ask.request_id);
+    let request =
+        EditRequest { org, address, edit, if_modified, allow_delete, allow_break, author, message, request_id };
+    let receipt = app.gate.call(Lane::Write, move |plane| plane.edit(&request)).await?;
+    app.gate.saw(receipt.revision);
+    Ok(at_revision(json(&receipt)?, receipt.revision))
 }

@@ -14,7 +14,7 @@ fn routes() -> BTreeSet<(String, String)> {
     let mut routes = BTreeSet::new();
     for line in source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
         let (path, handlers) = line.split_once('"').unwrap();
-        for method in ["get", "post", "put", "delete"] {
+        for method in ["get", "post", "put", "patch", "delete"] {
             if handlers.contains(&format!(" {method}(")) || handlers.contains(&format!(".{method}(")) {
                 routes.insert((method.to_owned(), path.replace("{*", "{")));
             }
@@ -91,6 +91,10 @@ fn real_answers_are_as_the_schemas_say() {
     check("POST", "/v1/import", "/v1/import", &json!({"state": state}), 200);
     let differing = json!({"state": {"format": "holdfast/state", "version": 1, "resources": [{"kind": "note", "name": "n", "fields": {}}]}});
     check("POST", "/v1/import", "/v1/import", &differing, 409);
+    let resource = "/v1/resources/{kind}/{name}";
+    check("PATCH", resource, "/v1/resources/agent/hotreload-test", &json!({"description": "x"}), 200);
+    check("PATCH", resource, "/v1/resources/agent/hotreload-test", &json!({"descriptoin": "x"}), 400);
+    check("DELETE", resource, "/v1/resources/agent/hotreload-test?allow_delete=1", &Value::Null, 409);
     check("PUT", "/v1/kv/{key}", "/v1/kv/a", &json!("x"), 200);
     check("DELETE", "/v1/kv/{key}", "/v1/kv/a", &Value::Null, 200);
     check("GET", "/v1/kv/{key}", "/v1/kv/a", &Value::Null, 404);

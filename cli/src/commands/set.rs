@@ -1,0 +1,184 @@
+//! `reconcile set` and `unset`: live edits of one resource, as a user interface would make them.
+//!
+//! Never here: what an edit means and what guards it; the plane decides.
+
+use holdfast_reconciler::plane::{Edit, EditRequest, WriteOutcome, WriteReceipt};
+use holdfast_reconciler::value::{Fields, Value};
+
+use super::Run;
+use super::get::address;
+use crate::args::{EditArgs, SetArgs, UnsetArgs};
+use crate::confirm::{self, Answer};
+use crate::connect;
+use crate::error::{Exit, Failure};
+use crate::project;
+use crate::render::ink::Text;
+
+/// Sets fields.
+pub(super) fn set(run: &Run, args: &SetArgs) -> Result<Exit, Failure> {
+    let mut fields = Fields::new();
+    for assignment in &args.assignments {
+        let (path, value) = assignment.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("`{assignment}` sets nothing"))
+                .help("write `FIELD=VALUE`; `reconcile unset` takes a field out")
+        })?;
+        put(&mut fields, path, parse(value))?;
+    }
+    let edit = if args.create { Edit::Create(fields) } else { Edit::Merge(fields) };
+    send(run, &args.address, edit, None, &args.edit)
+}
+
+/// Takes fields out, or deletes the resource.
+pub(super) fn unset(run: &Run, args: &UnsetArgs) -> Result<Exit, Failure> {
+    if !args.fields.is_empty() {
+        let mut fields = Fields::new();
+        for path in &args.fields {
+            put(&mut fields, path, Value::Null)?;
+        }
+        return send(run, &args.address, Edit::Merge(fields), None, &args.edit);
+    }
+    if args.allow_delete.is_none() {
+        if !confirm::somebody_is_there() {
+            let problem = Failure::new("E_NOT_CONFIRMED", "nobody is there to ask, so nothing was changed");
+            return Err(problem.help("`--allow-delete N` deletes without asking"));
+        }
+        let question = format!("Delete {} with what goes with it?", args.address);
+        match confirm::ask(&run.output, &question)? {
+            Answer::Yes => {}
+            Answer::No | Answer::Details => {
+                run.output.say("nothing was changed");
+                return Ok(Exit::Failed);
+            }
+        }
+    }
+    send(run, &args.address, Edit::Delete, args.allow_delete, &args.edit)
+}
+
+fn send(
+    run: &Run,
+    address_text: &str,
+    edit: Edit,
+    allow_delete: Option<u64>,
+    args: &EditArgs,
+) -> Result<Exit, Failure> {
+    address(address_text, None)?;
+    let directory = run.setting.project(None);
+    let org = project::org(&run.setting, &directory, &run.output)?;
+    let (org, address) = address(address_text, org)?;
+    let store = run.setting.store(&directory);
+    // Only making a resource may make the store too.
+    let plane = match &edit {
+        Edit::Create(_) => connect::or_new(&run.setting, &store, &run.output)?,
+        Edit::Merge(_) | Edit::Delete => connect::required(&run.setting, &store, &run.output)?,
+    };
+    let receipt = plane.edit(&EditRequest {
+        org,
+        address,
+        edit,
+        if_modified: args.if_modified,
+        allow_delete,
+        allow_break: args.write.allow_break.iter().cloned().collect(),
+        author: run.setting.author(args.write.author.as_deref()),
+        message: args.message.clone().unwrap_or_default(),
+        request_id: Some(uuid::Uuid::new_v4().to_string()),
+    })?;
+    run.output.data(&receipt, || told(address_text, &receipt))?;
+    Ok(Exit::Done)
+}
+
+fn told(address: &str, receipt: &WriteReceipt) -> Text {
+    let mut text = Text::new();
+    match receipt.outcome {
+        WriteOutcome::Committed | WriteOutcome::Replayed => {
+            text.line(format!("{address}: done in {}", receipt.revision))
+        }
+        WriteOutcome::Unchanged => text.line(format!("{address} is so already; {} stays", receipt.revision)),
+    };
+    text
+}
+
+/// JSON if it reads as JSON, else text.
+fn parse(value: &str) -> Value {
+    serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()))
+}
+
+/// Puts a value at a path with `.` between its parts; a part with a `.` in it stands in double quotes.
+fn put(fields: &mut Fields, path: &str, value: Value) -> Result<(), Failure> {
+    let malformed = |why: &str| {
+        Failure::usage(format!("`{path}` is no path of a field: {why}"))
+            .help("write it as in `providerModelPreferences.z-ai`; a part with a `.` in it stands in double quotes")
+    };
+    let parts = parts(path).map_err(malformed)?;
+    let (top, inner) = parts.split_first().ok_or_else(|| malformed("it is empty"))?;
+    let mut at = fields.entry(top.clone()).or_insert_with(|| match inner {
+        [] => Value::Null,
+        _ => Value::Object(serde_json::Map::new()),
+    });
+    for part in inner {
+        let Value::Object(members) = at else { return Err(malformed("a part of it is set as a whole too")) };
+        at = members.entry(part.clone()).or_insert(Value::Null);
+        if !std::ptr::eq(part, &parts[parts.len() - 1]) && at.is_null() {
+            *at = Value::Object(serde_json::Map::new());
+        }
+    }
+    *at = value;
+    Ok(())
+}
+
+fn parts(path: &str) -> Result<Vec<String>, &'static str> {
+    let mut parts = Vec::new();
+    let mut rest = path;
+    loop {
+        let (part, after) = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let (part, after) = quoted.split_once('"').ok_or("a double quote is not closed")?;
+                (part, after)
+            }
+            None => rest.split_at(rest.find('.').unwrap_or(rest.len())),
+        };
+        if part.is_empty() {
+            return Err("a part of it is empty");
+        }
+        if part.contains(['[', ']']) {
+            return Err("an item of a list cannot be set alone, give the whole list");
+        }
+        parts.push(part.to_owned());
+        match after.strip_prefix('.') {
+            Some(next) => rest = next,
+            None if after.is_empty() => return Ok(parts),
+            None => return Err("something follows a closing quote"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn all(assignments: &[(&str, Value)]) -> Result<Value, Failure> {
+        let mut fields = Fields::new();
+        for (path, value) in assignments {
+            put(&mut fields, path, value.clone())?;
+        }
+        Ok(json!(fields))
+    }
+
+    #[test]
+    fn paths_become_one_merge_patch() {
+        let patch = all(&[("a.b", json!(1)), ("a.c.\"d.e\"", json!("x")), ("f", Value::Null)]).unwrap();
+        assert_eq!(patch, json!({"a": {"b": 1, "c": {"d.e": "x"}}, "f": null}));
+        for path in ["", ".a", "a.", "a..b", "a[0]", "\"a", "\"a\"b"] {
+            assert!(all(&[(path, json!(1))]).is_err(), "{path}");
+        }
+        assert!(all(&[("a", json!(1)), ("a.b", json!(2))]).is_err());
+    }
+
+    #[test]
+    fn a_value_is_json_or_text() {
+        assert_eq!(parse("20"), json!(20));
+        assert_eq!(parse("glm-4.5"), json!("glm-4.5"));
+        assert_eq!(parse("\"20\""), json!("20"));
+        assert_eq!(parse("[\"a\"]"), json!(["a"]));
+    }
+}

@@ -1,0 +1,33 @@
+//! Damage on purpose, below sled's own checksums, for tests of what mends it.
+//!
+//! Never here: anything in a build that is shipped; see `failpoint.rs`.
+
+use std::path::Path;
+
+use crate::error::StoreError;
+use crate::store::layout;
+use crate::store::sled::{Changes, Disk, DiskOpenError};
+use crate::store::sync::DiskSyncer;
+
+/// Flips a byte of the newest base in the store's folder `path`; false if there is none.
+///
+/// # Errors
+/// If the store cannot be opened or written.
+pub fn damage_newest_base(path: &Path) -> Result<bool, StoreError> {
+    let failed = |reason: String| StoreError::Backend { action: "opened", reason };
+    let mut disk = Disk::open(path, Box::new(DiskSyncer)).map_err(|error| match error {
+        DiskOpenError::Locked => failed("it is held".to_owned()),
+        DiskOpenError::Io(error) => error,
+        DiskOpenError::Damaged(reason) => failed(reason),
+    })?;
+    let [blocks, _, _] = layout::BASE_TAGS;
+    let Some((key, mut piece)) = disk.last(&[blocks], &[blocks + 1])? else { return Ok(false) };
+    if let Some(last) = piece.last_mut() {
+        *last ^= 1;
+    }
+    let mut changes = Changes::default();
+    changes.put(&key, &piece);
+    disk.apply(changes)?;
+    disk.sync()?;
+    Ok(true)
+}

@@ -1,0 +1,214 @@
+//! Live edits: what an actor's change of one resource makes of its record.
+//!
+//! Pure. Never here: what the change means for sessions (`effect.rs`), whether it is allowed (`guard.rs`), and writing it.
+
+use std::collections::BTreeSet;
+
+use crate::agents::fields::{self, FieldError};
+use crate::kind::{KindSpec, Kinds};
+use crate::resource::{Address, Record};
+use crate::value::{FieldPath, Fields, Value, equal_field, is_absent, without_nulls};
+
+/// An edit that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// Nobody knows the kind.
+    #[error("unknown kind `{kind}`")]
+    UnknownKind {
+        /// The kind.
+        kind: String,
+    },
+    /// A field or value that the kind does not have.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The value is a secret, which never goes this way.
+    #[error("`{path}` of `{address}` is a secret")]
+    Sensitive {
+        /// The resource.
+        address: Address,
+        /// The path of the secret.
+        path: String,
+    },
+    /// The field keeps the value that it was made with.
+    #[error("`{field}` of `{address}` cannot be changed")]
+    Immutable {
+        /// The resource.
+        address: Address,
+        /// The field.
+        field: String,
+    },
+}
+
+/// What an edit makes of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edited {
+    /// The record afterwards.
+    pub record: Record,
+    /// The top-level fields whose value changes.
+    pub changed: BTreeSet<String>,
+}
+
+/// Merges a patch into a record as RFC 7396 does, field by field. The actor becomes the owner of each top-level field whose
+/// value changes; a field that is removed keeps an owner if it had one, so that its source learns who removed it.
+///
+/// # Errors
+/// The first field that makes no sense.
+pub fn merge(
+    kinds: &Kinds,
+    address: &Address,
+    live: Option<&Record>,
+    patch: &Fields,
+    actor: &str,
+) -> Result<Edited, EditError> {
+    let kind = address.kind.as_str();
+    let spec = kinds.get(kind).ok_or_else(|| EditError::UnknownKind { kind: kind.to_owned() })?;
+    let mut record = live.cloned().unwrap_or_default();
+    let mut changed = BTreeSet::new();
+    for (field, patch) in patch {
+        let before = record.fields.get(field).cloned();
+        let after = merged(before.clone(), patch);
+        fields::check(kind, field, &after)?;
+        refuse_secret(spec, address, &record, field, patch)?;
+        if equal_field(before.as_ref(), Some(&after)) {
+            continue;
+        }
+        if spec.field(field).immutable && before.as_ref().is_some_and(|before| !is_absent(before)) {
+            return Err(EditError::Immutable { address: address.clone(), field: field.clone() });
+        }
+        changed.insert(field.clone());
+        if is_absent(&after) {
+            record.fields.remove(field);
+            if let Some(owner) = record.owners.get_mut(field) {
+                actor.clone_into(owner);
+            }
+        } else {
+            record.fields.insert(field.clone(), after);
+            record.owners.insert(field.clone(), actor.to_owned());
+        }
+    }
+    if live.is_none() {
+        record.owner = Some(actor.to_owned());
+    }
+    Ok(Edited { record, changed })
+}
+
+/// RFC 7396 for one value; null members end up absent.
+fn merged(before: Option<Value>, patch: &Value) -> Value {
+    match (before, patch) {
+        (Some(Value::Object(mut members)), Value::Object(patch)) => {
+            for (name, patch) in patch {
+                match merged(members.remove(name), patch) {
+                    Value::Null => {}
+                    value => {
+                        members.insert(name.clone(), value);
+                    }
+                }
+            }
+            Value::Object(members)
+        }
+        (_, patch) => without_nulls(patch.clone()),
+    }
+}
+
+/// A secret is set and removed by verbs that keep it out of arguments, logs and answers.
+fn refuse_secret(
+    spec: &KindSpec,
+    address: &Address,
+    record: &Record,
+    field: &str,
+    patch: &Value,
+) -> Result<(), EditError> {
+    let sensitive = |path: String| EditError::Sensitive { address: address.clone(), path };
+    if spec.field(field).sensitive {
+        return Err(sensitive(field.to_owned()));
+    }
+    let touched = |path: &&String| touches(patch, &FieldPath::field(field), path);
+    match record.tags.keys().find(touched) {
+        Some(path) => Err(sensitive(path.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Whether a patch at a path says something about a sealed path: it replaces or removes a value that the path lies in.
+fn touches(patch: &Value, at: &FieldPath, sealed: &str) -> bool {
+    let text = at.to_string();
+    let inside = sealed == text || sealed.strip_prefix(&text).is_some_and(|rest| rest.starts_with('.'));
+    match patch {
+        Value::Object(members) if inside => members.iter().any(|(name, patch)| touches(patch, &at.key(name), sealed)),
+        _ => inside,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::kinds::kinds;
+    use serde_json::json;
+
+    fn address(text: &str) -> Address {
+        text.parse().unwrap()
+    }
+
+    fn fields(value: Value) -> Fields {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn live() -> Record {
+        let owners = [("providerModelPreferences", "team"), ("soulMd", "team")];
+        Record {
+            fields: fields(json!({"providerModelPreferences": {"z-ai": "a", "claude": "b"}, "soulMd": "kind"})),
+            owner: Some("team".to_owned()),
+            owners: owners.into_iter().map(|(field, owner)| (field.to_owned(), owner.to_owned())).collect(),
+            ..Record::default()
+        }
+    }
+
+    #[test]
+    fn p7_an_edit_merges_and_the_actor_owns_only_what_it_changed() {
+        let patch = fields(json!({"providerModelPreferences": {"z-ai": "c"}, "soulMd": "kind", "userMd": null}));
+        let edited = merge(&kinds(), &address("settings/a"), Some(&live()), &patch, "ui:maria").unwrap();
+        let expected = fields(json!({"providerModelPreferences": {"z-ai": "c", "claude": "b"}, "soulMd": "kind"}));
+        assert_eq!(edited.record.fields, expected);
+        assert_eq!(edited.record.owners["providerModelPreferences"], "ui:maria");
+        assert_eq!(edited.record.owners["soulMd"], "team");
+        assert_eq!(edited.changed.iter().collect::<Vec<_>>(), ["providerModelPreferences"]);
+        assert_eq!(edited.record.owner.as_deref(), Some("team"));
+    }
+
+    #[test]
+    fn p7_a_removed_field_keeps_the_name_of_who_removed_it() {
+        let patch = fields(json!({"soulMd": null}));
+        let edited = merge(&kinds(), &address("settings/a"), Some(&live()), &patch, "ui:maria").unwrap();
+        assert!(!edited.record.fields.contains_key("soulMd"));
+        assert_eq!(edited.record.owners["soulMd"], "ui:maria");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let refused = |at: &str, record: &Record, patch: Value| {
+            merge(&kinds(), &address(at), Some(record), &fields(patch), "ui:maria").unwrap_err().to_string()
+        };
+        assert_eq!(refused("settings/a", &live(), json!({"soulMD": "x"})), "`settings` has no field `soulMD`");
+        assert_eq!(refused("nothing/a", &live(), json!({"x": 1})), "unknown kind `nothing`");
+        assert_eq!(
+            refused("secret/provider:z-ai:apiKey", &Record::default(), json!({"value": "x"})),
+            "`value` of `secret/provider:z-ai:apiKey` is a secret"
+        );
+        let connection = Record { fields: fields(json!({"connector": "a"})), ..Record::default() };
+        assert_eq!(
+            refused("connection/a", &connection, json!({"connector": "b"})),
+            "`connector` of `connection/a` cannot be changed"
+        );
+        let platform = Record {
+            fields: fields(json!({"config": {"mode": "poll"}})),
+            tags: [("config.botToken".to_owned(), "3f".to_owned())].into(),
+            ..Record::default()
+        };
+        for patch in [json!({"config": {"botToken": "x"}}), json!({"config": null})] {
+            let secret = "`config.botToken` of `platform/a/b` is a secret";
+            assert_eq!(refused("platform/a/b", &platform, patch), secret);
+        }
+        let patch = fields(json!({"config": {"mode": "push"}}));
+        assert!(merge(&kinds(), &address("platform/a/b"), Some(&platform), &patch, "ui:maria").is_ok());
+    }
+}
