@@ -4,6 +4,7 @@
 //! depend on it (`setting.rs`).
 
 mod editing;
+mod keeping;
 mod planning;
 mod profiles;
 mod reading;
@@ -19,6 +20,7 @@ use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
 pub(crate) use self::editing::{EditArgs, SetArgs, UnsetArgs};
+pub(crate) use self::keeping::ImportArgs;
 pub(crate) use self::planning::{ApplyArgs, CheckArgs, PlanArgs};
 pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
@@ -124,6 +126,10 @@ pub(crate) enum Verb {
     Diff(DiffArgs),
     /// Prints commits as they come, until Ctrl-C; it needs a server
     Watch(WatchArgs),
+    /// Prints the live resources as JSON, for `--against` and `import`; secrets only as tags
+    Export(Here),
+    /// Takes exported resources into the store, as one commit
+    Import(ImportArgs),
     /// Reads the whole store and checks chain and checksums
     Verify(Here),
     /// Prints a completion script for a shell

@@ -12,6 +12,7 @@ mod rotating;
 mod secrets;
 mod sessions;
 mod store;
+mod transfer;
 mod writing;
 
 use holdfast_engine::Revision;
@@ -24,8 +25,9 @@ use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, EditRequest, Head,
-    KvEntry, KvTxn, KvTxnResult, Moment, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage,
-    ResourcesQuery, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Verification, WriteReceipt,
+    ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileInfo, ProfileWrite, ProfilesQuery,
+    ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, SecretInfo, SecretWrite, SessionRequest, Status,
+    Verification, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -121,6 +123,10 @@ impl ControlPlane for Plane {
 
     fn kv_txn(&self, txn: &KvTxn) -> Result<KvTxnResult, Problem> {
         kv::txn(self, txn)
+    }
+
+    fn import(&self, request: &ImportRequest) -> Result<Imported, Problem> {
+        transfer::import(self, request)
     }
 
     fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem> {

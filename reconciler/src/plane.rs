@@ -16,6 +16,7 @@ mod scope;
 mod secrets;
 mod sessions;
 mod store;
+mod transfer;
 
 pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
 pub use compare::{
@@ -31,6 +32,7 @@ pub use scope::{DESIRED, KV, LIVE, Scope};
 pub use secrets::{RotatedOrg, Rotation, SecretInfo, SecretWrite};
 pub use sessions::SessionRequest;
 pub use store::{Head, Holder, SourceStatus, Status, Verification};
+pub use transfer::{ImportRequest, Imported, MissingSecret};
 
 use holdfast_engine::Revision;
 
@@ -181,6 +183,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Malformed keys, too much at once, or a store that cannot be written. A failed condition is an answer, not an error.
     fn kv_txn(&self, txn: &KvTxn) -> Result<KvTxnResult, Problem>;
+
+    /// Takes exported resources into the store, as one commit.
+    ///
+    /// # Errors
+    /// `Blocked` if live resources differ and nobody said to overwrite them, or if a session that works would fail.
+    fn import(&self, request: &ImportRequest) -> Result<Imported, Problem>;
 
     /// The state of the store and of what runs on it.
     ///

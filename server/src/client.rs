@@ -14,9 +14,9 @@ use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Edit, EditRequest, Head,
-    KvEntry, KvTxn, KvTxnResult, Moment, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery,
-    ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, Scope, SecretInfo, SecretWrite, SessionRequest, Status,
-    Verification, WriteReceipt,
+    ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileChange, ProfileCredential, ProfileInfo,
+    ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, Scope, SecretInfo, SecretWrite,
+    SessionRequest, Status, Verification, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -345,6 +345,13 @@ impl ControlPlane for Client {
         let target = target(&["txn"], &[("org", text(org.as_ref()))]);
         let call = Call::write(Method::POST, target).author(author).request_id(&id);
         self.ask(call.body(&TxnBody::new(compare, ops), TXN_BODY_BYTES_MAX)?)
+    }
+
+    fn import(&self, request: &ImportRequest) -> Result<Imported, Problem> {
+        let id = request_id(request.request_id.as_ref());
+        self.ask(
+            Call::write(Method::POST, target(&["import"], &[])).request_id(&id).body(request, PLAN_BODY_BYTES_MAX)?,
+        )
     }
 
     fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem> {

@@ -6,9 +6,11 @@ mod apply;
 mod check;
 mod completions;
 mod diff;
+mod export;
 mod get;
 mod given;
 mod history;
+mod import;
 mod man;
 mod plan;
 mod profile;
@@ -88,6 +90,8 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Show(args)) => show::run(run, &args),
         Some(Verb::Diff(args)) => diff::run(run, &args),
         Some(Verb::Watch(args)) => watch::run(run, &args),
+        Some(Verb::Export(_)) => export::run(run),
+        Some(Verb::Import(args)) => import::run(run, args),
         Some(Verb::Verify(_)) => verify::run(run),
         Some(Verb::Completions(args)) => completions::run(run, args),
         Some(Verb::Man) => man::run(run),

@@ -135,7 +135,8 @@ fn plan_state(state: &State, request: &PlanRequest, keys: Option<KeySource>) -> 
     Ok(seal_against(state, request, &kinds(), ring, &clock::system())?)
 }
 
-fn read_state(path: &Path) -> Result<State, Failure> {
+/// Reads an exported state from a file.
+pub(super) fn read_state(path: &Path) -> Result<State, Failure> {
     let failed =
         |error: &std::io::Error| Failure::io("E_STATE", format!("cannot read the state `{}`", path.display()), error);
     let file = File::open(path).map_err(|error| failed(&error))?;

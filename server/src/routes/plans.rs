@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use holdfast_engine::Revision;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::PlanRequest;
-use holdfast_reconciler::plane::ControlPlane;
+use holdfast_reconciler::plane::{ControlPlane, ImportRequest};
 use holdfast_reconciler::resource::OrgId;
 
 use super::{Answer, at_revision, encode, json, json_bytes};
@@ -69,6 +69,32 @@ pub(crate) async fn apply(State(app): State<App>, ask: Ask, headers: HeaderMap, 
     let receipt = app.gate.call(Lane::Write, call).await?;
     app.gate.saw(receipt.revision);
     Ok(at_revision(json(&receipt)?, receipt.revision))
+}
+
+/// `POST /v1/import`: takes exported resources in, as one commit.
+pub(crate) async fn import(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
+    ask.finish()?;
+    ask.no_preconditions()?;
+    let body = app.bodies.read(&headers, body, PLAN_BODY_BYTES_MAX).await?;
+    let call = move |plane: &dyn ControlPlane| {
+        let mut request: ImportRequest = parse(&body)?;
+        if request.author.is_empty() {
+            request.author = ask.author();
+        }
+        request.org = one_org(ask.org, request.org)?;
+        request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
+        plane.import(&request)
+    };
+    let imported = app.gate.call(Lane::Write, call).await?;
+    let revision = imported.receipt.as_ref().map(|receipt| receipt.revision);
+    let response = json(&imported)?;
+    Ok(match revision {
+        Some(revision) => {
+            app.gate.saw(revision);
+            at_revision(response, revision)
+        }
+        None => response,
+    })
 }
 
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

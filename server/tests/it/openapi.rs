@@ -94,6 +94,12 @@ fn real_answers_are_as_the_schemas_say() {
     check("PUT", "/v1/secrets/{name}", "/v1/secrets/a", &json!({"value": "x"}), 200);
     check("DELETE", "/v1/secrets/{name}", "/v1/secrets/a", &Value::Null, 200);
     check("DELETE", "/v1/secrets/{name}", "/v1/secrets/provider:z-ai:apiKey", &Value::Null, 409);
+    let row = json!({"kind": "note", "name": "n", "fields": {"a": 1}, "owner": "ui:x", "tags": {"token": "aa"}});
+    let state = json!({"format": "holdfast/state", "version": 1, "resources": [row]});
+    check("POST", "/v1/import", "/v1/import", &json!({"state": state, "dry_run": true}), 200);
+    check("POST", "/v1/import", "/v1/import", &json!({"state": state}), 200);
+    let differing = json!({"state": {"format": "holdfast/state", "version": 1, "resources": [{"kind": "note", "name": "n", "fields": {}}]}});
+    check("POST", "/v1/import", "/v1/import", &differing, 409);
     let resource = "/v1/resources/{kind}/{name}";
     check("PATCH", resource, "/v1/resources/agent/hotreload-test", &json!({"description": "x"}), 200);
     check("PATCH", resource, "/v1/resources/agent/hotreload-test", &json!({"descriptoin": "x"}), 400);
