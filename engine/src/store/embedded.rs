@@ -54,6 +54,8 @@ pub struct SledStore {
     pub(super) garbage: VecDeque<Revision>,
     /// The group that was read last.
     pub(super) cached: Option<Arc<[Arc<Commit>]>>,
+    /// Pieces that were deleted since the store was weighed; at the beginning nobody knows, so the most there can be.
+    pub(super) deleted_pieces: u64,
     /// Where giving space back has come to.
     pub(super) reclaiming: Option<Reclaiming>,
     pub(super) base_lag_bytes_min: u64,

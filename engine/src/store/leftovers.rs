@@ -50,6 +50,7 @@ impl SledStore {
         let Some(boundary) = last else { return Ok(true) };
         let mut changes = Changes::default();
         let done = base::delete_range(&mut self.disk, &from, &layout::group(boundary), &mut changes)?;
+        self.deleted_pieces = self.deleted_pieces.saturating_add(changes.removals);
         self.disk.apply(changes)?;
         Ok(done)
     }
@@ -66,6 +67,7 @@ impl SledStore {
         let mut changes = Changes::default();
         failpoint("garbage-before-slice");
         let done = base::delete(&mut self.disk, base, &mut changes)?;
+        self.deleted_pieces = self.deleted_pieces.saturating_add(changes.removals);
         self.disk.apply(changes)?;
         failpoint("garbage-after-slice");
         if done {

@@ -57,6 +57,8 @@ pub(crate) struct Changes {
     single: Option<Pair>,
     batch: sled::Batch,
     pub(crate) bytes: usize,
+    /// How many keys are removed.
+    pub(crate) removals: u64,
 }
 
 impl Changes {
@@ -72,6 +74,7 @@ impl Changes {
 
     pub(crate) fn remove(&mut self, key: &[u8]) {
         self.bytes += key.len();
+        self.removals += 1;
         self.join();
         self.batch.remove(key);
     }
