@@ -114,6 +114,7 @@ impl Verb {
             Self::Serve(_) => "serve",
             Self::Session(_) => "session",
             Self::Apply(_) => "apply",
+            Self::Adopt(_) => "adopt",
             Self::Set(_) => "set",
             Self::Unset(_) => "unset",
             Self::Secret(_) => "secret",

@@ -2,6 +2,7 @@
 //!
 //! Never here: deciding what a plan, a session or a store means.
 
+mod adopt;
 mod apply;
 mod check;
 mod completions;
@@ -80,6 +81,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),
         Some(Verb::Session(args)) => session::run(run, args),
+        Some(Verb::Adopt(args)) => adopt::run(run, &args),
         Some(Verb::Set(args)) => set::set(run, &args),
         Some(Verb::Unset(args)) => set::unset(run, &args),
         Some(Verb::Secret(verb)) => secret::run(run, verb),
