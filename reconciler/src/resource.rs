@@ -254,12 +254,12 @@ pub mod keys {
 
     /// The prefix of all live resources of an organisation.
     pub fn live_prefix(org: &OrgId) -> String {
-        format!("org/{org}/live/")
+        ["org/", org.as_str(), "/live/"].concat()
     }
 
     /// The key of a live resource.
     pub fn live(org: &OrgId, address: &Address) -> String {
-        format!("org/{org}/live/{address}")
+        ["org/", org.as_str(), "/live/", address.kind.as_str(), "/", address.name.as_str()].concat()
     }
 
     /// The prefix of what one source declared last.
