@@ -4,6 +4,7 @@
 //! depend on it (`setting.rs`).
 
 mod editing;
+mod keeping;
 mod planning;
 mod profiles;
 mod reading;
@@ -19,7 +20,8 @@ use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
 pub(crate) use self::editing::{EditArgs, SetArgs, UnsetArgs};
-pub(crate) use self::planning::{CheckArgs, PlanArgs};
+pub(crate) use self::keeping::ImportArgs;
+pub(crate) use self::planning::{ApplyArgs, CheckArgs, PlanArgs};
 pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
 pub(crate) use self::secrets::{SecretVerb, ValueArgs};
@@ -94,6 +96,8 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Shows what an apply would do; the same as --dry-run
     Plan(PlanArgs),
+    /// Applies a sealed plan exactly as it was shown, or not at all
+    Apply(ApplyArgs),
     /// Reads the manifests and reports every finding; needs no store
     Check(CheckArgs),
     /// Holds the store and answers other commands and programs through its socket
@@ -125,6 +129,10 @@ pub(crate) enum Verb {
     Diff(DiffArgs),
     /// Prints commits as they come, until Ctrl-C; it needs a server
     Watch(WatchArgs),
+    /// Prints the live resources as JSON, for `--against` and `import`; secrets only as tags
+    Export(Here),
+    /// Takes exported resources into the store, as one commit
+    Import(ImportArgs),
     /// Reads the whole store and checks chain and checksums
     Verify(Here),
     /// Prints a completion script for a shell

@@ -12,6 +12,7 @@ mod rotating;
 mod secrets;
 mod sessions;
 mod store;
+mod transfer;
 mod writing;
 
 use holdfast_engine::Revision;
@@ -25,11 +26,12 @@ use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, EditRequest,
-    Explanation, Head, KvEntry, KvTxn, KvTxnResult, Moment, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo,
-    ResourcesPage, ResourcesQuery, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Verification,
-    WorkerToken, WriteReceipt,
+    Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileInfo, ProfileWrite,
+    ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, SecretInfo, SecretWrite, SessionRequest,
+    Status, Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
+use crate::seal::Sealed;
 use crate::watch::{self, WatchFeed, WatchRequest};
 
 impl ControlPlane for Plane {
@@ -43,6 +45,10 @@ impl ControlPlane for Plane {
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
         self.planned(&self.engine().snapshot(), request).map(|(planned, _, _)| planned.plan)
+    }
+
+    fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem> {
+        applying::seal(self, request)
     }
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
@@ -130,6 +136,10 @@ impl ControlPlane for Plane {
 
     fn kv_txn(&self, txn: &KvTxn) -> Result<KvTxnResult, Problem> {
         kv::txn(self, txn)
+    }
+
+    fn import(&self, request: &ImportRequest) -> Result<Imported, Problem> {
+        transfer::import(self, request)
     }
 
     fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem> {

@@ -126,6 +126,11 @@ impl Plane {
         (self.0.clock)()
     }
 
+    /// The master key, if it is there.
+    pub(crate) fn ring(&self) -> Result<Option<Arc<KeyRing>>, Problem> {
+        Ok(self.0.keys.existing()?)
+    }
+
     pub(crate) fn vault(&self) -> Result<EngineVault, Problem> {
         Ok(EngineVault::new(self.0.engine.clone(), self.0.keys.existing()?))
     }

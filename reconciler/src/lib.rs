@@ -28,6 +28,7 @@ pub mod planner;
 pub mod raw_value;
 mod record_changes;
 pub mod resource;
+pub mod seal;
 pub mod secret;
 pub mod session;
 pub mod suggest;

@@ -16,6 +16,7 @@ mod scope;
 mod secrets;
 mod sessions;
 mod store;
+mod transfer;
 
 pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
 pub use compare::{
@@ -31,6 +32,7 @@ pub use scope::{DESIRED, KV, LIVE, Scope};
 pub use secrets::{RotatedOrg, Rotation, SecretInfo, SecretWrite};
 pub use sessions::{Explanation, SessionRequest, WorkerToken};
 pub use store::{Head, Holder, SourceStatus, Status, Verification};
+pub use transfer::{ImportRequest, Imported, MissingSecret};
 
 use holdfast_engine::Revision;
 
@@ -39,6 +41,7 @@ use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
 use crate::plan::{Plan, PlanRequest};
 use crate::resource::{Address, OrgId};
+use crate::seal::Sealed;
 use crate::watch::{WatchFeed, WatchRequest};
 
 /// Everything that a face can ask.
@@ -64,6 +67,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Malformed input, or a store that cannot be read. A plan that is blocked or lacks values is no error.
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem>;
+
+    /// Works out what an apply would do, with the state that this depends on, for a plan that is applied later.
+    ///
+    /// # Errors
+    /// As for `plan`.
+    fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem>;
 
     /// Applies what a plan showed, as one commit.
     ///
@@ -193,6 +202,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Malformed keys, too much at once, or a store that cannot be written. A failed condition is an answer, not an error.
     fn kv_txn(&self, txn: &KvTxn) -> Result<KvTxnResult, Problem>;
+
+    /// Takes exported resources into the store, as one commit.
+    ///
+    /// # Errors
+    /// `Blocked` if live resources differ and nobody said to overwrite them, or if a session that works would fail.
+    fn import(&self, request: &ImportRequest) -> Result<Imported, Problem>;
 
     /// The state of the store and of what runs on it.
     ///

@@ -239,8 +239,8 @@ pub fn typed<T: DeserializeOwned + Send + Sync + 'static>(
     org: &OrgId,
     address: &Address,
 ) -> Result<Arc<T>, Problem> {
-    let entry = snapshot.get(&keys::live(org, address)).ok_or_else(|| missing(address))?;
-    typed_entry(entry, address)
+    let entry = keys::with_live(org, address, |key| snapshot.get(key));
+    typed_entry(entry.ok_or_else(|| missing(address))?, address)
 }
 
 /// The fields of a record alone, so that a caller's type is not taken for the record's own.

@@ -15,11 +15,12 @@ use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Edit, EditRequest,
-    Explanation, Head, KvEntry, KvTxn, KvTxnResult, Moment, ProfileChange, ProfileCredential, ProfileInfo,
-    ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, Scope, SecretInfo, SecretWrite,
-    SessionRequest, Status, Verification, WorkerToken, WriteReceipt,
+    Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileChange, ProfileCredential,
+    ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, Scope, SecretInfo,
+    SecretWrite, SessionRequest, Status, Verification, WorkerToken, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
+use holdfast_reconciler::seal::Sealed;
 use holdfast_reconciler::watch::{WatchFeed, WatchRequest};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -156,6 +157,10 @@ impl ControlPlane for Client {
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
         self.ask(Call::compute(target(&["plan"], &[])).body(request, PLAN_BODY_BYTES_MAX)?)
+    }
+
+    fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem> {
+        self.ask(Call::compute(target(&["seal"], &[])).body(request, PLAN_BODY_BYTES_MAX)?)
     }
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
@@ -358,6 +363,13 @@ impl ControlPlane for Client {
         let target = target(&["txn"], &[("org", text(org.as_ref()))]);
         let call = Call::write(Method::POST, target).author(author).request_id(&id);
         self.ask(call.body(&TxnBody::new(compare, ops), TXN_BODY_BYTES_MAX)?)
+    }
+
+    fn import(&self, request: &ImportRequest) -> Result<Imported, Problem> {
+        let id = request_id(request.request_id.as_ref());
+        self.ask(
+            Call::write(Method::POST, target(&["import"], &[])).request_id(&id).body(request, PLAN_BODY_BYTES_MAX)?,
+        )
     }
 
     fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem> {

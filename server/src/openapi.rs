@@ -91,7 +91,9 @@ const OPERATIONS: &[Operation] = &[
     read("/v1/status", "The state of the store and of what runs on it", &[], "Status"),
     post("/v1/verify", "Checks every commit and entry", Takes::Nothing, 200, "Verification"),
     post("/v1/plan", "Works out what an apply would do", Takes::Json("PlanRequest"), 200, "Plan"),
+    post("/v1/seal", "A plan with the state it depends on", Takes::Json("PlanRequest"), 200, "Sealed"),
     post("/v1/apply", "Applies what a plan showed", Takes::Json("ApplyRequest"), 200, "Receipt"),
+    post("/v1/import", "Takes exported resources in", Takes::Json("ImportRequest"), 200, "Imported"),
     read("/v1/commits", "Commits, newest first", &["address", "key", "prefix", "before", "limit"], "Commits"),
     read("/v1/commits/{revision}", "One commit", &[], "Commit"),
     read(

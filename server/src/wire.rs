@@ -11,6 +11,7 @@ use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::PlanRequest;
 use holdfast_reconciler::plane::{ApplyRequest, KvCompare, KvOp, Moment, ProfileInfo, SecretInfo};
 use holdfast_reconciler::raw_value::RawValue;
+use holdfast_reconciler::seal::Seal;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{TXN_COMPARES_MAX, TXN_OPS_MAX};
@@ -29,14 +30,17 @@ pub(crate) struct ApplyBody {
     #[serde(default)]
     pub(crate) message: String,
     #[serde(default)]
+    pub(crate) sealed: Option<Seal>,
+    #[serde(default)]
     pub(crate) request_id: Option<String>,
 }
 
 impl ApplyBody {
     /// The request, with what the body leaves out.
     pub(crate) fn into_request(self, author: impl FnOnce() -> String) -> ApplyRequest {
-        let Self { plan, plan_id, confirmed_deletes, author: named, message, request_id } = self;
-        ApplyRequest { plan, plan_id, confirmed_deletes, author: named.unwrap_or_else(author), message, request_id }
+        let Self { plan, plan_id, confirmed_deletes, author: named, message, sealed, request_id } = self;
+        let author = named.unwrap_or_else(author);
+        ApplyRequest { plan, plan_id, confirmed_deletes, author, message, sealed, request_id }
     }
 }
 

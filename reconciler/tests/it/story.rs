@@ -153,6 +153,7 @@ fn p1_a_plan_that_would_do_something_else_now_is_stale() {
         confirmed_deletes: 0,
         author: "tester".to_owned(),
         message: String::new(),
+        sealed: None,
         request_id: None,
     });
     assert_eq!(refused.unwrap_err().kind, ProblemKind::Stale);

@@ -58,6 +58,7 @@ fn real_answers_are_as_the_schemas_say() {
     read("/v1/head", "/v1/head");
     let request = plan_request(hotreload("glm-4.6"));
     check("POST", "/v1/plan", "/v1/plan", &json!(request), 200);
+    check("POST", "/v1/seal", "/v1/seal", &json!(request), 200);
     check("POST", "/v1/apply", "/v1/apply", &json!(apply_request(&server.plane, request.clone())), 200);
     check("POST", "/v1/plan", "/v1/plan", &json!(request), 200);
     let stale = apply_request(&server.plane, plan_request(hotreload("glm-4.5")));
@@ -97,6 +98,12 @@ fn real_answers_are_as_the_schemas_say() {
     check("PUT", "/v1/secrets/{name}", "/v1/secrets/a", &json!({"value": "x"}), 200);
     check("DELETE", "/v1/secrets/{name}", "/v1/secrets/a", &Value::Null, 200);
     check("DELETE", "/v1/secrets/{name}", "/v1/secrets/provider:z-ai:apiKey", &Value::Null, 409);
+    let row = json!({"kind": "note", "name": "n", "fields": {"a": 1}, "owner": "ui:x", "tags": {"token": "aa"}});
+    let state = json!({"format": "holdfast/state", "version": 1, "resources": [row]});
+    check("POST", "/v1/import", "/v1/import", &json!({"state": state, "dry_run": true}), 200);
+    check("POST", "/v1/import", "/v1/import", &json!({"state": state}), 200);
+    let differing = json!({"state": {"format": "holdfast/state", "version": 1, "resources": [{"kind": "note", "name": "n", "fields": {}}]}});
+    check("POST", "/v1/import", "/v1/import", &differing, 409);
     let resource = "/v1/resources/{kind}/{name}";
     check("PATCH", resource, "/v1/resources/agent/hotreload-test", &json!({"description": "x"}), 200);
     check("PATCH", resource, "/v1/resources/agent/hotreload-test", &json!({"descriptoin": "x"}), 400);

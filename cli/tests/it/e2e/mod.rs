@@ -8,4 +8,5 @@ mod profiles;
 mod refusals;
 mod rotate;
 mod story;
+mod transfer;
 mod watch;
