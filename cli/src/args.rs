@@ -26,7 +26,7 @@ pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
 pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
-pub(crate) use self::sessions::SessionArgs;
+pub(crate) use self::sessions::{ExplainVerb, SessionArgs};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -104,6 +104,9 @@ pub(crate) enum Verb {
     Serve(ServeArgs),
     /// Shows what a session of an agent is given, and why
     Session(SessionArgs),
+    /// Shows the chain of evidence for a decision
+    #[command(subcommand)]
+    Explain(ExplainVerb),
     /// Changes fields of one live resource at once, as an actor and not as a source
     Set(SetArgs),
     /// Writes live values into the manifest that declares them, comments and order kept

@@ -20,14 +20,15 @@ use holdfast_engine::Revision;
 use self::resources::{PAGE_DEFAULT, PAGE_MAX};
 use crate::agents::context::SessionContext;
 use crate::commits;
+use crate::desired::SecretText;
 use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, EditRequest, Head,
-    ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileInfo, ProfileWrite, ProfilesQuery,
-    ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, SecretInfo, SecretWrite, SessionRequest, Status,
-    Verification, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, EditRequest,
+    Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileInfo, ProfileWrite,
+    ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, SecretInfo, SecretWrite, SessionRequest,
+    Status, Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -95,6 +96,18 @@ impl ControlPlane for Plane {
 
     fn close_session(&self, org: Option<&OrgId>, id: &str) -> Result<(), Problem> {
         sessions::close(self, org, id)
+    }
+
+    fn explain(&self, request: &SessionRequest) -> Result<Explanation, Problem> {
+        sessions::explain(self, request)
+    }
+
+    fn worker_token(&self, org: Option<&OrgId>, id: &str, life_ms: Option<i64>) -> Result<WorkerToken, Problem> {
+        sessions::worker_token(self, org, id, life_ms)
+    }
+
+    fn session_context(&self, token: &SecretText) -> Result<SessionContext, Problem> {
+        sessions::session_context(self, token)
     }
 
     fn write_secret(&self, request: &SecretWrite) -> Result<WriteReceipt, Problem> {

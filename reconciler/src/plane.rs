@@ -30,13 +30,14 @@ pub use profiles::{ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, 
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
 pub use scope::{DESIRED, KV, LIVE, Scope};
 pub use secrets::{RotatedOrg, Rotation, SecretInfo, SecretWrite};
-pub use sessions::SessionRequest;
+pub use sessions::{Explanation, SessionRequest, WorkerToken};
 pub use store::{Head, Holder, SourceStatus, Status, Verification};
 pub use transfer::{ImportRequest, Imported, MissingSecret};
 
 use holdfast_engine::Revision;
 
 use crate::agents::context::SessionContext;
+use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
 use crate::plan::{Plan, PlanRequest};
 use crate::resource::{Address, OrgId};
@@ -140,6 +141,24 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// `NotFound` as for `session`.
     fn close_session(&self, org: Option<&OrgId>, id: &str) -> Result<(), Problem>;
+
+    /// Says why a session gets what it gets, or gets nothing: every step of the resolution, whether or not it succeeds.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown agent, with near matches.
+    fn explain(&self, request: &SessionRequest) -> Result<Explanation, Problem>;
+
+    /// Gives a token that a worker of an open session shows, for a life in milliseconds.
+    ///
+    /// # Errors
+    /// `NotFound` as for `session`, a life out of bounds, or a master key that cannot be used.
+    fn worker_token(&self, org: Option<&OrgId>, id: &str, life_ms: Option<i64>) -> Result<WorkerToken, Problem>;
+
+    /// The context of the session that a worker token names, as it was opened. The organisation comes from the token.
+    ///
+    /// # Errors
+    /// `Denied` if it is no token of this store, has expired, or its session is closed.
+    fn session_context(&self, token: &SecretText) -> Result<SessionContext, Problem>;
 
     /// Sets or removes a shared secret.
     ///

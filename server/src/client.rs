@@ -10,13 +10,14 @@ use std::time::Duration;
 use axum::http::{HeaderName, Method, header};
 use holdfast_engine::Revision;
 use holdfast_reconciler::agents::context::SessionContext;
+use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Edit, EditRequest, Head,
-    ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileChange, ProfileCredential, ProfileInfo,
-    ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, Scope, SecretInfo, SecretWrite,
-    SessionRequest, Status, Verification, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Edit, EditRequest,
+    Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileChange, ProfileCredential,
+    ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, Scope, SecretInfo,
+    SecretWrite, SessionRequest, Status, Verification, WorkerToken, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -33,7 +34,9 @@ use crate::protocol::{CREATED_HEADER, REVISION_HEADER, VERSION_HEADER, revision_
 use crate::socket::SOCKET_NAME;
 use crate::transport::{ExchangeError, Incoming, Transport};
 use crate::watching::Watching;
-use crate::wire::{Hello, ProfileBodyRef, ProfilesAnswer, SecretBodyRef, SecretsAnswer, SessionBody, TxnBody};
+use crate::wire::{
+    Hello, ProfileBodyRef, ProfilesAnswer, SecretBodyRef, SecretsAnswer, SessionBody, TokenBody, TxnBody,
+};
 
 /// What a store's folder says about a server.
 #[derive(Debug)]
@@ -270,6 +273,21 @@ impl ControlPlane for Client {
     fn close_session(&self, org: Option<&OrgId>, id: &str) -> Result<(), Problem> {
         let target = target(&["sessions", id], &[("org", text(org))]);
         self.run(Call::write(Method::DELETE, target)).map(drop)
+    }
+
+    fn explain(&self, request: &SessionRequest) -> Result<Explanation, Problem> {
+        let SessionRequest { org, agent, user, at, allow_missing: _, ephemeral: _ } = request;
+        let parameters = [("org", text(org.as_ref())), ("user", user.clone()), ("at", text(at.as_ref()))];
+        self.ask(Call::read(target(&["agents", agent, "explain"], &parameters)))
+    }
+
+    fn worker_token(&self, org: Option<&OrgId>, id: &str, life_ms: Option<i64>) -> Result<WorkerToken, Problem> {
+        let target = target(&["sessions", id, "token"], &[("org", text(org))]);
+        self.ask(Call::write(Method::POST, target).body(&TokenBody { life_ms }, SMALL_BODY_BYTES_MAX)?)
+    }
+
+    fn session_context(&self, token: &SecretText) -> Result<SessionContext, Problem> {
+        self.ask(Call::read(target(&["session-context"], &[])).bearer(token))
     }
 
     fn write_secret(&self, request: &SecretWrite) -> Result<WriteReceipt, Problem> {

@@ -17,3 +17,4 @@ mod rotation;
 mod session_cases;
 mod story;
 mod support;
+mod workers;
