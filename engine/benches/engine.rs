@@ -372,7 +372,7 @@ fn watch() {
     let after = resident("VmRSS");
     row(
         "10,000 idle watchers, each of its own scope",
-        format!("{} kB", (after - before) * 1024 / 10_000),
+        format!("{} B", (after - before) * 1024 / 10_000),
         String::new(),
         "1 kB each",
     );
@@ -421,7 +421,7 @@ fn million() {
         engine.commit(txn).unwrap();
     }
     row("load 1,000,000 keys of 200 B, 10,000 a commit", micros(start.elapsed()), String::new(), "");
-    println!("  resident at its peak while loading: {} MB", resident("VmHWM"));
+    println!("  resident at its peak while loading: {} MB", resident("VmHWM") / 1024);
     let from = engine.head().revision;
     engine.commit((0..100).fold(Txn::new(), |txn, n| txn.put(key(n * 9973), random.bytes(200)))).unwrap();
     let to = engine.head().revision;
@@ -444,8 +444,8 @@ fn reopen(path: &std::path::Path) {
     println!(
         "  keys {}, resident {} MB, at the peak {} MB (bar 900 MB), on disk {} MB",
         engine.snapshot().len(),
-        resident("VmRSS"),
-        resident("VmHWM"),
+        resident("VmRSS") / 1024,
+        resident("VmHWM") / 1024,
         engine.status().disk_bytes.unwrap_or(0) >> 20
     );
 }
@@ -458,8 +458,9 @@ fn cpu_time() -> Duration {
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
+/// Kilobytes of this process in memory.
 fn resident(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) / 1024
+    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0)
 }
