@@ -3,7 +3,9 @@
 //! Never here: deciding what a plan, a session or a store means.
 
 mod apply;
+mod backup;
 mod check;
+mod compact;
 mod completions;
 mod diff;
 mod export;
@@ -12,6 +14,8 @@ mod history;
 mod import;
 mod man;
 mod plan;
+mod repair;
+mod restore;
 mod secret;
 mod serve;
 mod session;
@@ -87,7 +91,11 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Watch(args)) => watch::run(run, &args),
         Some(Verb::Export(_)) => export::run(run),
         Some(Verb::Import(args)) => import::run(run, args),
+        Some(Verb::Backup(args)) => backup::run(run, &args),
+        Some(Verb::Restore(args)) => restore::run(run, &args),
         Some(Verb::Verify(_)) => verify::run(run),
+        Some(Verb::Repair(_)) => repair::run(run),
+        Some(Verb::Compact(args)) => compact::run(run, &args),
         Some(Verb::Completions(args)) => completions::run(run, args),
         Some(Verb::Man) => man::run(run),
     }

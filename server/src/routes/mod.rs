@@ -10,6 +10,7 @@ pub(crate) mod plans;
 pub(crate) mod resources;
 pub(crate) mod secrets;
 pub(crate) mod sessions;
+pub(crate) mod upkeep;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};

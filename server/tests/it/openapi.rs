@@ -82,6 +82,9 @@ fn real_answers_are_as_the_schemas_say() {
     let opened = check("POST", "/v1/agents/{agent}/sessions", "/v1/agents/hotreload-test/sessions", &Value::Null, 201);
     read("/v1/sessions/{id}", &format!("/v1/sessions/{}", opened["session"].as_str().unwrap()));
     check("POST", "/v1/verify", "/v1/verify", &Value::Null, 200);
+    check("POST", "/v1/compact", "/v1/compact", &json!({"keep": {"newest": 0}, "dry_run": true}), 200);
+    check("POST", "/v1/compact", "/v1/compact", &json!({"keep": {"from": 0}}), 200);
+    check("POST", "/v1/compact", "/v1/compact", &json!({"keep": {"from": 999}}), 404);
     check("PUT", "/v1/secrets/{name}", "/v1/secrets/a", &json!({"value": "x"}), 200);
     check("DELETE", "/v1/secrets/{name}", "/v1/secrets/a", &Value::Null, 200);
     check("DELETE", "/v1/secrets/{name}", "/v1/secrets/provider:z-ai:apiKey", &Value::Null, 409);
