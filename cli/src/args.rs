@@ -6,6 +6,7 @@
 mod editing;
 mod keeping;
 mod planning;
+mod profiles;
 mod reading;
 mod secrets;
 mod serving;
@@ -18,13 +19,14 @@ use clap_complete::Shell;
 use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
-pub(crate) use self::editing::{EditArgs, SetArgs, UnsetArgs};
+pub(crate) use self::editing::{AdoptArgs, EditArgs, SetArgs, UnsetArgs};
 pub(crate) use self::keeping::{BackupArgs, CompactArgs, CompactRule, ImportArgs, RestoreArgs, Span};
-pub(crate) use self::planning::{CheckArgs, PlanArgs};
+pub(crate) use self::planning::{ApplyArgs, CheckArgs, PlanArgs};
+pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
-pub(crate) use self::secrets::{SecretSetArgs, SecretVerb};
+pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
-pub(crate) use self::sessions::SessionArgs;
+pub(crate) use self::sessions::{ExplainVerb, SessionArgs};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -94,19 +96,29 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Shows what an apply would do; the same as --dry-run
     Plan(PlanArgs),
+    /// Applies a sealed plan exactly as it was shown, or not at all
+    Apply(ApplyArgs),
     /// Reads the manifests and reports every finding; needs no store
     Check(CheckArgs),
     /// Holds the store and answers other commands and programs through its socket
     Serve(ServeArgs),
     /// Shows what a session of an agent is given, and why
     Session(SessionArgs),
+    /// Shows the chain of evidence for a decision
+    #[command(subcommand)]
+    Explain(ExplainVerb),
     /// Changes fields of one live resource at once, as an actor and not as a source
     Set(SetArgs),
+    /// Writes live values into the manifest that declares them, comments and order kept
+    Adopt(AdoptArgs),
     /// Takes fields out of one live resource, or deletes it, as an actor
     Unset(UnsetArgs),
     /// Sets, lists and removes shared secrets; values never stand in arguments
     #[command(subcommand)]
     Secret(SecretVerb),
+    /// Sets, lists and removes the credentials of single users; values never stand in arguments
+    #[command(subcommand)]
+    Profile(ProfileVerb),
     /// Lists the commits, newest first
     History(HistoryArgs),
     /// Shows the state of the store and of what runs on it

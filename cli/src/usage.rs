@@ -37,7 +37,7 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, Exit> {
 /// Refuses flags of the default command in front of a verb, and forms that a verb does not have.
 pub(crate) fn check(cli: &Cli) -> Result<(), Failure> {
     let name = cli.verb.as_ref().map_or("reconcile", Verb::name);
-    let reads_past = matches!(cli.verb, Some(Verb::Session(_) | Verb::Get(_) | Verb::Export(_)));
+    let reads_past = matches!(cli.verb, Some(Verb::Session(_) | Verb::Explain(_) | Verb::Get(_) | Verb::Export(_)));
     if cli.global.at.is_some() && !reads_past {
         let message = format!("`{name}` does not take `--at`");
         return Err(
@@ -113,9 +113,13 @@ impl Verb {
             Self::Check(_) => "check",
             Self::Serve(_) => "serve",
             Self::Session(_) => "session",
+            Self::Explain(_) => "explain",
+            Self::Apply(_) => "apply",
+            Self::Adopt(_) => "adopt",
             Self::Set(_) => "set",
             Self::Unset(_) => "unset",
             Self::Secret(_) => "secret",
+            Self::Profile(_) => "profile",
             Self::History(_) => "history",
             Self::Status(_) => "status",
             Self::Get(_) => "get",

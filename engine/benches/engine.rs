@@ -6,9 +6,13 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is run by hand and may stop at the first error")]
 
+mod rival;
+
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,13 +27,15 @@ fn main() {
     println!("{:<52} {:>12} {:>12} {:>12}", "what", "median", "p99", "bar");
     // A word on the command line picks the benches whose name has it.
     let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let benches: [(&str, fn()); 9] = [
+    let benches: [(&str, fn()); 11] = [
         ("one-writer", one_writer),
         ("writers-8", || writers(8)),
         ("writers-64", || writers(64)),
         ("flight", flight),
+        ("etcd", etcd),
         ("big-commit", big_commit),
         ("reads", || reads(100_000)),
+        ("counter", counter),
         ("watch", watch),
         ("compaction", compaction),
         ("million", million),
@@ -101,13 +107,19 @@ fn raw(bytes: usize, rounds: usize) -> Vec<Duration> {
     (0..rounds).map(once).collect()
 }
 
+/// A raw write and a commit in turn, so that both meet the same disk.
 fn one_writer() {
-    let mut disk = raw(256, 1000);
     let folder = folder();
-    let engine = open(folder.path());
+    let mut file = File::create(folder.path().join("raw")).unwrap();
+    let engine = open(&folder.path().join("store"));
     let mut random = Random(2);
-    let mut times = Vec::new();
+    let body = random.bytes(256);
+    let (mut disk, mut times) = (Vec::new(), Vec::new());
     for n in 0..2000 {
+        let start = Instant::now();
+        file.write_all(&body).unwrap();
+        file.sync_data().unwrap();
+        disk.push(start.elapsed());
         let txn = Txn::new().put(key(n), random.bytes(200));
         let start = Instant::now();
         engine.commit(txn).unwrap();
@@ -116,17 +128,26 @@ fn one_writer() {
     let median = percentile(&mut times, 50);
     let base = percentile(&mut disk, 50);
     row("write + fdatasync of 256 B", micros(base), micros(percentile(&mut disk, 99)), "");
-    row("one durable commit of a small key, one writer", micros(median), micros(percentile(&mut times, 99)), "");
+    row("one durable commit of a small key, in turn", micros(median), micros(percentile(&mut times, 99)), "");
     let ratio = median.as_secs_f64() / base.as_secs_f64();
     row("  ratio to write + fdatasync", format!("{ratio:.2} x"), String::new(), "2.6 x");
 }
 
 fn writers(count: u64) {
+    let (mut times, rate) = written(count);
+    let what = format!("{count} writers, blocking threads, 5 s: latency");
+    row(&what, micros(percentile(&mut times, 50)), micros(percentile(&mut times, 99)), "");
+    let bar = if count == 64 { "30000 /s" } else { "" };
+    row("  durable commits", format!("{rate:.0} /s"), String::new(), bar);
+}
+
+/// Commits of `count` writers, each in a thread of its own, for five seconds: how long each took, and how many a second.
+fn written(count: u64) -> (Vec<Duration>, f64) {
     let folder = folder();
     let engine = open(folder.path());
     let stop = Arc::new(AtomicBool::new(false));
     let start = Instant::now();
-    let mut times = std::thread::scope(|scope| {
+    let times = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..count)
             .map(|writer| {
                 let (engine, stop) = (engine.clone(), Arc::clone(&stop));
@@ -148,10 +169,67 @@ fn writers(count: u64) {
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
     let rate = times.len() as f64 / start.elapsed().as_secs_f64();
-    let what = format!("{count} writers, blocking threads, 5 s: latency");
-    row(&what, micros(percentile(&mut times, 50)), micros(percentile(&mut times, 99)), "");
-    let bar = if count == 64 { "30000 /s" } else { "" };
-    row("  durable commits", format!("{rate:.0} /s"), String::new(), bar);
+    (times, rate)
+}
+
+/// etcd and this engine in the same run: one writer, a put and a commit in turn, so that both meet the same disk; then 64, five
+/// seconds each in turn, three times.
+fn etcd() {
+    let folder = folder();
+    let Some(server) = rival::Server::start(folder.path()) else {
+        println!("etcd: not installed, or it did not start");
+        return;
+    };
+    let engine = open(&folder.path().join("ours"));
+    let mut writer = rival::Writer::new(999);
+    let mut random = Random(10);
+    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+    for n in 0..4000 {
+        theirs.push(writer.put());
+        let txn = Txn::new().put(key(n), random.bytes(200));
+        let start = Instant::now();
+        engine.commit(txn).unwrap();
+        ours.push(start.elapsed());
+    }
+    drop(engine);
+    let (put, commit) = (percentile(&mut theirs, 50), percentile(&mut ours, 50));
+    row("etcd put, one writer", micros(put), micros(percentile(&mut theirs, 99)), "");
+    row("durable commit, one writer, in turn", micros(commit), micros(percentile(&mut ours, 99)), "");
+    let ratio = commit.as_secs_f64() / put.as_secs_f64();
+    row("  commit to put", format!("{ratio:.2} x"), String::new(), "1 x");
+    let mut rounds = Vec::new();
+    for _ in 0..3 {
+        let rival::Measured { mut times, elapsed } = server.put(64, Duration::from_secs(5));
+        let rate = times.len() as f64 / elapsed.as_secs_f64();
+        let (mut ours, our_rate) = written(64);
+        rounds.push((percentile(&mut times, 50), rate, percentile(&mut ours, 50), our_rate));
+    }
+    rounds.sort_by(|a, b| (a.3 / a.1).total_cmp(&(b.3 / b.1)));
+    let (theirs, rate, ours, our_rate) = rounds[1];
+    row("etcd put, 64 writers", micros(theirs), format!("{rate:.0} /s"), "");
+    row("durable commit, 64 writers, same run", micros(ours), format!("{our_rate:.0} /s"), "");
+    row("  commits a second to puts a second", format!("{:.2} x", our_rate / rate), String::new(), "2 x");
+}
+
+/// Reading a counter, as `is_current()` of a session does, while commits raise it.
+fn counter() {
+    let folder = folder();
+    let engine = open(folder.path());
+    engine.commit(Txn::new().put(key(1), *b"x")).unwrap();
+    let counter = engine.counter("key/");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                engine.commit(Txn::new().put(key(number), *b"x")).unwrap();
+                number += 1;
+            }
+        });
+        let (median, p99) = each(|| _ = std::hint::black_box(counter.get()));
+        row("read a counter while commits raise it", nanos(median), nanos(p99), "20 ns");
+        stop.store(true, Ordering::Relaxed);
+    });
 }
 
 /// The same from one thread that sends them together and waits for all, as an asynchronous server does.
@@ -251,24 +329,32 @@ fn watch() {
     const WATCHERS: usize = 1000;
     let engine = Engine::open(Box::new(MemoryStore::new()), Options::new(|| Timestamp::ZERO)).unwrap();
     let mut random = Random(8);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
-    for _ in 0..WATCHERS {
-        let mut watch = engine.watch(WatchOptions::default()).unwrap();
-        let sender = sender.clone();
-        runtime.spawn(async move {
-            while watch.next().await.is_ok() {
-                sender.send(Instant::now()).unwrap();
-            }
-        });
-    }
+    // The watchers are asked for by one thread and note their times there; a channel for each would be measured too.
+    let watches: Vec<_> = (0..WATCHERS).map(|_| engine.watch(WatchOptions::default()).unwrap()).collect();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let thread = std::thread::spawn(move || _ = runtime.block_on(stopped));
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        let times = Rc::new(RefCell::new(Vec::with_capacity(WATCHERS)));
+        for mut watch in watches {
+            let (times, sender) = (Rc::clone(&times), sender.clone());
+            local.spawn_local(async move {
+                while watch.next().await.is_ok() {
+                    times.borrow_mut().push(Instant::now());
+                    if times.borrow().len() == WATCHERS {
+                        sender.send(times.replace(Vec::with_capacity(WATCHERS))).unwrap();
+                    }
+                }
+            });
+        }
+        _ = local.block_on(&runtime, stopped);
+    });
     let mut times = Vec::new();
-    for n in 0..200 {
+    for n in 0..500 {
         engine.commit(Txn::new().put(key(n), random.bytes(200))).unwrap();
         let start = Instant::now();
-        times.extend((0..WATCHERS).map(|_| receiver.recv().unwrap().saturating_duration_since(start)));
+        times.extend(receiver.recv().unwrap().into_iter().map(|time| time.saturating_duration_since(start)));
     }
     row(
         "watch delivery, 1000 watchers, one thread",
@@ -286,7 +372,7 @@ fn watch() {
     let after = resident("VmRSS");
     row(
         "10,000 idle watchers, each of its own scope",
-        format!("{} kB", (after - before) * 1024 / 10_000),
+        format!("{} B", (after - before) * 1024 / 10_000),
         String::new(),
         "1 kB each",
     );
@@ -335,7 +421,7 @@ fn million() {
         engine.commit(txn).unwrap();
     }
     row("load 1,000,000 keys of 200 B, 10,000 a commit", micros(start.elapsed()), String::new(), "");
-    println!("  resident at its peak while loading: {} MB", resident("VmHWM"));
+    println!("  resident at its peak while loading: {} MB", resident("VmHWM") / 1024);
     let from = engine.head().revision;
     engine.commit((0..100).fold(Txn::new(), |txn, n| txn.put(key(n * 9973), random.bytes(200)))).unwrap();
     let to = engine.head().revision;
@@ -358,8 +444,8 @@ fn reopen(path: &std::path::Path) {
     println!(
         "  keys {}, resident {} MB, at the peak {} MB (bar 900 MB), on disk {} MB",
         engine.snapshot().len(),
-        resident("VmRSS"),
-        resident("VmHWM"),
+        resident("VmRSS") / 1024,
+        resident("VmHWM") / 1024,
         engine.status().disk_bytes.unwrap_or(0) >> 20
     );
 }
@@ -372,8 +458,9 @@ fn cpu_time() -> Duration {
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
+/// Kilobytes of this process in memory.
 fn resident(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) / 1024
+    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0)
 }

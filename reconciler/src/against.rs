@@ -15,6 +15,7 @@ use crate::plan::{Plan, PlanRequest};
 use crate::plane::{ControlPlane, ResourceInfo, ResourcesQuery};
 use crate::planner::{self, PlanInput, RingState};
 use crate::resource::{Address, Declaration, KindName, OrgId, Record, ResourceName, SourceName, keys};
+use crate::seal::{self, Seal, Sealed};
 use crate::secret::KeyRing;
 use crate::value::{Fields, is_absent, without_nulls};
 use crate::vault::PastVault;
@@ -158,10 +159,25 @@ pub fn plan_against(
     ring: Option<Arc<KeyRing>>,
     clock: &Clock,
 ) -> Result<Plan, Problem> {
+    seal_against(state, request, kinds, ring, clock).map(|sealed| sealed.plan)
+}
+
+/// The same with what a sealed plan needs; it holds for a store that is in just this state.
+///
+/// # Errors
+/// As for [`plan_against`].
+pub fn seal_against(
+    state: &State,
+    request: &PlanRequest,
+    kinds: &Kinds,
+    ring: Option<Arc<KeyRing>>,
+    clock: &Clock,
+) -> Result<Sealed, Problem> {
     let named = request.org.as_ref().or(request.desired.org.as_ref()).or(request.fallback_org.as_ref());
     let org = named.cloned().or_else(|| only_org(state)).unwrap_or_default();
     let source = source_of(state, &org, request);
     let snapshot = snapshot(state, &org, &source, clock)?;
+    let tags = seal::tags(ring.as_deref(), &org, request);
     let ring = ring.map_or(RingState::Elsewhere, RingState::AtHand);
     let planned = planner::plan(PlanInput {
         kinds,
@@ -175,9 +191,11 @@ pub fn plan_against(
         system: &SystemEnvironment::NotKnown,
         now: clock(),
     })?;
+    let reads = seal::reads_digest(&snapshot, &org, &source, &planned.reads);
     let mut plan = planned.plan;
-    plan.base.revision = Revision::new(state.revision);
-    Ok(plan)
+    let revision = Revision::new(state.revision);
+    plan.base.revision = revision;
+    Ok(Sealed { plan, seal: Seal { revision, reads, tags } })
 }
 
 fn only_org(state: &State) -> Option<OrgId> {

@@ -6,7 +6,9 @@ mod applying;
 mod compare;
 mod editing;
 mod kv;
+mod profiles;
 mod resources;
+mod rotating;
 mod secrets;
 mod sessions;
 mod store;
@@ -21,16 +23,18 @@ use holdfast_engine::Revision;
 use self::resources::{PAGE_DEFAULT, PAGE_MAX};
 use crate::agents::context::SessionContext;
 use crate::commits;
+use crate::desired::SecretText;
 use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
-    Differences, EditRequest, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo,
-    ResourcesPage, ResourcesQuery, Retention, SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification,
-    WriteReceipt,
+    Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
+    ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Retention, Rotation,
+    SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
+use crate::seal::Sealed;
 use crate::watch::{self, WatchFeed, WatchRequest};
 
 impl ControlPlane for Plane {
@@ -44,6 +48,10 @@ impl ControlPlane for Plane {
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
         self.planned(&self.engine().snapshot(), request).map(|(planned, _, _)| planned.plan)
+    }
+
+    fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem> {
+        applying::seal(self, request)
     }
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
@@ -93,12 +101,36 @@ impl ControlPlane for Plane {
         sessions::close(self, org, id)
     }
 
+    fn explain(&self, request: &SessionRequest) -> Result<Explanation, Problem> {
+        sessions::explain(self, request)
+    }
+
+    fn worker_token(&self, org: Option<&OrgId>, id: &str, life_ms: Option<i64>) -> Result<WorkerToken, Problem> {
+        sessions::worker_token(self, org, id, life_ms)
+    }
+
+    fn session_context(&self, token: &SecretText) -> Result<SessionContext, Problem> {
+        sessions::session_context(self, token)
+    }
+
     fn write_secret(&self, request: &SecretWrite) -> Result<WriteReceipt, Problem> {
         secrets::write(self, request)
     }
 
     fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem> {
         secrets::list(self, org)
+    }
+
+    fn rotate_secrets(&self, author: &str) -> Result<Rotation, Problem> {
+        rotating::rotate(self, author)
+    }
+
+    fn write_profile(&self, request: &ProfileWrite) -> Result<WriteReceipt, Problem> {
+        profiles::write(self, request)
+    }
+
+    fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem> {
+        profiles::list(self, query)
     }
 
     fn kv_get(&self, org: Option<&OrgId>, key: &str, at: Option<Revision>) -> Result<Option<KvEntry>, Problem> {

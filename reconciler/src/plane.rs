@@ -10,6 +10,7 @@ mod editing;
 mod history;
 mod kv;
 mod moment;
+mod profiles;
 mod resources;
 mod scope;
 mod secrets;
@@ -26,10 +27,11 @@ pub use editing::{Edit, EditRequest};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use moment::{Moment, MomentError};
+pub use profiles::{ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery};
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
 pub use scope::{DESIRED, KV, LIVE, Scope};
-pub use secrets::{SecretInfo, SecretWrite};
-pub use sessions::SessionRequest;
+pub use secrets::{RotatedOrg, Rotation, SecretInfo, SecretWrite};
+pub use sessions::{Explanation, SessionRequest, WorkerToken};
 pub use store::{Finding, Head, Holder, SourceStatus, Status, Verification};
 pub use transfer::{ImportRequest, Imported, MissingSecret};
 pub use upkeep::{CompactRequest, Compacted, KeepRule, Retention, Storage};
@@ -39,9 +41,11 @@ use std::io::Write;
 use holdfast_engine::Revision;
 
 use crate::agents::context::SessionContext;
+use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
 use crate::plan::{Plan, PlanRequest};
 use crate::resource::{Address, OrgId};
+use crate::seal::Sealed;
 use crate::watch::{WatchFeed, WatchRequest};
 
 /// Everything that a face can ask.
@@ -67,6 +71,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Malformed input, or a store that cannot be read. A plan that is blocked or lacks values is no error.
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem>;
+
+    /// Works out what an apply would do, with the state that this depends on, for a plan that is applied later.
+    ///
+    /// # Errors
+    /// As for `plan`.
+    fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem>;
 
     /// Applies what a plan showed, as one commit.
     ///
@@ -136,6 +146,24 @@ pub trait ControlPlane: Send + Sync {
     /// `NotFound` as for `session`.
     fn close_session(&self, org: Option<&OrgId>, id: &str) -> Result<(), Problem>;
 
+    /// Says why a session gets what it gets, or gets nothing: every step of the resolution, whether or not it succeeds.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown agent, with near matches.
+    fn explain(&self, request: &SessionRequest) -> Result<Explanation, Problem>;
+
+    /// Gives a token that a worker of an open session shows, for a life in milliseconds.
+    ///
+    /// # Errors
+    /// `NotFound` as for `session`, a life out of bounds, or a master key that cannot be used.
+    fn worker_token(&self, org: Option<&OrgId>, id: &str, life_ms: Option<i64>) -> Result<WorkerToken, Problem>;
+
+    /// The context of the session that a worker token names, as it was opened. The organisation comes from the token.
+    ///
+    /// # Errors
+    /// `Denied` if it is no token of this store, has expired, or its session is closed.
+    fn session_context(&self, token: &SecretText) -> Result<SessionContext, Problem>;
+
     /// Sets or removes a shared secret.
     ///
     /// # Errors
@@ -147,6 +175,25 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// A store that cannot be read.
     fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem>;
+
+    /// Seals everything anew under a new master key, one commit for each organisation. Interrupted, it leaves every value
+    /// readable, and the next call goes on with it.
+    ///
+    /// # Errors
+    /// Values that do not open, each named, or a key that cannot be written; nothing is changed then.
+    fn rotate_secrets(&self, author: &str) -> Result<Rotation, Problem>;
+
+    /// Sets or removes a profile of a user.
+    ///
+    /// # Errors
+    /// `Blocked` if a session that works would fail and was not allowed by name; malformed names; a missing or wrong key.
+    fn write_profile(&self, request: &ProfileWrite) -> Result<WriteReceipt, Problem>;
+
+    /// Lists profiles without their values, in the order of users and providers.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem>;
 
     /// Reads a raw value.
     ///

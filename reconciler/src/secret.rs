@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -25,6 +27,8 @@ const KEY_BYTES: usize = 32;
 /// How many hexadecimal digits of the keyed digest a tag shows: 48 bits, enough to tell values apart and too few to be a
 /// fingerprint of the value for anybody without the key.
 const TAG_DIGITS: usize = 12;
+/// The associated data of tokens. That of a record begins with the form and a length, so it is never this.
+const TOKEN_DATA: &[u8] = b"holdfast worker token";
 const KEY_LINE: &str = "holdfast-key-1";
 
 /// The secret values of one record, by the text form of their path.
@@ -37,6 +41,21 @@ pub struct KeyId([u8; KEY_ID_BYTES]);
 impl fmt::Display for KeyId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = KeyTextError;
+    fn from_str(text: &str) -> Result<Self, KeyTextError> {
+        let mut id = [0; KEY_ID_BYTES];
+        if text.len() != 2 * KEY_ID_BYTES || !text.is_ascii() {
+            return Err(KeyTextError::Empty);
+        }
+        for (byte, pair) in id.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(pair).map_err(|_| KeyTextError::Empty)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| KeyTextError::Empty)?;
+        }
+        Ok(Self(id))
     }
 }
 
@@ -87,7 +106,7 @@ struct Key {
 
 /// The keys that secrets are sealed under: the newest seals, all of them open.
 pub struct KeyRing {
-    keys: BTreeMap<KeyId, Key>,
+    keys: BTreeMap<KeyId, Arc<Key>>,
     newest: KeyId,
 }
 
@@ -107,7 +126,7 @@ impl KeyRing {
         }
         text.push('\n');
         let (id, key) = Key::new(&bytes);
-        Ok((Self { keys: BTreeMap::from([(id, key)]), newest: id }, text))
+        Ok((Self { keys: BTreeMap::from([(id, Arc::new(key))]), newest: id }, text))
     }
 
     /// Reads a ring: one key a line, the newest first; blank lines and lines that begin with `#` do not count.
@@ -126,7 +145,7 @@ impl KeyRing {
             let bytes = parse_hex(digits).ok_or(KeyTextError::Line(number))?;
             let (id, key) = Key::new(&bytes);
             newest.get_or_insert(id);
-            keys.insert(id, key);
+            keys.insert(id, Arc::new(key));
         }
         Ok(Self { keys, newest: newest.ok_or(KeyTextError::Empty)? })
     }
@@ -136,6 +155,17 @@ impl KeyRing {
         self.newest
     }
 
+    /// How many keys it holds; never 0.
+    #[allow(clippy::len_without_is_empty, reason = "a ring is never empty")]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The same ring with another of its keys as the one that seals; none if it does not hold that key.
+    pub fn sealing_with(&self, key: KeyId) -> Option<Self> {
+        self.keys.contains_key(&key).then(|| Self { keys: self.keys.clone(), newest: key })
+    }
+
     fn newest_key(&self) -> &Key {
         self.keys.get(&self.newest).expect("a ring always holds its newest key")
     }
@@ -143,9 +173,22 @@ impl KeyRing {
     /// Seals the secret values of one record.
     pub fn seal(&self, org: &OrgId, address: &Address, values: &SecretValues) -> Vec<u8> {
         let plain = Zeroizing::new(serde_json::to_vec(&Plain { values }).expect("a map of strings is always JSON"));
+        self.encrypt(&associated_data(org, address), &plain)
+    }
+
+    /// Seals what a token says. It opens as a token only.
+    pub(crate) fn seal_token(&self, plain: &[u8]) -> Vec<u8> {
+        self.encrypt(TOKEN_DATA, plain)
+    }
+
+    /// Opens what a token says; none if it was not sealed here, as a token.
+    pub(crate) fn open_token(&self, bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.decrypt(TOKEN_DATA, bytes).ok()
+    }
+
+    fn encrypt(&self, aad: &[u8], plain: &[u8]) -> Vec<u8> {
         let nonce = XNonce::generate();
-        let aad = associated_data(org, address);
-        let payload = Payload { msg: plain.as_slice(), aad: &aad };
+        let payload = Payload { msg: plain, aad };
         let sealed = self.newest_key().cipher.encrypt(&nonce, payload).expect("the values fit the cipher's limit");
         let mut bytes = Vec::with_capacity(HEADER_BYTES + sealed.len());
         bytes.push(FORM);
@@ -160,13 +203,16 @@ impl KeyRing {
     /// # Errors
     /// Says whether the key is another one or the bytes are not those that were sealed for this record.
     pub fn open(&self, org: &OrgId, address: &Address, bytes: &[u8]) -> Result<SecretValues, OpenError> {
+        let plain = self.decrypt(&associated_data(org, address), bytes)?;
+        serde_json::from_slice::<PlainOwned>(&plain).map(|plain| plain.values).map_err(|_| OpenError::Damaged)
+    }
+
+    fn decrypt(&self, aad: &[u8], bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let sealed_under = sealed_under(bytes)?;
         let key = self.keys.get(&sealed_under).ok_or(OpenError::OtherKey { sealed_under, at_hand: self.newest })?;
         let nonce = XNonce::try_from(&bytes[1 + KEY_ID_BYTES..HEADER_BYTES]).map_err(|_| OpenError::Damaged)?;
-        let aad = associated_data(org, address);
-        let payload = Payload { msg: &bytes[HEADER_BYTES..], aad: &aad };
-        let plain = Zeroizing::new(key.cipher.decrypt(&nonce, payload).map_err(|_| OpenError::Damaged)?);
-        serde_json::from_slice::<PlainOwned>(&plain).map(|plain| plain.values).map_err(|_| OpenError::Damaged)
+        let payload = Payload { msg: &bytes[HEADER_BYTES..], aad };
+        key.cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError::Damaged)
     }
 
     /// The keyed tag of a value at its place: equal values have equal tags under one key, and nothing else can be told from it.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use holdfast_engine::Revision;
+use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -69,6 +70,17 @@ impl Call {
     /// Demands the revision that touched it last.
     pub(crate) fn if_modified(mut self, revision: Revision) -> Self {
         self.outgoing.headers.insert(header::IF_MATCH, etag(revision));
+        self
+    }
+
+    /// Shows a token. No log and no error holds the headers of a request.
+    pub(crate) fn bearer(mut self, token: &SecretText) -> Self {
+        let mut text = Zeroizing::new(String::from("Bearer "));
+        text.push_str(token.expose());
+        if let Ok(mut value) = HeaderValue::from_str(&text) {
+            value.set_sensitive(true);
+            self.outgoing.headers.insert(header::AUTHORIZATION, value);
+        }
         self
     }
 

@@ -2,20 +2,25 @@
 //!
 //! Never here: deciding what a plan, a session or a store means.
 
+mod adopt;
 mod apply;
 mod backup;
 mod check;
 mod compact;
 mod completions;
 mod diff;
+mod explain;
 mod export;
 mod get;
+mod given;
 mod history;
 mod import;
 mod man;
 mod plan;
+mod profile;
 mod repair;
 mod restore;
+mod sealed;
 mod secret;
 mod serve;
 mod session;
@@ -77,12 +82,16 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         None if cli.plan.dry_run || cli.plan.against.is_some() => plan::run(run, &cli.plan),
         None => apply::run(run, &cli.plan),
         Some(Verb::Plan(args)) => plan::run(run, &args),
+        Some(Verb::Apply(args)) => sealed::apply(run, &args),
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),
         Some(Verb::Session(args)) => session::run(run, args),
+        Some(Verb::Adopt(args)) => adopt::run(run, &args),
+        Some(Verb::Explain(verb)) => explain::run(run, verb),
         Some(Verb::Set(args)) => set::set(run, &args),
         Some(Verb::Unset(args)) => set::unset(run, &args),
         Some(Verb::Secret(verb)) => secret::run(run, verb),
+        Some(Verb::Profile(verb)) => profile::run(run, verb),
         Some(Verb::History(args)) => history::run(run, &args),
         Some(Verb::Status(_)) => status::run(run),
         Some(Verb::Get(args)) => get::run(run, &args),

@@ -9,5 +9,8 @@ mod credential;
 pub mod evidence;
 pub mod fields;
 pub mod kinds;
+pub mod profile;
 pub(crate) mod references;
 pub mod resolver;
+pub mod session;
+pub(crate) mod users;

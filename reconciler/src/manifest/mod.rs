@@ -4,6 +4,7 @@
 //! is allowed and `check.rs` compares, `agents.rs` and its peers make resources, `findings.rs` collects what is wrong.
 //! Loading is a pure function of the files and the environment. Never here: what is live, and the store.
 
+mod adopt;
 mod agents;
 mod check;
 mod connectors;
@@ -27,6 +28,7 @@ mod own_resources;
 mod platforms;
 mod project;
 mod reference;
+mod reread;
 mod schedule;
 mod schema;
 mod shape;
@@ -36,10 +38,12 @@ mod toml;
 mod tree;
 mod yaml;
 
+pub use adopt::{AdoptError, Adoption, FileEdit};
 pub use dotenv::{environment, parse_env};
 pub use findings::CODES;
 pub use folder::Folder;
 pub use load::{Loaded, load};
 pub use reference::Environment;
+pub use reread::reread;
 pub use schema::{Grammar, schema};
 pub use tree::{FileTree, Item, ItemKind, MemoryTree, ReadError};
