@@ -19,7 +19,7 @@ use clap_complete::Shell;
 use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
-pub(crate) use self::editing::{EditArgs, SetArgs, UnsetArgs};
+pub(crate) use self::editing::{AdoptArgs, EditArgs, SetArgs, UnsetArgs};
 pub(crate) use self::keeping::ImportArgs;
 pub(crate) use self::planning::{ApplyArgs, CheckArgs, PlanArgs};
 pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
@@ -109,6 +109,8 @@ pub(crate) enum Verb {
     Explain(ExplainVerb),
     /// Changes fields of one live resource at once, as an actor and not as a source
     Set(SetArgs),
+    /// Writes live values into the manifest that declares them, comments and order kept
+    Adopt(AdoptArgs),
     /// Takes fields out of one live resource, or deletes it, as an actor
     Unset(UnsetArgs),
     /// Sets, lists and removes shared secrets; values never stand in arguments

@@ -115,6 +115,7 @@ impl Verb {
             Self::Session(_) => "session",
             Self::Explain(_) => "explain",
             Self::Apply(_) => "apply",
+            Self::Adopt(_) => "adopt",
             Self::Set(_) => "set",
             Self::Unset(_) => "unset",
             Self::Secret(_) => "secret",

@@ -2,6 +2,7 @@
 //!
 //! Never here: deciding what a plan, a session or a store means.
 
+mod adopt;
 mod apply;
 mod check;
 mod completions;
@@ -81,6 +82,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),
         Some(Verb::Session(args)) => session::run(run, args),
+        Some(Verb::Adopt(args)) => adopt::run(run, &args),
         Some(Verb::Explain(verb)) => explain::run(run, verb),
         Some(Verb::Set(args)) => set::set(run, &args),
         Some(Verb::Unset(args)) => set::unset(run, &args),
