@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kind::Effect;
+use crate::kind::{Effect, FieldSpec, KindSpec};
 use crate::resource::KindName;
 
 /// A kind of a project's own.
@@ -21,6 +21,31 @@ pub struct OwnKind {
     /// When a change takes effect.
     #[serde(default)]
     pub effect: Effect,
+}
+
+/// The place of own kinds in a plan: after everything built in but secrets, which come last.
+const ORDER: u32 = 120;
+
+impl OwnKind {
+    /// The kind as diffs, guards and plans see it.
+    pub fn spec(&self) -> KindSpec {
+        let fields = self.fields.iter().map(|(name, field)| (name.clone().into(), field.spec())).collect();
+        let (name, heading) = (self.name.to_string().into(), self.name.to_string().into());
+        KindSpec { name, heading, order: ORDER, effect: self.effect, dependent: false, fields }
+    }
+}
+
+impl OwnField {
+    fn spec(&self) -> FieldSpec {
+        FieldSpec {
+            sensitive: self.sensitive,
+            immutable: self.immutable,
+            list_key: self.list_key.clone().map(Into::into),
+            members: self.fields.iter().map(|(name, field)| (name.clone(), field.spec())).collect(),
+            items: self.items.as_ref().map(|items| Box::new(items.spec())),
+            ..FieldSpec::default()
+        }
+    }
 }
 
 /// What a field of an own kind may be.

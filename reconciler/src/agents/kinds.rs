@@ -2,8 +2,6 @@
 //!
 //! Never here: how a manifest spells them.
 
-use std::collections::BTreeMap;
-
 use crate::kind::{Effect, FieldSpec, KindSpec, Kinds};
 use crate::resource::{Address, is_id};
 
@@ -39,6 +37,11 @@ pub fn provider_secret(provider: &str) -> String {
     format!("provider:{provider}:apiKey")
 }
 
+/// Whether the resolution of a session can look at resources of a kind; the resolver looks at no others.
+pub(crate) fn is_read_by_sessions(kind: &str) -> bool {
+    matches!(kind, AGENT | SETTINGS | PROVIDER | SECRET)
+}
+
 /// The resources that go with one when an actor deletes it: exact addresses, and prefixes that end in `/`.
 pub(crate) fn dependents(address: &Address) -> Vec<String> {
     let name = &address.name;
@@ -69,7 +72,8 @@ pub(crate) fn check_name(address: &Address) -> Result<(), &'static str> {
 pub fn kinds() -> Kinds {
     let sensitive = || FieldSpec { sensitive: true, ..FieldSpec::default() };
     let implied = || FieldSpec { implied: true, ..FieldSpec::default() };
-    let providers = FieldSpec { list_key: Some("providerId"), volatile: &["installedAt"], ..FieldSpec::default() };
+    let providers =
+        FieldSpec { list_key: Some("providerId".into()), volatile: &["installedAt"], ..FieldSpec::default() };
     let immutable = || FieldSpec { immutable: true, ..FieldSpec::default() };
     Kinds::new([
         kind(10, PROVIDER, "providers", Effect::NextSession, false, []),
@@ -110,5 +114,6 @@ fn kind<const N: usize>(
     dependent: bool,
     fields: [(&'static str, FieldSpec); N],
 ) -> KindSpec {
-    KindSpec { name, heading, order, effect, dependent, fields: BTreeMap::from(fields) }
+    let fields = fields.into_iter().map(|(name, spec)| (name.into(), spec)).collect();
+    KindSpec { name: name.into(), heading: heading.into(), order, effect, dependent, fields }
 }

@@ -9,5 +9,7 @@ mod credential;
 pub mod evidence;
 pub mod fields;
 pub mod kinds;
+pub(crate) mod moves;
+pub(crate) mod platform;
 pub(crate) mod references;
 pub mod resolver;

@@ -11,6 +11,7 @@ use super::mcp::literal_reference;
 use super::node::{Key, Node};
 use super::reference::{reference, resembles_reference};
 use super::source::shown;
+use crate::agents::platform::stable_id;
 
 /// Declares the platforms of an agent.
 pub(crate) fn declare(context: &mut Context<'_>, agent: &Key<'_>, node: &Node<'_>) {
@@ -53,36 +54,4 @@ fn config(context: &mut Context<'_>, draft: &mut Draft, platform: &Node<'_>) {
         draft.place(format!("config.{}", name.text), name.spot);
     }
     draft.field("config", Value::Object(plain), at.spot);
-}
-
-/// The id that the platform keeps as long as agent, type and name stay the same. It is unique inside its agent only, and
-/// the address names the agent too.
-pub(crate) fn stable_id(agent: &str, kind: &str, name: Option<&str>) -> String {
-    let parts = [Some(agent), Some(kind), name];
-    parts.into_iter().flatten().map(slugify).collect::<Vec<_>>().join("-")
-}
-
-/// Lower case; every run of anything but letters and digits becomes one hyphen, none at the ends.
-fn slugify(text: &str) -> String {
-    let mut slug = String::new();
-    for char in text.chars().flat_map(char::to_lowercase) {
-        if char.is_ascii_lowercase() || char.is_ascii_digit() {
-            slug.push(char);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    slug.trim_end_matches('-').to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stable_id_is_made_of_agent_type_and_name() {
-        assert_eq!(stable_id("triage", "telegram", None), "triage-telegram");
-        assert_eq!(stable_id("Tri Age", "Slack/Ops", Some("Bot 1")), "tri-age-slack-ops-bot-1");
-        assert_eq!(stable_id("-a-", "__x__", None), "a-x");
-    }
 }
