@@ -4,7 +4,9 @@
 //! depend on it (`setting.rs`).
 
 mod editing;
+mod keeping;
 mod planning;
+mod profiles;
 mod reading;
 mod secrets;
 mod serving;
@@ -18,9 +20,11 @@ use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
 pub(crate) use self::editing::{EditArgs, SetArgs, UnsetArgs};
-pub(crate) use self::planning::{CheckArgs, PlanArgs};
+pub(crate) use self::keeping::ImportArgs;
+pub(crate) use self::planning::{ApplyArgs, CheckArgs, PlanArgs};
+pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
-pub(crate) use self::secrets::{SecretSetArgs, SecretVerb};
+pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
 pub(crate) use self::sessions::SessionArgs;
 
@@ -92,6 +96,8 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Shows what an apply would do; the same as --dry-run
     Plan(PlanArgs),
+    /// Applies a sealed plan exactly as it was shown, or not at all
+    Apply(ApplyArgs),
     /// Reads the manifests and reports every finding; needs no store
     Check(CheckArgs),
     /// Holds the store and answers other commands and programs through its socket
@@ -105,6 +111,9 @@ pub(crate) enum Verb {
     /// Sets, lists and removes shared secrets; values never stand in arguments
     #[command(subcommand)]
     Secret(SecretVerb),
+    /// Sets, lists and removes the credentials of single users; values never stand in arguments
+    #[command(subcommand)]
+    Profile(ProfileVerb),
     /// Lists the commits, newest first
     History(HistoryArgs),
     /// Shows the state of the store and of what runs on it
@@ -117,6 +126,10 @@ pub(crate) enum Verb {
     Diff(DiffArgs),
     /// Prints commits as they come, until Ctrl-C; it needs a server
     Watch(WatchArgs),
+    /// Prints the live resources as JSON, for `--against` and `import`; secrets only as tags
+    Export(Here),
+    /// Takes exported resources into the store, as one commit
+    Import(ImportArgs),
     /// Reads the whole store and checks chain and checksums
     Verify(Here),
     /// Prints a completion script for a shell

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use holdfast_engine::{Engine, OpenError, Options, SledOptions, SledStore, StoreOpenError};
+use holdfast_engine::{Engine, MemoryStore, OpenError, Options, SledOptions, SledStore, StoreOpenError};
 use holdfast_reconciler::agents::resolver::SystemEnvironment;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::{ControlPlane, Holder};
@@ -63,6 +63,15 @@ pub(crate) fn required(setting: &Setting, store: &Path, output: &Output) -> Resu
         Failure::new("E_NO_STORE", format!("there is no store in `{}`", store.display()))
             .help("the first `reconcile` that applies makes it; `--store` and `-C` say where it is")
     })
+}
+
+/// A plane over nothing, in memory: what a dry run asks where there is no store.
+pub(crate) fn nothing(setting: &Setting) -> Result<Reached, Failure> {
+    let clock = clock::system();
+    let engine = Engine::open(Box::new(MemoryStore::new()), Options { clock: clock.clone() })
+        .map_err(|error| Problem::from_error(ProblemKind::Internal, "E_STORE", &error))?;
+    let system = SystemEnvironment::NotKnown;
+    Ok(Box::new(Plane::new(engine, PlaneOptions { keys: setting.keys(), system, clock, holder: None })))
 }
 
 /// Finds the plane of a store that a server must hold, because what is asked for only happens there.

@@ -37,10 +37,12 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, Exit> {
 /// Refuses flags of the default command in front of a verb, and forms that a verb does not have.
 pub(crate) fn check(cli: &Cli) -> Result<(), Failure> {
     let name = cli.verb.as_ref().map_or("reconcile", Verb::name);
-    let reads_past = matches!(cli.verb, Some(Verb::Session(_) | Verb::Get(_)));
+    let reads_past = matches!(cli.verb, Some(Verb::Session(_) | Verb::Get(_) | Verb::Export(_)));
     if cli.global.at.is_some() && !reads_past {
         let message = format!("`{name}` does not take `--at`");
-        return Err(Failure::usage(message).help("`get` and `session` read the past; `show rN` shows one commit"));
+        return Err(
+            Failure::usage(message).help("`get`, `session` and `export` read the past; `show rN` shows one commit")
+        );
     }
     let Some(verb) = &cli.verb else { return check_format(cli.global.format, name, true, true) };
     if cli.plan != PlanArgs::default() {
@@ -111,15 +113,19 @@ impl Verb {
             Self::Check(_) => "check",
             Self::Serve(_) => "serve",
             Self::Session(_) => "session",
+            Self::Apply(_) => "apply",
             Self::Set(_) => "set",
             Self::Unset(_) => "unset",
             Self::Secret(_) => "secret",
+            Self::Profile(_) => "profile",
             Self::History(_) => "history",
             Self::Status(_) => "status",
             Self::Get(_) => "get",
             Self::Show(_) => "show",
             Self::Diff(_) => "diff",
             Self::Watch(_) => "watch",
+            Self::Export(_) => "export",
+            Self::Import(_) => "import",
             Self::Verify(_) => "verify",
             Self::Completions(_) => "completions",
             Self::Man => "man",

@@ -6,9 +6,13 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark is run by hand and may stop at the first error")]
 
+mod rival;
+
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,13 +27,15 @@ fn main() {
     println!("{:<52} {:>12} {:>12} {:>12}", "what", "median", "p99", "bar");
     // A word on the command line picks the benches whose name has it.
     let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let benches: [(&str, fn()); 9] = [
+    let benches: [(&str, fn()); 11] = [
         ("one-writer", one_writer),
         ("writers-8", || writers(8)),
         ("writers-64", || writers(64)),
         ("flight", flight),
+        ("etcd", etcd),
         ("big-commit", big_commit),
         ("reads", || reads(100_000)),
+        ("counter", counter),
         ("watch", watch),
         ("compaction", compaction),
         ("million", million),
@@ -122,11 +128,20 @@ fn one_writer() {
 }
 
 fn writers(count: u64) {
+    let (mut times, rate) = written(count);
+    let what = format!("{count} writers, blocking threads, 5 s: latency");
+    row(&what, micros(percentile(&mut times, 50)), micros(percentile(&mut times, 99)), "");
+    let bar = if count == 64 { "30000 /s" } else { "" };
+    row("  durable commits", format!("{rate:.0} /s"), String::new(), bar);
+}
+
+/// Commits of `count` writers, each in a thread of its own, for five seconds: how long each took, and how many a second.
+fn written(count: u64) -> (Vec<Duration>, f64) {
     let folder = folder();
     let engine = open(folder.path());
     let stop = Arc::new(AtomicBool::new(false));
     let start = Instant::now();
-    let mut times = std::thread::scope(|scope| {
+    let times = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..count)
             .map(|writer| {
                 let (engine, stop) = (engine.clone(), Arc::clone(&stop));
@@ -148,10 +163,52 @@ fn writers(count: u64) {
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
     let rate = times.len() as f64 / start.elapsed().as_secs_f64();
-    let what = format!("{count} writers, blocking threads, 5 s: latency");
-    row(&what, micros(percentile(&mut times, 50)), micros(percentile(&mut times, 99)), "");
-    let bar = if count == 64 { "30000 /s" } else { "" };
-    row("  durable commits", format!("{rate:.0} /s"), String::new(), bar);
+    (times, rate)
+}
+
+/// etcd and this engine in turn, three times, with one writer and with 64.
+fn etcd() {
+    let folder = folder();
+    let Some(server) = rival::Server::start(folder.path()) else {
+        println!("etcd: not installed, or it did not start");
+        return;
+    };
+    for count in [1, 64] {
+        let mut rounds = Vec::new();
+        for _ in 0..3 {
+            let rival::Measured { mut times, elapsed } = server.put(count, Duration::from_secs(5));
+            let rate = times.len() as f64 / elapsed.as_secs_f64();
+            let (mut ours, our_rate) = written(count);
+            rounds.push((percentile(&mut times, 50), rate, percentile(&mut ours, 50), our_rate));
+        }
+        rounds.sort_by(|a, b| (a.3 / a.1).total_cmp(&(b.3 / b.1)));
+        let (theirs, rate, ours, our_rate) = rounds[1];
+        row(&format!("etcd put, {count} writers"), micros(theirs), format!("{rate:.0} /s"), "");
+        row(&format!("durable commit, {count} writers, same run"), micros(ours), format!("{our_rate:.0} /s"), "");
+        let bar = if count == 64 { "2 x" } else { "1 x" };
+        row("  commits a second to puts a second", format!("{:.2} x", our_rate / rate), String::new(), bar);
+    }
+}
+
+/// Reading a counter, as `is_current()` of a session does, while commits raise it.
+fn counter() {
+    let folder = folder();
+    let engine = open(folder.path());
+    engine.commit(Txn::new().put(key(1), *b"x")).unwrap();
+    let counter = engine.counter("key/");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                engine.commit(Txn::new().put(key(number), *b"x")).unwrap();
+                number += 1;
+            }
+        });
+        let (median, p99) = each(|| _ = std::hint::black_box(counter.get()));
+        row("read a counter while commits raise it", nanos(median), nanos(p99), "20 ns");
+        stop.store(true, Ordering::Relaxed);
+    });
 }
 
 /// The same from one thread that sends them together and waits for all, as an asynchronous server does.
@@ -251,24 +308,32 @@ fn watch() {
     const WATCHERS: usize = 1000;
     let engine = Engine::open(Box::new(MemoryStore::new()), Options::new(|| Timestamp::ZERO)).unwrap();
     let mut random = Random(8);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
-    for _ in 0..WATCHERS {
-        let mut watch = engine.watch(WatchOptions::default()).unwrap();
-        let sender = sender.clone();
-        runtime.spawn(async move {
-            while watch.next().await.is_ok() {
-                sender.send(Instant::now()).unwrap();
-            }
-        });
-    }
+    // The watchers are asked for by one thread and note their times there; a channel for each would be measured too.
+    let watches: Vec<_> = (0..WATCHERS).map(|_| engine.watch(WatchOptions::default()).unwrap()).collect();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let thread = std::thread::spawn(move || _ = runtime.block_on(stopped));
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        let times = Rc::new(RefCell::new(Vec::with_capacity(WATCHERS)));
+        for mut watch in watches {
+            let (times, sender) = (Rc::clone(&times), sender.clone());
+            local.spawn_local(async move {
+                while watch.next().await.is_ok() {
+                    times.borrow_mut().push(Instant::now());
+                    if times.borrow().len() == WATCHERS {
+                        sender.send(times.replace(Vec::with_capacity(WATCHERS))).unwrap();
+                    }
+                }
+            });
+        }
+        _ = local.block_on(&runtime, stopped);
+    });
     let mut times = Vec::new();
-    for n in 0..200 {
+    for n in 0..500 {
         engine.commit(Txn::new().put(key(n), random.bytes(200))).unwrap();
         let start = Instant::now();
-        times.extend((0..WATCHERS).map(|_| receiver.recv().unwrap().saturating_duration_since(start)));
+        times.extend(receiver.recv().unwrap().into_iter().map(|time| time.saturating_duration_since(start)));
     }
     row(
         "watch delivery, 1000 watchers, one thread",

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 use crate::engine::{Engine, block_on};
 use crate::error::{AtError, StoreError};
 use crate::failpoint::failpoint;
+use crate::planted::planted;
 use crate::revision::{Revision, Timestamp};
 use crate::store::{CompactTarget, Progress};
 
@@ -171,7 +172,7 @@ impl Engine {
         let (target, held) = {
             let mut holds = core.holds.lock().unwrap_or_else(PoisonError::into_inner);
             let held = holds.held.keys().next().copied().filter(|held| *held < wanted);
-            let target = held.unwrap_or(wanted);
+            let target = held.filter(|_| !planted("compact-past-a-hold")).unwrap_or(wanted);
             holds.planned = target;
             (target, held)
         };

@@ -71,8 +71,9 @@ impl Counter {
         }
     }
 
-    pub(crate) fn touches(&self) -> Touches {
-        self.0.touches().clone()
+    /// Shows `look` the newest touches; nobody can raise the counter meanwhile.
+    pub(crate) fn with_touches<T>(&self, look: impl FnOnce(&Touches) -> T) -> T {
+        look(&self.0.touches())
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::limits::{GROUP_BYTES_MAX, GROUP_TXNS_MAX, GROUP_WAIT, QUEUE_BYTES_MAX, QUEUE_TXNS_MAX};
+use crate::planted::planted;
 use crate::store::{Requests, Store};
 use crate::txn::{CommitError, Receipt, Txn};
 
@@ -72,7 +73,12 @@ impl Queue {
                 return Err(CommitError::QueueFull);
             }
             inner.bytes += bytes;
-            inner.waiting.push_back(Waiting { txn, reply, bytes });
+            let waiting = Waiting { txn, reply, bytes };
+            if planted("last-come-first-served") {
+                inner.waiting.push_front(waiting);
+            } else {
+                inner.waiting.push_back(waiting);
+            }
             inner.waiting.len() >= inner.wanted || inner.bytes >= GROUP_BYTES_MAX
         };
         if enough {

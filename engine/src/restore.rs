@@ -12,6 +12,7 @@ use crate::backup::{Content, read};
 use crate::codec::BackupHeader;
 use crate::error::StoreError;
 use crate::limits::RESTORE_REVISION_JUMP;
+use crate::planted::planted;
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::Identity;
@@ -106,7 +107,9 @@ pub fn restore_with(
     let BackupHeader { identity, head } = header;
     let keys = entries.len() as u64;
     let seed = |epoch: u64, newest: Revision| {
-        let identity = Identity { epoch: identity.epoch.max(epoch).saturating_add(1), ..identity };
+        let older =
+            if planted("restore-forgets-the-store-before") { identity.epoch } else { identity.epoch.max(epoch) };
+        let identity = Identity { epoch: older.saturating_add(1), ..identity };
         let newest = head.revision.max(newest).get();
         let head = Head { revision: Revision::new(newest.saturating_add(RESTORE_REVISION_JUMP)), ..head };
         Seed { identity, head, entries, requests, sealed }

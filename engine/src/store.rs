@@ -9,6 +9,7 @@ mod contain;
 pub(crate) mod embedded;
 mod folder;
 mod layout;
+mod leftovers;
 pub(crate) mod memory;
 pub(crate) mod opening;
 mod reclaim;

@@ -184,11 +184,11 @@ struct Cursor {
 
 /// What a cursor is shown of the engine.
 #[derive(Debug)]
-struct View {
+struct View<'a> {
     /// Up to here all counters are raised.
     notified: Revision,
     compacted: Revision,
-    touches: Touches,
+    touches: &'a Touches,
 }
 
 /// What a cursor needs next.
@@ -204,7 +204,7 @@ enum Need {
 
 impl Cursor {
     /// Moves over what is known not to touch the scope and says what is needed.
-    fn step(&mut self, view: &View) -> Need {
+    fn step(&mut self, view: &View<'_>) -> Need {
         if self.revision < view.compacted && !planted("watch-skips-the-compacted")
             || planted("off-by-one-at-the-compacted")
                 && self.revision == view.compacted
@@ -315,9 +315,10 @@ impl Watch {
             let core = self.engine.core();
             // In this order: what is notified is in the touches that are read after it.
             let notified = core.notified();
-            let touches = self.counter.touches();
-            let view = View { notified, compacted: core.compacted().revision, touches };
-            match self.cursor.step(&view) {
+            let compacted = core.compacted().revision;
+            let cursor = &mut self.cursor;
+            let need = self.counter.with_touches(|touches| cursor.step(&View { notified, compacted, touches }));
+            match need {
                 Need::Touch => return Ok(None),
                 Need::Resync { oldest } => return Ok(Some(self.begin_again(ResyncReason::Compacted { oldest }))),
                 Need::Commits { from, through } => self.read(from, through).await?,
@@ -330,7 +331,8 @@ impl Watch {
     pub async fn bookmark(&mut self) -> Revision {
         let core = self.engine.core();
         let notified = core.notified();
-        if self.ready.is_empty() && self.resync.is_none() && self.counter.get() <= self.cursor.revision {
+        let is_through = self.ready.is_empty() && self.resync.is_none();
+        if is_through && self.counter.get() <= self.cursor.revision || planted("bookmark-ahead") {
             self.cursor.revision = self.cursor.revision.max(notified);
         }
         self.examined()
@@ -416,13 +418,16 @@ impl fmt::Debug for Watch {
 mod tests {
     use super::*;
 
-    fn view(notified: u64, compacted: u64, complete_after: u64, listed: &[u64]) -> View {
+    fn touches(complete_after: u64, listed: &[u64]) -> Touches {
         let listed = listed.iter().copied().map(Revision::new).collect();
-        let touches = Touches { complete_after: Revision::new(complete_after), listed };
+        Touches { complete_after: Revision::new(complete_after), listed }
+    }
+
+    fn view(notified: u64, compacted: u64, touches: &Touches) -> View<'_> {
         View { notified: Revision::new(notified), compacted: Revision::new(compacted), touches }
     }
 
-    fn step(at: u64, view: &View) -> (Need, u64) {
+    fn step(at: u64, view: &View<'_>) -> (Need, u64) {
         let mut cursor = Cursor { prefix: String::new(), ops: WatchOps::All, revision: Revision::new(at) };
         let need = cursor.step(view);
         (need, cursor.revision.get())
@@ -434,7 +439,8 @@ mod tests {
 
     #[test]
     fn a_cursor_jumps_to_the_next_touch() {
-        let view = view(100, 0, 10, &[20, 30, 101]);
+        let touches = touches(10, &[20, 30, 101]);
+        let view = view(100, 0, &touches);
         assert_eq!(step(10, &view), (commits(20, 20), 10));
         assert_eq!(step(20, &view), (commits(30, 30), 20));
         assert_eq!(step(30, &view), (Need::Touch, 100), "r101 is not notified yet");
@@ -444,7 +450,8 @@ mod tests {
 
     #[test]
     fn a_cursor_below_the_compacted_revision_begins_again_and_one_at_it_does_not() {
-        let view = view(100, 50, 0, &[60]);
+        let touches = touches(0, &[60]);
+        let view = view(100, 50, &touches);
         assert_eq!(step(49, &view).0, Need::Resync { oldest: Revision::new(50) });
         assert_eq!(step(50, &view).0, commits(60, 60));
     }

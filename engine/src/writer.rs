@@ -101,13 +101,16 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, core: &Core, group: Vec<Waiting>) {
+    fn commit(&mut self, core: &Core, mut group: Vec<Waiting>) {
+        if planted("cancelled-is-dropped") {
+            group.retain(|waiting| !waiting.reply.is_closed());
+        }
         if core.is_poisoned() {
             group.into_iter().for_each(|waiting| answer(waiting, Err(CommitError::Poisoned)));
             return;
         }
         for _ in 0..ATTEMPTS_MAX {
-            match self.try_commit(core, &group) {
+            match self.try_commit(core, &mut group) {
                 Ok(results) => {
                     group.into_iter().zip(results).for_each(|(waiting, result)| answer(waiting, result));
                     failpoint("commit-acknowledged");
@@ -133,7 +136,11 @@ impl Writer {
     }
 
     /// Judges a group, writes it, makes it durable and publishes it; the receipts are for the caller to hand out.
-    fn try_commit(&mut self, core: &Core, group: &[Waiting]) -> Result<Vec<Result<Receipt, CommitError>>, AppendError> {
+    fn try_commit(
+        &mut self,
+        core: &Core,
+        group: &mut Vec<Waiting>,
+    ) -> Result<Vec<Result<Receipt, CommitError>>, AppendError> {
         failpoint("commit-taken");
         let now = (core.clock)();
         let mut stage = Stage::new(self.state.clone(), self.sealed.clone(), &self.requests);
@@ -154,6 +161,10 @@ impl Writer {
         // From here on the group is on the disk.
         let Stage { state, sealed, applied, .. } = stage;
         (self.state, self.sealed) = (state, sealed);
+        if planted("acknowledge-before-publishing") {
+            group.drain(..).zip(&results).for_each(|(waiting, result)| answer(waiting, result.clone()));
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
         self.publish(core, &applied);
         failpoint("commit-published");
         Ok(results)

@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use holdfast_engine::{Change, Clock, Engine, Key, MemoryStore, Options, Snapshot};
+use holdfast_engine::{Change, Clock, Engine, Key, MemoryStore, Options, Revision, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::agents::resolver::SystemEnvironment;
 use crate::error::{Problem, ProblemKind};
 use crate::kind::Kinds;
 use crate::plan::{Plan, PlanRequest};
+use crate::plane::{ControlPlane, ResourceInfo, ResourcesQuery};
 use crate::planner::{self, PlanInput, RingState};
 use crate::resource::{Address, Declaration, KindName, OrgId, Record, ResourceName, SourceName, keys};
+use crate::seal::{self, Seal, Sealed};
 use crate::secret::KeyRing;
 use crate::value::{Fields, is_absent, without_nulls};
 use crate::vault::PastVault;
@@ -22,6 +24,8 @@ use crate::vault::PastVault;
 const FORMAT: &str = "holdfast/state";
 /// The newest version of it that this program reads.
 const VERSION: u64 = 1;
+/// How many resources an export reads at a time.
+const EXPORT_PAGE: usize = 10_000;
 
 /// An exported state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +62,64 @@ pub struct StateRow {
     /// The tags of its secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// When a secret stops counting, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<i64>,
+}
+
+impl StateRow {
+    /// Its address.
+    ///
+    /// # Errors
+    /// Names the part that is malformed.
+    pub fn address(&self) -> Result<Address, Problem> {
+        let kind = KindName::new(&self.kind).map_err(|error| invalid(&error))?;
+        Ok(Address::new(kind, ResourceName::new(&self.name).map_err(|error| invalid(&error))?))
+    }
+}
+
+/// Makes the exported state of an organisation, page by page, all as of one revision: the head, or another.
+///
+/// # Errors
+/// `Gone` or `NotFound` for a revision that is compacted or in the future.
+pub fn export(plane: &dyn ControlPlane, org: Option<OrgId>, at: Option<Revision>) -> Result<State, Problem> {
+    let mut query = ResourcesQuery { org, at, limit: Some(EXPORT_PAGE), ..ResourcesQuery::default() };
+    let mut state = State { format: FORMAT.to_owned(), version: VERSION, revision: 0, resources: Vec::new() };
+    loop {
+        let page = plane.resources(&query)?;
+        state.revision = page.revision.get();
+        state.resources.extend(page.resources.into_iter().map(row_of));
+        let Some(next) = page.next else { return Ok(state) };
+        (query.at, query.after) = (Some(page.revision), Some(next));
+    }
+}
+
+fn row_of(info: ResourceInfo) -> StateRow {
+    let ResourceInfo { org, kind, name, record, .. } = info;
+    let Record { fields, owner, owners, tags, expires_ms } = record;
+    StateRow { org: Some(org), kind, name, fields, owner, owners, tags, expires_ms }
+}
+
+/// The live record that a row stands for.
+pub(crate) fn record_of(row: &StateRow) -> Record {
+    let fields = row.fields.iter().filter(|(_, value)| !is_absent(value));
+    Record {
+        fields: fields.map(|(name, value)| (name.clone(), without_nulls(value.clone()))).collect(),
+        owner: row.owner.clone(),
+        owners: row.owners.clone(),
+        tags: row.tags.clone(),
+        expires_ms: row.expires_ms,
+    }
+}
+
+/// What the source that owns a row counts as having declared: what it owns of the record.
+pub(crate) fn declaration_of(row: &StateRow, record: &Record, source: &SourceName) -> Declaration {
+    let ours = |name: &String| row.owners.get(name).is_none_or(|owner| owner == source.as_str());
+    Declaration {
+        fields: record.fields.clone().into_iter().filter(|(name, _)| ours(name)).collect(),
+        tags: record.tags.clone(),
+        ..Declaration::default()
+    }
 }
 
 /// Reads an exported state.
@@ -68,12 +130,22 @@ pub fn parse(text: &[u8]) -> Result<State, Problem> {
     let state: State = serde_json::from_slice(text).map_err(|error| {
         Problem::from_error(ProblemKind::Invalid, "E_STATE", &error).help("export a state with `reconcile export`")
     })?;
+    check(&state)?;
+    Ok(state)
+}
+
+/// Whether a state has the form that this program reads.
+pub(crate) fn check(state: &State) -> Result<(), Problem> {
     if state.format != FORMAT || state.version != VERSION {
         let message = format!("the state has format `{}` version {}", state.format, state.version);
         let help = format!("this program reads `{FORMAT}` version {VERSION}");
         return Err(Problem::new(ProblemKind::Invalid, "E_STATE", message).help(help));
     }
-    Ok(state)
+    Ok(())
+}
+
+fn invalid(error: &dyn std::error::Error) -> Problem {
+    Problem::from_error(ProblemKind::Invalid, "E_STATE", error)
 }
 
 /// Plans against an exported state. A field or resource that the plan's source owns in it counts as declared before.
@@ -87,10 +159,25 @@ pub fn plan_against(
     ring: Option<Arc<KeyRing>>,
     clock: &Clock,
 ) -> Result<Plan, Problem> {
+    seal_against(state, request, kinds, ring, clock).map(|sealed| sealed.plan)
+}
+
+/// The same with what a sealed plan needs; it holds for a store that is in just this state.
+///
+/// # Errors
+/// As for [`plan_against`].
+pub fn seal_against(
+    state: &State,
+    request: &PlanRequest,
+    kinds: &Kinds,
+    ring: Option<Arc<KeyRing>>,
+    clock: &Clock,
+) -> Result<Sealed, Problem> {
     let named = request.org.as_ref().or(request.desired.org.as_ref()).or(request.fallback_org.as_ref());
     let org = named.cloned().or_else(|| only_org(state)).unwrap_or_default();
     let source = source_of(state, &org, request);
     let snapshot = snapshot(state, &org, &source, clock)?;
+    let tags = seal::tags(ring.as_deref(), &org, request);
     let ring = ring.map_or(RingState::Elsewhere, RingState::AtHand);
     let planned = planner::plan(PlanInput {
         kinds,
@@ -104,9 +191,11 @@ pub fn plan_against(
         system: &SystemEnvironment::NotKnown,
         now: clock(),
     })?;
+    let reads = seal::reads_digest(&snapshot, &org, &source, &planned.reads);
     let mut plan = planned.plan;
-    plan.base.revision = holdfast_engine::Revision::new(state.revision);
-    Ok(plan)
+    let revision = Revision::new(state.revision);
+    plan.base.revision = revision;
+    Ok(Sealed { plan, seal: Seal { revision, reads, tags } })
 }
 
 fn only_org(state: &State) -> Option<OrgId> {
@@ -139,7 +228,6 @@ fn source_of(state: &State, org: &OrgId, request: &PlanRequest) -> SourceName {
 }
 
 fn snapshot(state: &State, org: &OrgId, source: &SourceName, clock: &Clock) -> Result<Snapshot, Problem> {
-    let invalid = |error: &dyn std::error::Error| Problem::from_error(ProblemKind::Invalid, "E_STATE", error);
     let mut changes = Vec::with_capacity(state.resources.len());
     let mut put = |key: String, value: Vec<u8>| -> Result<(), Problem> {
         let key = Key::new(key).map_err(|error| invalid(&error))?;
@@ -147,24 +235,11 @@ fn snapshot(state: &State, org: &OrgId, source: &SourceName, clock: &Clock) -> R
         Ok(())
     };
     for row in &state.resources {
-        let kind = KindName::new(&row.kind).map_err(|error| invalid(&error))?;
-        let address = Address::new(kind, ResourceName::new(&row.name).map_err(|error| invalid(&error))?);
+        let address = row.address()?;
         let org = row.org.as_ref().unwrap_or(org);
-        let fields = row.fields.iter().filter(|(_, value)| !is_absent(value));
-        let record = Record {
-            fields: fields.map(|(name, value)| (name.clone(), without_nulls(value.clone()))).collect(),
-            owner: row.owner.clone(),
-            owners: row.owners.clone(),
-            tags: row.tags.clone(),
-            expires_ms: None,
-        };
+        let record = record_of(row);
         if row.owner.as_deref() == Some(source.as_str()) {
-            let ours = |name: &String| row.owners.get(name).is_none_or(|owner| owner == source.as_str());
-            let declaration = Declaration {
-                fields: record.fields.clone().into_iter().filter(|(name, _)| ours(name)).collect(),
-                tags: row.tags.clone(),
-                ..Declaration::default()
-            };
+            let declaration = declaration_of(row, &record, source);
             put(keys::desired(org, source, &address), json(&declaration)?)?;
         }
         put(keys::live(org, &address), json(&record)?)?;

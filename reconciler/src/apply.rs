@@ -67,13 +67,7 @@ pub(crate) fn transaction(
     if let Some(source) = bench.source {
         txn = txn.source(source.as_str());
     }
-    if reads.len() > CONDITIONS_MAX {
-        txn = txn.require(Precondition::Head(bench.snapshot.revision()));
-    } else {
-        for read in reads {
-            txn = txn.require(as_it_was(bench.snapshot, key(read.clone())?));
-        }
-    }
+    txn = conditions(txn, bench.snapshot, reads)?;
     // A declaration may come before its record: the tags of all records are made first.
     let mut declarations = Vec::new();
     // The same values under the same key have the same tag, so a tag that was not known while planning is set here.
@@ -191,6 +185,17 @@ fn put_live(txn: Txn, bench: &Bench<'_>, address: &Address, sealed: Sealed) -> R
         (None, Some(digest)) => txn.keep_sealed(key, value, digest),
         (None, None) => txn.put(key, value),
     })
+}
+
+/// Demands that everything that was read is as it was.
+pub(crate) fn conditions(mut txn: Txn, snapshot: &Snapshot, reads: &BTreeSet<String>) -> Result<Txn, Problem> {
+    if reads.len() > CONDITIONS_MAX {
+        return Ok(txn.require(Precondition::Head(snapshot.revision())));
+    }
+    for read in reads {
+        txn = txn.require(as_it_was(snapshot, key(read.clone())?));
+    }
+    Ok(txn)
 }
 
 fn as_it_was(snapshot: &Snapshot, key: Key) -> Precondition {

@@ -6,10 +6,13 @@ mod applying;
 mod compare;
 mod editing;
 mod kv;
+mod profiles;
 mod resources;
+mod rotating;
 mod secrets;
 mod sessions;
 mod store;
+mod transfer;
 mod writing;
 
 use holdfast_engine::Revision;
@@ -22,10 +25,12 @@ use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, EditRequest, Head,
-    KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, SecretInfo, SecretWrite,
-    SessionRequest, Status, Verification, WriteReceipt,
+    ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileInfo, ProfileWrite, ProfilesQuery,
+    ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, SecretInfo, SecretWrite, SessionRequest, Status,
+    Verification, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
+use crate::seal::Sealed;
 use crate::watch::{self, WatchFeed, WatchRequest};
 
 impl ControlPlane for Plane {
@@ -39,6 +44,10 @@ impl ControlPlane for Plane {
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
         self.planned(&self.engine().snapshot(), request).map(|(planned, _, _)| planned.plan)
+    }
+
+    fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem> {
+        applying::seal(self, request)
     }
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
@@ -96,12 +105,28 @@ impl ControlPlane for Plane {
         secrets::list(self, org)
     }
 
+    fn rotate_secrets(&self, author: &str) -> Result<Rotation, Problem> {
+        rotating::rotate(self, author)
+    }
+
+    fn write_profile(&self, request: &ProfileWrite) -> Result<WriteReceipt, Problem> {
+        profiles::write(self, request)
+    }
+
+    fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem> {
+        profiles::list(self, query)
+    }
+
     fn kv_get(&self, org: Option<&OrgId>, key: &str, at: Option<Revision>) -> Result<Option<KvEntry>, Problem> {
         kv::get(self, org, key, at)
     }
 
     fn kv_txn(&self, txn: &KvTxn) -> Result<KvTxnResult, Problem> {
         kv::txn(self, txn)
+    }
+
+    fn import(&self, request: &ImportRequest) -> Result<Imported, Problem> {
+        transfer::import(self, request)
     }
 
     fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem> {

@@ -10,9 +10,10 @@ use holdfast_engine::{Change, Key};
 use crate::agents::context::SessionContext;
 use crate::agents::kinds::{AGENT, SETTINGS, is_read_by_sessions};
 use crate::agents::resolver::{AgentRequest, Resolution, Unresolved, World, resolve};
+use crate::agents::users::{self, Group};
 use crate::plan::{AgentChange, SessionChange, SessionModel};
 use crate::planner::Write;
-use crate::resource::{Address, Record, keys};
+use crate::resource::{Address, OrgId, Record, keys};
 use crate::vault::ProposedVault;
 
 /// What a proposed change means.
@@ -28,7 +29,11 @@ pub struct Effects {
 
 /// Resolves every agent that the writes can touch, before and after them.
 pub fn foresee(world: World<'_>, writes: &[Write], pending: &BTreeSet<Address>) -> Effects {
-    let changes = proposed(world, writes);
+    foresee_changes(world, proposed(world, writes), pending)
+}
+
+/// The same for changes as the engine would see them; `pending` are the records whose values they would seal.
+pub fn foresee_changes(world: World<'_>, changes: Vec<Change>, pending: &BTreeSet<Address>) -> Effects {
     let changed: BTreeSet<String> = changes.iter().map(|change| change.key().as_str().to_owned()).collect();
     let mut effects = Effects::default();
     let agents = touched_agents(world, &changed);
@@ -37,16 +42,52 @@ pub fn foresee(world: World<'_>, writes: &[Write], pending: &BTreeSet<Address>) 
     }
     let after = world.snapshot.overlay(changes);
     let vault = ProposedVault { current: world.vault, pending };
-    let proposed = World { snapshot: &after, vault: &vault, ..world };
+    let both = Both { before: world, after: World { snapshot: &after, vault: &vault, ..world }, changed: &changed };
+    let groups = users::groups(both.before, both.after, &changed);
     for agent in agents {
-        let request = AgentRequest { agent: &agent, user: None, allow_missing: false };
-        let before = resolve(world, request);
-        let touched = |resolution: &Resolution| resolution.reads.iter().any(|key| changed.contains(key));
-        if !touched(&before) {
+        let shared = both.resolve(&agent, None, &mut effects);
+        let own: Vec<(&Group, Foreseen)> = groups
+            .iter()
+            .filter_map(|group| Some((group, both.resolve(&agent, Some(&group.user), &mut effects)?)))
+            .collect();
+        if shared.is_none() && own.is_empty() {
             continue;
         }
-        let after = resolve(proposed, request);
-        for key in before.reads.iter().chain(&after.reads).filter(|key| changed.contains(*key)) {
+        let shared = shared.unwrap_or_else(|| both.foreseen(&agent, None));
+        effects.sessions.extend(rows(world.org, &agent, shared, &own));
+    }
+    effects
+}
+
+/// The state before and after.
+#[derive(Clone, Copy)]
+struct Both<'w> {
+    before: World<'w>,
+    after: World<'w>,
+    changed: &'w BTreeSet<String>,
+}
+
+/// What one consumer gets before and after.
+struct Foreseen {
+    before: Resolution,
+    after: Resolution,
+}
+
+impl Both<'_> {
+    fn foreseen(&self, agent: &str, user: Option<&str>) -> Foreseen {
+        let request = AgentRequest { agent, user, allow_missing: false, ephemeral: &[] };
+        Foreseen { before: resolve(self.before, request), after: resolve(self.after, request) }
+    }
+
+    /// Resolves both; none if the changes touch nothing that was looked at.
+    fn resolve(&self, agent: &str, user: Option<&str>, effects: &mut Effects) -> Option<Foreseen> {
+        let request = AgentRequest { agent, user, allow_missing: false, ephemeral: &[] };
+        let before = resolve(self.before, request);
+        if !before.reads.iter().any(|key| self.changed.contains(key)) {
+            return None;
+        }
+        let after = resolve(self.after, request);
+        for key in before.reads.iter().chain(&after.reads).filter(|key| self.changed.contains(*key)) {
             let affected = effects.affects.entry(key.clone()).or_default();
             let address = format!("{AGENT}/{agent}");
             if affected.last() != Some(&address) {
@@ -54,9 +95,55 @@ pub fn foresee(world: World<'_>, writes: &[Write], pending: &BTreeSet<Address>) 
             }
         }
         effects.reads.extend(before.reads.iter().chain(&after.reads).cloned());
-        effects.sessions.extend(session_change(world, agent, before.outcome, after.outcome));
+        Some(Foreseen { before, after })
     }
-    effects
+}
+
+/// The rows of one agent: its sessions without a user, and those of users for whom something else changes.
+fn rows(org: &OrgId, agent: &str, shared: Foreseen, own: &[(&Group, Foreseen)]) -> Vec<SessionChange> {
+    let ends = |foreseen: &Foreseen| (model(&foreseen.before.outcome), model(&foreseen.after.outcome));
+    let shared_ends = ends(&shared);
+    let users: u64 = own.iter().filter(|(_, own)| own.after.outcome.is_ok()).map(|(group, _)| group.users).sum();
+    let mut rows = Vec::new();
+    let mut row = session_change(org, agent, shared.before.outcome, shared.after.outcome, users);
+    let agent_change = row.as_ref().map_or(AgentChange::Kept, |row| row.agent_change);
+    rows.extend(row.take());
+    for (group, foreseen) in own {
+        let (before, after) = ends(foreseen);
+        if before == after || (before.clone(), after.clone()) == shared_ends {
+            continue;
+        }
+        let error = match &foreseen.after.outcome {
+            Err(why) if agent_change == AgentChange::Kept => Some(why.to_string()),
+            Ok(_) | Err(_) => None,
+        };
+        let same = |row: &&mut SessionChange| {
+            row.user.is_some() && row.before == before && row.after == after && row.error == error
+        };
+        if let Some(row) = rows.iter_mut().find(same) {
+            row.users = row.users.map(|users| users + group.users);
+            continue;
+        }
+        let breaks = before.is_some() && error.is_some();
+        let (org, agent, user) = (org.clone(), agent.to_owned(), Some(group.user.clone()));
+        rows.push(SessionChange {
+            org,
+            agent,
+            user,
+            users: Some(group.users),
+            before,
+            after,
+            error,
+            breaks,
+            agent_change,
+        });
+    }
+    rows
+}
+
+fn model(resolved: &Resolved) -> Option<SessionModel> {
+    let context = resolved.as_ref().ok()?;
+    Some(SessionModel { provider: context.model.provider.clone(), model: context.model.id.clone() })
 }
 
 /// The writes as the engine would see them. Values to seal are left out: the vault knows which are pending.
@@ -97,7 +184,9 @@ fn touched_agents(world: World<'_>, changed: &BTreeSet<String>) -> BTreeSet<Stri
 
 type Resolved = Result<SessionContext, Unresolved>;
 
-fn session_change(world: World<'_>, agent: String, before: Resolved, after: Resolved) -> Option<SessionChange> {
+/// The row without a user. `users` of them have a credential of their own afterwards: then the lack of a shared one is no
+/// failure, unless a session without a user worked.
+fn session_change(org: &OrgId, agent: &str, before: Resolved, after: Resolved, users: u64) -> Option<SessionChange> {
     let missing = |resolved: &Resolved| matches!(resolved, Err(Unresolved::UnknownAgent { .. }));
     let agent_change = match (missing(&before), missing(&after)) {
         (true, true) => return None,
@@ -105,11 +194,7 @@ fn session_change(world: World<'_>, agent: String, before: Resolved, after: Reso
         (false, true) => AgentChange::Removed,
         (false, false) => AgentChange::Kept,
     };
-    let model = |context: &SessionContext| SessionModel {
-        provider: context.model.provider.clone(),
-        model: context.model.id.clone(),
-    };
-    let (before_model, after_model) = (before.as_ref().ok().map(model), after.as_ref().ok().map(model));
+    let (before_model, after_model) = (model(&before), model(&after));
     if before_model.is_some() && before_model == after_model {
         return None;
     }
@@ -117,7 +202,21 @@ fn session_change(world: World<'_>, agent: String, before: Resolved, after: Reso
         (Ok(_), _) | (Err(_), AgentChange::Removed) => None,
         (Err(why), AgentChange::New | AgentChange::Kept) => Some(why.to_string()),
     };
+    let no_credential = matches!(after, Err(Unresolved::NoProvider(_) | Unresolved::NoCredential(_)));
+    let own = no_credential && users > 0;
     let breaks = before_model.is_some() && error.is_some();
-    let org = world.org.clone();
-    Some(SessionChange { org, agent, before: before_model, after: after_model, error, breaks, agent_change })
+    if own && before_model.is_none() && agent_change == AgentChange::Kept {
+        return None;
+    }
+    Some(SessionChange {
+        org: org.clone(),
+        agent: agent.to_owned(),
+        user: None,
+        users: own.then_some(users),
+        before: before_model,
+        after: after_model,
+        error: error.filter(|_| breaks || !own),
+        breaks,
+        agent_change,
+    })
 }

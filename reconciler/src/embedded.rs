@@ -11,7 +11,9 @@ use holdfast_engine::{AtError, Clock, Engine, Revision, Snapshot, Timestamp, Txn
 
 use crate::agents::context::SessionContext;
 use crate::agents::kinds;
-use crate::agents::resolver::{AgentRequest, Place, Resolution, SystemEnvironment, World, resolve};
+use crate::agents::profile;
+use crate::agents::resolver::{Place, Resolution, SystemEnvironment, World, resolve};
+use crate::agents::session::{AgentResolver, asked};
 use crate::apply::{self, Authorship, Bench};
 use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
@@ -20,9 +22,10 @@ use crate::kind::Kinds;
 use crate::kind_record;
 use crate::open_sessions::OpenSessions;
 use crate::plan::PlanRequest;
-use crate::plane::{Holder, SessionRequest};
+use crate::plane::{ControlPlane, Holder, Moment, SessionRequest};
 use crate::planner::{self, PlanInput, Planned, RingState, Write};
-use crate::resource::{Address, OrgId, SourceName, keys};
+use crate::resource::{Address, OrgId, ResourceName, SourceName, keys};
+use crate::secret::KeyRing;
 use crate::session::Session;
 use crate::vault::{self, EngineVault, PastVault, Vault};
 
@@ -88,42 +91,25 @@ impl Plane {
     /// # Errors
     /// The resolution's, with the evidence of each step.
     pub fn open(&self, request: &SessionRequest) -> Result<Session, Problem> {
-        let snapshot = self.0.engine.snapshot();
-        let org = self.org(request.org.as_ref(), &snapshot);
-        let mut resolution = self.resolve(&snapshot, &org, request)?;
-        let reads = std::mem::take(&mut resolution.reads);
-        let context = resolution.into_result()?;
-        log_session(&context);
-        let mark = self.0.open.mark(context.revision);
-        let request = SessionRequest { org: Some(org), ..request.clone() };
-        Ok(Session::new(self.clone(), snapshot, context, request, reads, mark))
+        let org = self.org(request.org.as_ref(), &self.0.engine.snapshot());
+        let request = SessionRequest { org: Some(org.clone()), ..request.clone() };
+        self.session_with(AgentResolver::new(self.clone()), &org, request)
     }
 
-    /// The value of a provider's credential as of now, for an agent that has it installed.
-    ///
-    /// # Errors
-    /// `Failed` if no credential of the provider is usable.
-    pub fn credential(&self, org: &OrgId, agent: &str, provider: &str) -> Result<SecretText, Problem> {
-        let snapshot = self.0.engine.snapshot();
-        let request = SessionRequest { agent: agent.to_owned(), allow_missing: true, ..SessionRequest::default() };
-        let Resolution { outcome, evidence, reads: _, places } = self.resolve(&snapshot, org, &request)?;
-        let value = match places.get(provider) {
-            Some(Place::Secret(name)) => self.secret_value(&snapshot, org, name),
-            Some(Place::Variable(name)) => self.variable(name),
-            None => None,
+    /// The value at a place that the resolver found.
+    pub(crate) fn value(&self, snapshot: &Snapshot, org: &OrgId, place: &Place) -> Option<SecretText> {
+        let (address, key, path) = match place {
+            Place::Profile(address, scope) => (address.clone(), profile::key(org, address), scope.as_str()),
+            Place::Secret(name) => {
+                let address = Address::new(kinds::secret_kind(), ResourceName::new(name).ok()?);
+                let key = keys::live(org, &address);
+                (address, key, kinds::SECRET_VALUE)
+            }
+            Place::Variable(name) => return self.variable(name),
+            Place::Ephemeral(_) => return None,
         };
-        value.ok_or_else(|| {
-            let message = format!("no usable credential for provider \"{provider}\"");
-            let evidence = outcome.map_or(evidence, |context| context.evidence);
-            Problem::new(ProblemKind::Failed, "E_NO_CREDENTIAL", message).evidence(evidence)
-        })
-    }
-
-    fn secret_value(&self, snapshot: &Snapshot, org: &OrgId, name: &str) -> Option<SecretText> {
-        let address: Address = format!("{}/{name}", kinds::SECRET).parse().ok()?;
-        let entry = snapshot.get(&keys::live(org, &address))?;
-        let mut values = self.vault().ok()?.open(org, &address, entry).ok()?;
-        values.remove(kinds::SECRET_VALUE)
+        let mut values = self.vault().ok()?.open(org, &address, snapshot.get(&key)?).ok()?;
+        values.remove(path)
     }
 
     fn variable(&self, name: &str) -> Option<SecretText> {
@@ -142,6 +128,11 @@ impl Plane {
         (self.0.clock)()
     }
 
+    /// The master key, if it is there.
+    pub(crate) fn ring(&self) -> Result<Option<Arc<KeyRing>>, Problem> {
+        Ok(self.0.keys.existing()?)
+    }
+
     pub(crate) fn vault(&self) -> Result<EngineVault, Problem> {
         Ok(EngineVault::new(self.0.engine.clone(), self.0.keys.existing()?))
     }
@@ -155,6 +146,30 @@ impl Plane {
             [only] => only.clone(),
             _ => OrgId::default(),
         }
+    }
+
+    /// What a resolution reads, with the environment and time of this process.
+    pub(crate) fn world<'w>(&'w self, snapshot: &'w Snapshot, org: &'w OrgId, vault: &'w dyn Vault) -> World<'w> {
+        World { snapshot, org, vault, system: &self.0.system, now: self.now() }
+    }
+
+    /// The ring that seals for an organisation; the master key is made if there is none.
+    pub(crate) fn sealing_ring(&self, snapshot: &Snapshot, org: &OrgId) -> Result<Arc<KeyRing>, Problem> {
+        Ok(vault::sealing_ring(&self.0.engine, snapshot, org, self.0.keys.existing_or_new()?))
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    /// The state at a point in the past.
+    pub(crate) fn snapshot_of(&self, at: Option<Moment>) -> Result<Snapshot, Problem> {
+        let revision = match at {
+            None => None,
+            Some(Moment::Revision(revision)) => Some(revision),
+            Some(time @ Moment::Time(_)) => Some(self.head_at(time)?.revision),
+        };
+        self.snapshot_at(revision)
     }
 
     pub(crate) fn snapshot_at(&self, at: Option<Revision>) -> Result<Snapshot, Problem> {
@@ -177,10 +192,13 @@ impl Plane {
             Ok(vault) => vault,
             Err(problem) => return Err(problem.clone()),
         };
-        let now = if past { snapshot.head().time } else { self.now() };
+        let now = match request.at {
+            Some(Moment::Time(time)) => time,
+            Some(Moment::Revision(_)) | None if past => snapshot.head().time,
+            Some(Moment::Revision(_)) | None => self.now(),
+        };
         let world = World { snapshot, org, vault, system: &self.0.system, now };
-        let (agent, user) = (request.agent.as_str(), request.user.as_deref());
-        Ok(resolve(world, AgentRequest { agent, user, allow_missing: request.allow_missing }))
+        Ok(resolve(world, asked(request)))
     }
 
     pub(crate) fn planned(
@@ -192,7 +210,7 @@ impl Plane {
         let org = self.org(named, snapshot);
         let source = planner::source_name(snapshot, &org, &request.desired);
         let ring = match self.0.keys.existing()? {
-            Some(ring) => RingState::AtHand(ring),
+            Some(ring) => RingState::AtHand(vault::sealing_ring(&self.0.engine, snapshot, &org, ring)),
             None => RingState::NotMade,
         };
         let planned = planner::plan(PlanInput {
@@ -224,6 +242,7 @@ impl Plane {
             true => Some(self.0.keys.existing_or_new()?),
             false => self.0.keys.existing()?,
         };
+        let ring = ring.map(|ring| vault::sealing_ring(&self.0.engine, snapshot, org, ring));
         let vault = EngineVault::new(self.0.engine.clone(), ring.clone());
         let bench = Bench { snapshot, org, source, vault: &vault, ring: ring.as_deref() };
         apply::transaction(&bench, writes, reads, authorship)

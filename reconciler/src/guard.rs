@@ -27,7 +27,7 @@ pub fn breaks(sessions: &[SessionChange], allowed: &BTreeSet<String>, revision: 
             revision: Some(revision),
             message: format!(
                 "sessions of `{}` work now and would fail: {}",
-                session.agent,
+                session.who(),
                 session.error.as_deref().unwrap_or("unknown")
             ),
             remedies: vec![format!("--allow-break {}", session.agent)],

@@ -91,6 +91,9 @@ pub enum KeyError {
         /// What is wrong with it.
         source: KeyTextError,
     },
+    /// A new key is wanted, and the key comes from a variable.
+    #[error("the master key is given in `HOLDFAST_KEY`, where no new one can be put")]
+    Given,
     /// The system has no randomness to give.
     #[error("cannot make a master key")]
     Random(#[source] io::Error),
@@ -103,6 +106,11 @@ impl From<KeyError> for Problem {
             KeyError::Read { .. } | KeyError::Make { .. } => "check the path and its rights".to_owned(),
             KeyError::Rights { path, .. } => format!("run `chmod 600 {}`", path.display()),
             KeyError::Text { .. } => "put the key back from your backup of it".to_owned(),
+            KeyError::Given => {
+                "put a line with a new key in front of the old one there, start again with it, and rotate then; \
+                                or keep the keys in a file with HOLDFAST_KEY_FILE"
+                    .to_owned()
+            }
             KeyError::Random(_) => "try again".to_owned(),
         };
         Problem::from_error(ProblemKind::Failed, "E_MASTER_KEY", &error).help(help)
@@ -142,6 +150,32 @@ impl Keys {
         Ok(ring.clone())
     }
 
+    /// The ring as it is where the key comes from, read again.
+    ///
+    /// # Errors
+    /// A key that is there and cannot be used.
+    pub fn read_again(&self) -> Result<Option<Arc<KeyRing>>, KeyError> {
+        *self.ring.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.existing()
+    }
+
+    /// Puts a new key in front of those that are there; it is on the disk before this returns.
+    ///
+    /// # Errors
+    /// The key does not come from a file, or the file cannot be written.
+    pub fn add_newest(&self) -> Result<Arc<KeyRing>, KeyError> {
+        let path = match &self.source {
+            KeySource::File(path) => path,
+            KeySource::Text(_) => return Err(KeyError::Given),
+            KeySource::None(why) => return Err(KeyError::NoPlace(why.clone())),
+        };
+        put_in_front(path)?;
+        self.read_again()?.ok_or_else(|| KeyError::Read {
+            path: path.clone(),
+            source: io::Error::new(io::ErrorKind::NotFound, "the file went away after it was written"),
+        })
+    }
+
     /// The ring; the key file is made if it is not there. It is on the disk before this returns.
     ///
     /// # Errors
@@ -164,6 +198,12 @@ impl Keys {
 }
 
 fn read(path: &Path) -> Result<Option<KeyRing>, KeyError> {
+    let Some(text) = text_of(path)? else { return Ok(None) };
+    let place = format!("`{}`", path.display());
+    KeyRing::parse(&text).map(Some).map_err(|source| KeyError::Text { place, source })
+}
+
+fn text_of(path: &Path) -> Result<Option<Zeroizing<String>>, KeyError> {
     let failed = |source| KeyError::Read { path: path.to_owned(), source };
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -174,8 +214,29 @@ fn read(path: &Path) -> Result<Option<KeyRing>, KeyError> {
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut text = Zeroizing::new(String::new());
     file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
-    let place = format!("`{}`", path.display());
-    KeyRing::parse(&text).map(Some).map_err(|source| KeyError::Text { place, source })
+    Ok(Some(text))
+}
+
+/// Puts a new key in front of those of the file, which stay: other stores and backups may be sealed under them. The file is
+/// replaced as a whole, and one process does it at a time.
+fn put_in_front(path: &Path) -> Result<(), KeyError> {
+    let failed = |source| KeyError::Make { path: path.to_owned(), source };
+    let folder = folder_of(path);
+    let lock = std::fs::File::create(folder.join(".master.key.lock")).map_err(failed)?;
+    lock.lock().map_err(failed)?;
+    let old = text_of(path)?.unwrap_or_default();
+    let (_, new) = KeyRing::generate().map_err(|error| KeyError::Random(io::Error::other(error.to_string())))?;
+    let text = Zeroizing::new([new.as_str(), old.as_str()].concat());
+    let unfinished = folder.join(format!(".master.key.{}", std::process::id()));
+    // What a killed process of the same id may have left.
+    let _ = std::fs::remove_file(&unfinished);
+    write_private(&unfinished, text.as_bytes()).map_err(failed)?;
+    std::fs::rename(&unfinished, path).map_err(failed)?;
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 #[cfg(unix)]
@@ -195,7 +256,7 @@ fn check_rights(_path: &Path, _found: &std::fs::Metadata) -> Result<(), KeyError
 fn make(path: &Path) -> Result<(), KeyError> {
     let failed = |source| KeyError::Make { path: path.to_owned(), source };
     let (_, text) = KeyRing::generate().map_err(|error| KeyError::Random(io::Error::other(error.to_string())))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let folder = folder_of(path);
     std::fs::create_dir_all(folder).map_err(failed)?;
     let unfinished = folder.join(format!(".master.key.{}", std::process::id()));
     let written = write_private(&unfinished, text.as_bytes()).and_then(|()| std::fs::hard_link(&unfinished, path));

@@ -253,6 +253,14 @@ pub struct SessionChange {
     pub org: OrgId,
     /// The agent.
     pub agent: String,
+    /// For the sessions of users with profiles of their own: one of them. Without it the row is about sessions that only have
+    /// what all share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// How many users the row is about; in a row without a user, how many have a credential of their own where there is no
+    /// shared one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<u64>,
     /// What a session gets now; null if it fails or the agent is new.
     pub before: Option<SessionModel>,
     /// What it would get; null if it would fail or the agent is removed.
@@ -263,6 +271,17 @@ pub struct SessionChange {
     pub breaks: bool,
     /// What happens to the agent itself.
     pub agent_change: AgentChange,
+}
+
+impl SessionChange {
+    /// The agent, and the users if the row is about theirs: `triage`, `triage for maria`, `triage for maria and 2 more`.
+    pub fn who(&self) -> String {
+        match (&self.user, self.users) {
+            (None, _) => self.agent.clone(),
+            (Some(user), None | Some(0 | 1)) => format!("{} for {user}", self.agent),
+            (Some(user), Some(users)) => format!("{} for {user} and {} more", self.agent, users - 1),
+        }
+    }
 }
 
 /// What happens to the agent of a changed session.

@@ -10,11 +10,13 @@ mod editing;
 mod history;
 mod kv;
 mod moment;
+mod profiles;
 mod resources;
 mod scope;
 mod secrets;
 mod sessions;
 mod store;
+mod transfer;
 
 pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
 pub use compare::{
@@ -24,11 +26,13 @@ pub use editing::{Edit, EditRequest};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use moment::{Moment, MomentError};
+pub use profiles::{ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery};
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
 pub use scope::{DESIRED, KV, LIVE, Scope};
-pub use secrets::{SecretInfo, SecretWrite};
+pub use secrets::{RotatedOrg, Rotation, SecretInfo, SecretWrite};
 pub use sessions::SessionRequest;
 pub use store::{Head, Holder, SourceStatus, Status, Verification};
+pub use transfer::{ImportRequest, Imported, MissingSecret};
 
 use holdfast_engine::Revision;
 
@@ -36,6 +40,7 @@ use crate::agents::context::SessionContext;
 use crate::error::{Problem, ProblemKind};
 use crate::plan::{Plan, PlanRequest};
 use crate::resource::{Address, OrgId};
+use crate::seal::Sealed;
 use crate::watch::{WatchFeed, WatchRequest};
 
 /// Everything that a face can ask.
@@ -61,6 +66,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Malformed input, or a store that cannot be read. A plan that is blocked or lacks values is no error.
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem>;
+
+    /// Works out what an apply would do, with the state that this depends on, for a plan that is applied later.
+    ///
+    /// # Errors
+    /// As for `plan`.
+    fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem>;
 
     /// Applies what a plan showed, as one commit.
     ///
@@ -142,6 +153,25 @@ pub trait ControlPlane: Send + Sync {
     /// A store that cannot be read.
     fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem>;
 
+    /// Seals everything anew under a new master key, one commit for each organisation. Interrupted, it leaves every value
+    /// readable, and the next call goes on with it.
+    ///
+    /// # Errors
+    /// Values that do not open, each named, or a key that cannot be written; nothing is changed then.
+    fn rotate_secrets(&self, author: &str) -> Result<Rotation, Problem>;
+
+    /// Sets or removes a profile of a user.
+    ///
+    /// # Errors
+    /// `Blocked` if a session that works would fail and was not allowed by name; malformed names; a missing or wrong key.
+    fn write_profile(&self, request: &ProfileWrite) -> Result<WriteReceipt, Problem>;
+
+    /// Lists profiles without their values, in the order of users and providers.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem>;
+
     /// Reads a raw value.
     ///
     /// # Errors
@@ -153,6 +183,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Malformed keys, too much at once, or a store that cannot be written. A failed condition is an answer, not an error.
     fn kv_txn(&self, txn: &KvTxn) -> Result<KvTxnResult, Problem>;
+
+    /// Takes exported resources into the store, as one commit.
+    ///
+    /// # Errors
+    /// `Blocked` if live resources differ and nobody said to overwrite them, or if a session that works would fail.
+    fn import(&self, request: &ImportRequest) -> Result<Imported, Problem>;
 
     /// The state of the store and of what runs on it.
     ///

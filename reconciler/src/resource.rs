@@ -292,6 +292,11 @@ pub mod keys {
         format!("org/{org}/kv/")
     }
 
+    /// The key under which an organisation says which master key seals for it, once that was ever changed.
+    pub fn sealing(org: &OrgId) -> String {
+        format!("org/{org}/key")
+    }
+
     /// The organisation that a key belongs to, as text.
     pub fn org_of(key: &str) -> Option<&str> {
         key.strip_prefix("org/")?.split_once('/').map(|(org, _)| org)

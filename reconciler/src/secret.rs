@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -37,6 +39,21 @@ pub struct KeyId([u8; KEY_ID_BYTES]);
 impl fmt::Display for KeyId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = KeyTextError;
+    fn from_str(text: &str) -> Result<Self, KeyTextError> {
+        let mut id = [0; KEY_ID_BYTES];
+        if text.len() != 2 * KEY_ID_BYTES || !text.is_ascii() {
+            return Err(KeyTextError::Empty);
+        }
+        for (byte, pair) in id.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(pair).map_err(|_| KeyTextError::Empty)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| KeyTextError::Empty)?;
+        }
+        Ok(Self(id))
     }
 }
 
@@ -87,7 +104,7 @@ struct Key {
 
 /// The keys that secrets are sealed under: the newest seals, all of them open.
 pub struct KeyRing {
-    keys: BTreeMap<KeyId, Key>,
+    keys: BTreeMap<KeyId, Arc<Key>>,
     newest: KeyId,
 }
 
@@ -107,7 +124,7 @@ impl KeyRing {
         }
         text.push('\n');
         let (id, key) = Key::new(&bytes);
-        Ok((Self { keys: BTreeMap::from([(id, key)]), newest: id }, text))
+        Ok((Self { keys: BTreeMap::from([(id, Arc::new(key))]), newest: id }, text))
     }
 
     /// Reads a ring: one key a line, the newest first; blank lines and lines that begin with `#` do not count.
@@ -126,7 +143,7 @@ impl KeyRing {
             let bytes = parse_hex(digits).ok_or(KeyTextError::Line(number))?;
             let (id, key) = Key::new(&bytes);
             newest.get_or_insert(id);
-            keys.insert(id, key);
+            keys.insert(id, Arc::new(key));
         }
         Ok(Self { keys, newest: newest.ok_or(KeyTextError::Empty)? })
     }
@@ -134,6 +151,17 @@ impl KeyRing {
     /// The key that seals.
     pub fn newest(&self) -> KeyId {
         self.newest
+    }
+
+    /// How many keys it holds; never 0.
+    #[allow(clippy::len_without_is_empty, reason = "a ring is never empty")]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The same ring with another of its keys as the one that seals; none if it does not hold that key.
+    pub fn sealing_with(&self, key: KeyId) -> Option<Self> {
+        self.keys.contains_key(&key).then(|| Self { keys: self.keys.clone(), newest: key })
     }
 
     fn newest_key(&self) -> &Key {

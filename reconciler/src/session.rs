@@ -1,21 +1,22 @@
-//! Sessions in this process: a pinned snapshot with its resolved context, and the general side for kinds of your own.
+//! Sessions in this process: a pinned snapshot with what a resolver made of it, for agents and for kinds of your own alike.
 //!
-//! Any kind can have consumers: implement [`Resolver`] for what they need to know. The agents' own resolver lies in
-//! `agents/resolver.rs`. Never here: deciding what an agent gets.
+//! Any kind can have consumers: implement [`Resolver`] for what they need to know and open them with
+//! [`Plane::session_with`]. The agents' own resolver lies in `agents/`. Never here: deciding what anybody gets.
 
+use std::fmt;
 use std::sync::Arc;
 
 use holdfast_engine::{Revision, Snapshot};
 use serde::de::DeserializeOwned;
 
-use crate::agents::context::SessionContext;
-use crate::desired::SecretText;
+use crate::agents::evidence::{Evidence, Outcome, Step};
+use crate::agents::session::AgentResolver;
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
+use crate::freshness::Freshness;
 use crate::open_sessions::OpenMark;
-use crate::plane::SessionRequest;
 use crate::planner;
-use crate::resource::{Address, OrgId, Record, keys};
+use crate::resource::{Address, KindName, OrgId, Record, ResourceName, keys};
 use crate::vault::record;
 
 /// Works out what one sort of consumer gets, from a snapshot alone. It must be pure: equal inputs, equal answers.
@@ -25,46 +26,147 @@ pub trait Resolver {
     /// What they get.
     type Context;
 
-    /// Resolves in a snapshot.
+    /// Resolves in the state that `reading` shows, and through it only: what was looked at there is what the session counts
+    /// as current by.
     ///
     /// # Errors
     /// The consumer's own, with evidence.
-    fn resolve(&self, snapshot: &Snapshot, org: &OrgId, request: &Self::Request) -> Result<Self::Context, Problem>;
+    fn resolve(&self, reading: &mut Reading<'_>, request: &Self::Request) -> Result<Self::Context, Problem>;
+}
+
+/// The state of one organisation at one revision, as a resolver reads it; it remembers what was looked at.
+#[derive(Debug)]
+pub struct Reading<'s> {
+    snapshot: &'s Snapshot,
+    org: &'s OrgId,
+    scopes: Vec<String>,
+    evidence: Vec<Evidence>,
+}
+
+impl<'s> Reading<'s> {
+    /// Begins to read an organisation in a snapshot.
+    pub fn new(snapshot: &'s Snapshot, org: &'s OrgId) -> Self {
+        Self { snapshot, org, scopes: Vec::new(), evidence: Vec::new() }
+    }
+
+    /// The revision that is read.
+    pub fn revision(&self) -> Revision {
+        self.snapshot.revision()
+    }
+
+    /// The organisation.
+    pub fn org(&self) -> &'s OrgId {
+        self.org
+    }
+
+    pub(crate) fn snapshot(&self) -> &'s Snapshot {
+        self.snapshot
+    }
+
+    /// The fields of a live resource, if there is one.
+    ///
+    /// # Errors
+    /// `Failed` if its fields are not a `T`.
+    pub fn get<T: DeserializeOwned + Send + Sync + 'static>(
+        &mut self,
+        address: &Address,
+    ) -> Result<Option<Arc<T>>, Problem> {
+        let key = keys::live(self.org, address);
+        let entry = self.snapshot.get(&key);
+        self.scopes.push(key);
+        let (outcome, detail) = match entry {
+            Some(entry) => (Outcome::Found, Some(entry.modified().to_string())),
+            None => (Outcome::Absent, None),
+        };
+        self.note(address.to_string(), outcome, detail);
+        entry.map(|entry| typed_entry(entry, address)).transpose()
+    }
+
+    /// The names of all live resources of a kind, in order.
+    pub fn names(&mut self, kind: &KindName) -> Vec<ResourceName> {
+        let scope = format!("{}{kind}/", keys::live_prefix(self.org));
+        let names =
+            self.snapshot.prefix(&scope).filter_map(|(key, _)| ResourceName::new(&key.as_str()[scope.len()..]).ok());
+        let names = names.collect();
+        self.scopes.push(scope);
+        names
+    }
+
+    /// Says how a step went, for whoever asks why.
+    pub fn note(&mut self, looked_for: impl Into<String>, outcome: Outcome, detail: Option<String>) {
+        let looked_for = looked_for.into();
+        self.evidence.push(Evidence { step: Step::Resource, provider: None, looked_for, outcome, detail });
+    }
+
+    /// Adds what was looked at in other ways than through this.
+    pub(crate) fn looked_at(&mut self, scopes: Vec<String>) {
+        self.scopes.extend(scopes);
+    }
 }
 
 /// One consumer's view, pinned to the revision that it was opened at. Commits made later do not change it.
 ///
 /// Dropping it closes it.
-#[derive(Debug)]
-pub struct Session {
+pub struct Session<R: Resolver = AgentResolver> {
     plane: Plane,
     snapshot: Snapshot,
-    context: SessionContext,
-    request: SessionRequest,
-    reads: Vec<(String, Option<Revision>)>,
+    org: OrgId,
+    resolver: R,
+    request: R::Request,
+    context: R::Context,
+    evidence: Vec<Evidence>,
+    fresh: Freshness,
     _mark: OpenMark,
 }
 
-impl Session {
-    pub(crate) fn new(
-        plane: Plane,
-        snapshot: Snapshot,
-        context: SessionContext,
-        request: SessionRequest,
-        reads: Vec<String>,
-        mark: OpenMark,
-    ) -> Self {
-        let modified = |key: String| {
-            let revision = snapshot.get(&key).map(holdfast_engine::Entry::modified);
-            (key, revision)
-        };
-        let reads = reads.into_iter().map(modified).collect();
-        Self { plane, snapshot, context, request, reads, _mark: mark }
+impl<R: Resolver<Context: fmt::Debug>> fmt::Debug for Session<R> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = out.debug_struct("Session");
+        shown.field("revision", &self.revision()).field("org", &self.org).field("context", &self.context);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl Plane {
+    /// Opens a session of a consumer of your own on the newest revision.
+    ///
+    /// # Errors
+    /// The resolver's.
+    pub fn session_with<R: Resolver>(
+        &self,
+        resolver: R,
+        org: &OrgId,
+        request: R::Request,
+    ) -> Result<Session<R>, Problem> {
+        let snapshot = self.engine().snapshot();
+        let mut reading = Reading::new(&snapshot, org);
+        let context = resolver.resolve(&mut reading, &request)?;
+        let Reading { scopes, evidence, .. } = reading;
+        let mark = self.open_sessions().mark(snapshot.revision());
+        let (plane, org, fresh) = (self.clone(), org.clone(), Freshness::new(scopes));
+        Ok(Session { plane, snapshot, org, resolver, request, context, evidence, fresh, _mark: mark })
+    }
+}
+
+impl<R: Resolver> Session<R> {
+    /// What the session was given.
+    pub fn context(&self) -> &R::Context {
+        &self.context
     }
 
-    /// What the session was given.
-    pub fn context(&self) -> &SessionContext {
-        &self.context
+    /// What it was opened for.
+    pub fn request(&self) -> &R::Request {
+        &self.request
+    }
+
+    /// What the resolver looked at and said of it, in order; an agent's context has its evidence itself.
+    pub fn evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
+    /// The organisation.
+    pub fn org(&self) -> &OrgId {
+        &self.org
     }
 
     /// The revision that everything was read at.
@@ -77,12 +179,17 @@ impl Session {
         &self.snapshot
     }
 
-    /// Reads the fields of a live resource of the session's organisation, as they were when it was opened.
+    pub(crate) fn plane(&self) -> &Plane {
+        &self.plane
+    }
+
+    /// Reads the fields of a live resource of the session's organisation, as they were when it was opened. They are decoded
+    /// once for each version of the resource.
     ///
     /// # Errors
     /// `NotFound` if there is no such resource, `Failed` if its fields are not a `T`.
     pub fn get<T: DeserializeOwned + Send + Sync + 'static>(&self, address: &Address) -> Result<Arc<T>, Problem> {
-        typed(&self.snapshot, &self.context.org, address)
+        typed(&self.snapshot, &self.org, address)
     }
 
     /// The record of a live resource of the session's organisation, as it was when the session was opened.
@@ -90,37 +197,34 @@ impl Session {
     /// # Errors
     /// `NotFound` if there is no such resource.
     pub fn record(&self, address: &Address) -> Result<Arc<Record>, Problem> {
-        found(&self.snapshot, &self.context.org, address)
+        let key = keys::live(&self.org, address);
+        record(self.snapshot.get(&key).ok_or_else(|| missing(address))?).map_err(|_| planner::damaged(&key))
     }
 
-    /// The value of the credential of an installed provider, fetched now from the head: a key that was rotated or removed
-    /// since is used, or missed, at once.
-    ///
-    /// # Errors
-    /// `Failed` if no credential of the provider is usable any more.
-    pub fn credential(&self, provider: &str) -> Result<SecretText, Problem> {
-        self.plane.credential(&self.context.org, &self.context.agent, provider)
-    }
-
-    /// Whether a session opened now would be given the same: no commit since has touched anything that this one looked at.
+    /// Whether no commit since has touched anything that this session was resolved from: one atomic load for each record
+    /// that was looked at. Time is no commit: a credential that has expired since is told when it is used.
     pub fn is_current(&self) -> bool {
-        let head = self.plane.engine().snapshot();
-        let same = |(key, modified): &(String, Option<Revision>)| {
-            head.get(key).map(holdfast_engine::Entry::modified) == *modified
-        };
-        head.revision() == self.revision() || self.reads.iter().all(same)
+        self.fresh.is_current(self.plane.engine(), &self.snapshot)
     }
 
+    /// Waits until a commit touches something that this session was resolved from, or the engine is closed. May be cancelled
+    /// and called again; nothing is missed.
+    pub async fn changed(&self) {
+        self.fresh.changed(self.plane.engine(), &self.snapshot).await;
+    }
+}
+
+impl<R: Resolver<Request: Clone> + Clone> Session<R> {
     /// Opens the same session anew on the newest revision.
     ///
     /// # Errors
     /// The resolution's; the session at hand stays as it is.
     pub fn refresh(&self) -> Result<Self, Problem> {
-        self.plane.open(&self.request)
+        self.plane.session_with(self.resolver.clone(), &self.org, self.request.clone())
     }
 }
 
-/// Reads the fields of a live resource as a type of the caller's.
+/// Reads the fields of a live resource as a type of the caller's, decoded once for each version.
 ///
 /// # Errors
 /// `NotFound` if there is no such resource, `Failed` if its fields are not a `T`.
@@ -129,17 +233,37 @@ pub fn typed<T: DeserializeOwned + Send + Sync + 'static>(
     org: &OrgId,
     address: &Address,
 ) -> Result<Arc<T>, Problem> {
-    let wrong = |error: &dyn std::error::Error| {
-        let message = format!("the fields of `{address}` do not fit what was asked for: {error}");
-        Problem::new(ProblemKind::Failed, "E_TYPE", message)
-    };
-    let record = found(snapshot, org, address)?;
-    let fields = record.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    serde_json::from_value(serde_json::Value::Object(fields)).map(Arc::new).map_err(|error| wrong(&error))
+    let entry = snapshot.get(&keys::live(org, address)).ok_or_else(|| missing(address))?;
+    typed_entry(entry, address)
 }
 
-fn found(snapshot: &Snapshot, org: &OrgId, address: &Address) -> Result<Arc<Record>, Problem> {
-    let key = keys::live(org, address);
-    let missing = || Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", format!("no resource `{address}`"));
-    record(snapshot.get(&key).ok_or_else(missing)?).map_err(|_| planner::damaged(&key))
+/// The fields of a record alone, so that a caller's type is not taken for the record's own.
+#[derive(serde::Deserialize)]
+struct FieldsOf<T> {
+    #[serde(default = "none")]
+    fields: Option<T>,
+}
+
+fn none<T>() -> Option<T> {
+    None
+}
+
+fn typed_entry<T: DeserializeOwned + Send + Sync + 'static>(
+    entry: &holdfast_engine::Entry,
+    address: &Address,
+) -> Result<Arc<T>, Problem> {
+    let decode = |bytes: &[u8]| -> Result<T, serde_json::Error> {
+        match serde_json::from_slice::<FieldsOf<T>>(bytes)?.fields {
+            Some(fields) => Ok(fields),
+            None => serde_json::from_str("{}"),
+        }
+    };
+    entry.decoded(decode).map_err(|error| {
+        let message = format!("the fields of `{address}` do not fit what was asked for: {error}");
+        Problem::new(ProblemKind::Failed, "E_TYPE", message).help("read them as another type")
+    })
+}
+
+fn missing(address: &Address) -> Problem {
+    Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", format!("no resource `{address}`"))
 }

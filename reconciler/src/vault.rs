@@ -5,11 +5,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use holdfast_engine::{Engine, Entry, Snapshot};
+use holdfast_engine::{Engine, Entry, Key, Snapshot};
 
+use crate::agents::{kinds, profile};
 use crate::error::{Problem, ProblemKind};
-use crate::resource::{Address, OrgId, Record, keys};
-use crate::secret::{KeyRing, OpenError, SecretValues};
+use crate::resource::{Address, OrgId, Record, ResourceName, keys};
+use crate::secret::{KeyId, KeyRing, OpenError, SecretValues, sealed_under};
 
 /// Opens the sealed values of live records.
 pub trait Vault {
@@ -82,18 +83,49 @@ pub fn record(entry: &Entry) -> Result<Arc<Record>, serde_json::Error> {
     entry.decoded(|bytes| serde_json::from_slice(bytes))
 }
 
+/// Every entry of an organisation that has sealed values, with the address that they are sealed for.
+pub(crate) fn sealed(snapshot: &Snapshot, org: &OrgId) -> Vec<(Address, Key, Entry)> {
+    let (root, live, profiles) = (keys::org(org), keys::live_prefix(org), profile::prefix(org));
+    let address = |key: &Key| match (key.as_str().strip_prefix(&live), key.as_str().strip_prefix(&profiles)) {
+        (Some(address), _) => address.parse().ok(),
+        (None, Some(name)) => Some(Address::new(kinds::profile_kind(), ResourceName::new(name).ok()?)),
+        (None, None) => None,
+    };
+    let entries = snapshot.prefix(&root).filter(|(_, entry)| entry.sealed().is_some());
+    entries.filter_map(|(key, entry)| Some((address(key)?, key.clone(), entry.clone()))).collect()
+}
+
+/// The ring with the key that seals for an organisation: the one that it was rotated to last, else the one that it is sealed under,
+/// else the newest. So tags stay comparable until a rotation makes them anew.
+pub(crate) fn sealing_ring(engine: &Engine, snapshot: &Snapshot, org: &OrgId, ring: Arc<KeyRing>) -> Arc<KeyRing> {
+    if ring.len() == 1 {
+        return ring;
+    }
+    let rotated = || {
+        let entry = snapshot.get(&keys::sealing(org))?;
+        std::str::from_utf8(entry.value()).ok()?.parse::<KeyId>().ok()
+    };
+    let found = || {
+        let root = keys::org(org);
+        let digest = snapshot.prefix(&root).find_map(|(_, entry)| entry.sealed())?;
+        sealed_under(&engine.sealed(&digest)?).ok()
+    };
+    match rotated().or_else(found).and_then(|key| ring.sealing_with(key)) {
+        Some(ring) => Arc::new(ring),
+        None => ring,
+    }
+}
+
 /// What is sealed must open with the key at hand: with another one every value would look changed, sessions that work would
 /// look broken already, and a value sealed now could not be opened by who has the right one.
 ///
 /// # Errors
 /// Names the records that were sealed under another key.
 pub(crate) fn check_master_key(snapshot: &Snapshot, org: &OrgId, vault: &dyn Vault) -> Result<(), Problem> {
-    let live = keys::live_prefix(org);
     let mut affected = Vec::new();
     let mut why = None;
-    for (key, entry) in snapshot.prefix(&live).filter(|(_, entry)| entry.sealed().is_some()) {
-        let Ok(address) = key.as_str()[live.len()..].parse::<Address>() else { continue };
-        match vault.check(org, &address, entry) {
+    for (address, _, entry) in sealed(snapshot, org) {
+        match vault.check(org, &address, &entry) {
             Err(error @ (OpenError::OtherKey { .. } | OpenError::NoKey)) => {
                 affected.push(format!("`{address}`"));
                 why.get_or_insert(error);

@@ -3,6 +3,7 @@
 //! Never here: how a request is sent and when it is repeated (`call.rs`, `transport.rs`), and deciding anything that the plane
 //! decides.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,10 +14,12 @@ use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Edit, EditRequest, Head,
-    KvEntry, KvTxn, KvTxnResult, Moment, ResourceInfo, ResourcesPage, ResourcesQuery, Scope, SecretInfo, SecretWrite,
+    ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileChange, ProfileCredential, ProfileInfo,
+    ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, Scope, SecretInfo, SecretWrite,
     SessionRequest, Status, Verification, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
+use holdfast_reconciler::seal::Sealed;
 use holdfast_reconciler::watch::{WatchFeed, WatchRequest};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -30,7 +33,7 @@ use crate::protocol::{CREATED_HEADER, REVISION_HEADER, VERSION_HEADER, revision_
 use crate::socket::SOCKET_NAME;
 use crate::transport::{ExchangeError, Incoming, Transport};
 use crate::watching::Watching;
-use crate::wire::{Hello, SecretBodyRef, SecretsAnswer, SessionBody, TxnBody};
+use crate::wire::{Hello, ProfileBodyRef, ProfilesAnswer, SecretBodyRef, SecretsAnswer, SessionBody, TxnBody};
 
 /// What a store's folder says about a server.
 #[derive(Debug)]
@@ -114,6 +117,11 @@ fn request_id(given: Option<&String>) -> String {
     given.cloned().unwrap_or_else(|| Uuid::new_v4().to_string())
 }
 
+/// A parameter that lists words; none if there are none.
+fn words(words: &BTreeSet<String>) -> Option<String> {
+    (!words.is_empty()).then(|| words.iter().map(String::as_str).collect::<Vec<_>>().join(","))
+}
+
 /// The parameter that says which keys are meant.
 fn scope_parameter(scope: &Scope) -> (&'static str, Option<String>) {
     match scope {
@@ -146,6 +154,10 @@ impl ControlPlane for Client {
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
         self.ask(Call::compute(target(&["plan"], &[])).body(request, PLAN_BODY_BYTES_MAX)?)
+    }
+
+    fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem> {
+        self.ask(Call::compute(target(&["seal"], &[])).body(request, PLAN_BODY_BYTES_MAX)?)
     }
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
@@ -234,7 +246,7 @@ impl ControlPlane for Client {
     }
 
     fn look(&self, request: &SessionRequest) -> Result<SessionContext, Problem> {
-        let SessionRequest { org, agent, user, at, allow_missing } = request;
+        let SessionRequest { org, agent, user, at, allow_missing, ephemeral: _ } = request;
         let parameters = [
             ("org", text(org.as_ref())),
             ("user", user.clone()),
@@ -245,7 +257,7 @@ impl ControlPlane for Client {
     }
 
     fn open_session(&self, request: &SessionRequest) -> Result<SessionContext, Problem> {
-        let SessionRequest { org, agent, user, at, allow_missing } = request;
+        let SessionRequest { org, agent, user, at, allow_missing, ephemeral: _ } = request;
         let target = target(&["agents", agent, "sessions"], &[("org", text(org.as_ref()))]);
         let body = SessionBody { user: user.clone(), at: *at, allow_missing: *allow_missing };
         self.ask(Call::write(Method::POST, target).body(&body, SMALL_BODY_BYTES_MAX)?)
@@ -270,9 +282,7 @@ impl ControlPlane for Client {
                 Call::write(Method::PUT, target).body(&body, SMALL_BODY_BYTES_MAX)?
             }
             None => {
-                let words = allow_break.iter().map(String::as_str).collect::<Vec<_>>().join(",");
-                let target = target(&["secrets", name], &[org, ("allow_break", (!words.is_empty()).then_some(words))]);
-                Call::write(Method::DELETE, target)
+                Call::write(Method::DELETE, target(&["secrets", name], &[org, ("allow_break", words(allow_break))]))
             }
         };
         self.ask(call.author(author))
@@ -281,6 +291,38 @@ impl ControlPlane for Client {
     fn secrets(&self, org: Option<&OrgId>) -> Result<Vec<SecretInfo>, Problem> {
         let answer: SecretsAnswer = self.ask(Call::read(target(&["secrets"], &[("org", text(org))])))?;
         Ok(answer.secrets)
+    }
+
+    fn rotate_secrets(&self, author: &str) -> Result<Rotation, Problem> {
+        self.ask(Call::write(Method::POST, target(&["keys", "rotate"], &[])).author(author))
+    }
+
+    fn write_profile(&self, request: &ProfileWrite) -> Result<WriteReceipt, Problem> {
+        let ProfileWrite { org, user, provider, model, change, author, allow_break } = request;
+        let (parts, org) = (["profiles", user, provider], ("org", text(org.as_ref())));
+        let call = match change {
+            ProfileChange::Set { kind, credential, expires } => {
+                let (value, secret_ref) = match credential {
+                    ProfileCredential::Value(value) => (Some(value), None),
+                    ProfileCredential::SecretRef(name) => (None, Some(name.as_str())),
+                };
+                let body = ProfileBodyRef { kind: *kind, value, secret_ref, expires: *expires, allow_break };
+                let target = target(&parts, &[org, ("model", model.clone())]);
+                Call::write(Method::PUT, target).body(&body, SMALL_BODY_BYTES_MAX)?
+            }
+            ProfileChange::Remove => {
+                let parameters = [org, ("model", model.clone()), ("allow_break", words(allow_break))];
+                Call::write(Method::DELETE, target(&parts, &parameters))
+            }
+        };
+        self.ask(call.author(author))
+    }
+
+    fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem> {
+        let ProfilesQuery { org, user } = query;
+        let parameters = [("org", text(org.as_ref())), ("user", user.clone())];
+        let answer: ProfilesAnswer = self.ask(Call::read(target(&["profiles"], &parameters)))?;
+        Ok(answer.profiles)
     }
 
     fn kv_get(&self, org: Option<&OrgId>, key: &str, at: Option<Revision>) -> Result<Option<KvEntry>, Problem> {
@@ -303,6 +345,13 @@ impl ControlPlane for Client {
         let target = target(&["txn"], &[("org", text(org.as_ref()))]);
         let call = Call::write(Method::POST, target).author(author).request_id(&id);
         self.ask(call.body(&TxnBody::new(compare, ops), TXN_BODY_BYTES_MAX)?)
+    }
+
+    fn import(&self, request: &ImportRequest) -> Result<Imported, Problem> {
+        let id = request_id(request.request_id.as_ref());
+        self.ask(
+            Call::write(Method::POST, target(&["import"], &[])).request_id(&id).body(request, PLAN_BODY_BYTES_MAX)?,
+        )
     }
 
     fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem> {

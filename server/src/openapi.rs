@@ -81,7 +81,9 @@ const OPERATIONS: &[Operation] = &[
     read("/v1/status", "The state of the store and of what runs on it", &[], "Status"),
     post("/v1/verify", "Checks every commit and entry", Takes::Nothing, 200, "Verification"),
     post("/v1/plan", "Works out what an apply would do", Takes::Json("PlanRequest"), 200, "Plan"),
+    post("/v1/seal", "A plan with the state it depends on", Takes::Json("PlanRequest"), 200, "Sealed"),
     post("/v1/apply", "Applies what a plan showed", Takes::Json("ApplyRequest"), 200, "Receipt"),
+    post("/v1/import", "Takes exported resources in", Takes::Json("ImportRequest"), 200, "Imported"),
     read("/v1/commits", "Commits, newest first", &["address", "key", "prefix", "before", "limit"], "Commits"),
     read("/v1/commits/{revision}", "One commit", &[], "Commit"),
     read(
@@ -110,6 +112,28 @@ const OPERATIONS: &[Operation] = &[
     post("/v1/agents/{agent}/sessions", "Opens a session", Takes::MaybeJson("SessionRequest"), 201, "Session"),
     read("/v1/sessions/{id}", "An open session", &[], "Session"),
     write("delete", "/v1/sessions/{id}", "Closes a session", Takes::Nothing, Gives::Nothing),
+    read("/v1/profiles", "Profiles of users without their values", &["user"], "Profiles"),
+    Operation {
+        query: &["model"],
+        ..write(
+            "put",
+            "/v1/profiles/{user}/{provider}",
+            "Sets a profile of a user for the models of a provider",
+            Takes::Json("ProfileRequest"),
+            Gives::Json("Receipt"),
+        )
+    },
+    Operation {
+        query: &["model", "allow_break"],
+        ..write(
+            "delete",
+            "/v1/profiles/{user}/{provider}",
+            "Removes one profile of a user, or all for a provider",
+            Takes::Nothing,
+            Gives::Json("Receipt"),
+        )
+    },
+    post("/v1/keys/rotate", "Seals everything anew under a new master key", Takes::Nothing, 200, "Rotation"),
     read("/v1/secrets", "Secrets without their values", &[], "Secrets"),
     write("put", "/v1/secrets/{name}", "Sets a secret", Takes::Json("SecretRequest"), Gives::Json("Receipt")),
     Operation {
@@ -215,6 +239,10 @@ fn parameter(place: &str, name: &str) -> Value {
         "address" => {
             json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
         }
+        "user" if place == "path" => {
+            json!({"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
+        }
+        "provider" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}),
         "before" | "min_revision" => json!({"type": "string", "pattern": "^r?[0-9]{1,15}$"}),
         // A revision, or a time of RFC 3339; `from` of a watch may also be a token.
         "at" | "to" => json!({"type": "string", "pattern": "^(r?[0-9]{1,15}|[0-9]{4}-[0-9]{2}-[0-9]{2}T.+)$"}),

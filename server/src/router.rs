@@ -28,7 +28,7 @@ use crate::openapi::openapi;
 use crate::problem::shown;
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, Spoken, revision_value, spoken};
 use crate::refusal::{Refusal, write_body};
-use crate::routes::{commits, compare, health, kv, plans, resources, secrets, sessions};
+use crate::routes::{commits, compare, health, kv, plans, profiles, resources, secrets, sessions};
 use crate::serve::ServeOptions;
 use crate::wire::Hello;
 
@@ -77,7 +77,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/status", get(health::status))
         .route("/v1/verify", post(health::verify))
         .route("/v1/plan", post(plans::plan))
+        .route("/v1/seal", post(plans::seal))
         .route("/v1/apply", post(plans::apply))
+        .route("/v1/import", post(plans::import))
         .route("/v1/commits", get(commits::list))
         .route("/v1/commits/{revision}", get(commits::one))
         .route("/v1/diff", get(compare::diff))
@@ -86,6 +88,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/agents/{agent}/session", get(sessions::look))
         .route("/v1/agents/{agent}/sessions", post(sessions::open))
         .route("/v1/sessions/{id}", get(sessions::one).delete(sessions::close))
+        .route("/v1/profiles", get(profiles::list))
+        .route("/v1/profiles/{user}/{provider}", put(profiles::set).delete(profiles::remove))
+        .route("/v1/keys/rotate", post(secrets::rotate))
         .route("/v1/secrets", get(secrets::list))
         .route("/v1/secrets/{*name}", put(secrets::set).delete(secrets::remove))
         .route("/v1/kv/{*key}", get(kv::read).put(kv::put).delete(kv::delete))

@@ -5,11 +5,13 @@
 use std::collections::BTreeSet;
 
 use holdfast_engine::{Revision, Timestamp};
+use holdfast_reconciler::agents::profile::ProfileType;
 use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::PlanRequest;
-use holdfast_reconciler::plane::{ApplyRequest, KvCompare, KvOp, SecretInfo};
+use holdfast_reconciler::plane::{ApplyRequest, KvCompare, KvOp, Moment, ProfileInfo, SecretInfo};
 use holdfast_reconciler::raw_value::RawValue;
+use holdfast_reconciler::seal::Seal;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{TXN_COMPARES_MAX, TXN_OPS_MAX};
@@ -28,14 +30,17 @@ pub(crate) struct ApplyBody {
     #[serde(default)]
     pub(crate) message: String,
     #[serde(default)]
+    pub(crate) sealed: Option<Seal>,
+    #[serde(default)]
     pub(crate) request_id: Option<String>,
 }
 
 impl ApplyBody {
     /// The request, with what the body leaves out.
     pub(crate) fn into_request(self, author: impl FnOnce() -> String) -> ApplyRequest {
-        let Self { plan, plan_id, confirmed_deletes, author: named, message, request_id } = self;
-        ApplyRequest { plan, plan_id, confirmed_deletes, author: named.unwrap_or_else(author), message, request_id }
+        let Self { plan, plan_id, confirmed_deletes, author: named, message, sealed, request_id } = self;
+        let author = named.unwrap_or_else(author);
+        ApplyRequest { plan, plan_id, confirmed_deletes, author, message, sealed, request_id }
     }
 }
 
@@ -44,7 +49,7 @@ impl ApplyBody {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SessionBody {
     pub(crate) user: Option<String>,
-    pub(crate) at: Option<Revision>,
+    pub(crate) at: Option<Moment>,
     pub(crate) allow_missing: bool,
 }
 
@@ -67,6 +72,43 @@ pub(crate) struct SecretBodyRef<'b> {
     pub(crate) expires: Option<Timestamp>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) allow_break: &'b BTreeSet<String>,
+}
+
+/// The body of `PUT /v1/profiles/{user}/{provider}`, as a server reads it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileBody {
+    #[serde(default, rename = "type")]
+    pub(crate) kind: ProfileType,
+    #[serde(default)]
+    pub(crate) value: Option<SecretText>,
+    #[serde(default)]
+    pub(crate) secret_ref: Option<String>,
+    #[serde(default)]
+    pub(crate) expires: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) allow_break: BTreeSet<String>,
+}
+
+/// The same body as a client writes it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProfileBodyRef<'b> {
+    #[serde(rename = "type")]
+    pub(crate) kind: ProfileType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<&'b SecretText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret_ref: Option<&'b str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<Timestamp>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) allow_break: &'b BTreeSet<String>,
+}
+
+/// The answer to `GET /v1/profiles`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ProfilesAnswer {
+    pub(crate) profiles: Vec<ProfileInfo>,
 }
 
 /// The answer to `GET /v1/secrets`.

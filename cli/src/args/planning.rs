@@ -21,6 +21,9 @@ pub(crate) struct PlanArgs {
     /// Plans against the state in this file instead of a store; only shows
     #[arg(long, value_name = "FILE", conflicts_with_all = ["yes", "store"])]
     pub(crate) against: Option<PathBuf>,
+    /// Writes the plan into this file, sealed, for `reconcile apply FILE`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["yes", "against"])]
+    pub(crate) out: Option<PathBuf>,
     /// Plans these kinds only, as in `agent,settings`
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
@@ -56,4 +59,23 @@ pub(crate) struct CheckArgs {
     /// The project's directory
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
+}
+
+/// Flags of `apply`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// The sealed plan that `--dry-run --out` wrote
+    pub(crate) file: PathBuf,
+    /// Applies without asking; it never deletes more than --allow-delete says
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+    /// Confirms exactly N deletes
+    #[arg(long, value_name = "N")]
+    pub(crate) allow_delete: Option<u64>,
+    /// Why, for the history
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) author: Option<String>,
 }

@@ -58,6 +58,7 @@ pub(crate) struct WatchArgs {
 /// Flags of `show`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The revision, as in `r41`, or a time: the commit that was the newest then
-    pub(crate) revision: Moment,
+    /// The revision, as in `r41`, a time (the commit that was the newest then), or the file of a sealed plan
+    #[arg(value_name = "REVISION|FILE")]
+    pub(crate) what: String,
 }

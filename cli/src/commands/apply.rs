@@ -1,4 +1,4 @@
-//! `reconcile [DIR]`: plan, show, ask, apply.
+//! `reconcile [DIR]`: plan, show, ask, apply. What is shown, asked and told is the same for a sealed plan.
 //!
 //! The apply carries the id of the plan that was shown; the plane refuses it if it would do something else by then. A store
 //! is made only once somebody agreed.
@@ -21,9 +21,31 @@ use crate::render::value::Length;
 /// How an apply ended that did not fail.
 enum Ended {
     Applied(WriteReceipt),
+    Before(WriteReceipt),
     NothingToDo,
     Blocked,
     Declined,
+}
+
+/// What the caller agreed to beforehand, and says about the apply.
+#[derive(Clone, Copy)]
+pub(super) struct Consent<'a> {
+    /// Nobody is asked.
+    pub(super) yes: bool,
+    /// So many deletes are confirmed.
+    pub(super) allow_delete: Option<u64>,
+    /// Who applies.
+    pub(super) author: Option<&'a str>,
+    /// Why.
+    pub(super) message: Option<&'a str>,
+}
+
+/// What is asked of an apply: what of the plan is shown, and what was agreed to.
+pub(super) struct Asked<'a> {
+    /// The flags that say what is shown.
+    pub(super) shown: &'a PlanArgs,
+    /// What was agreed to.
+    pub(super) consent: Consent<'a>,
 }
 
 /// Plans, shows, asks and applies.
@@ -31,28 +53,45 @@ pub(super) fn run(run: &Run, args: &PlanArgs) -> Result<Exit, Failure> {
     if args.exit_code {
         return Err(Failure::usage("`--exit-code` is for a plan; add `--dry-run`"));
     }
+    if args.out.is_some() {
+        return Err(Failure::usage("`--out` is for a plan; add `--dry-run`"));
+    }
+    check_format(run)?;
+    let consent =
+        Consent { yes: args.yes, allow_delete: None, author: args.author.as_deref(), message: args.message.as_deref() };
+    let drafted = draft(run, args)?;
+    run_drafted(run, &Asked { shown: args, consent }, drafted)
+}
+
+fn check_format(run: &Run) -> Result<(), Failure> {
     if matches!(run.output.format, Format::Markdown | Format::Github) {
         return Err(
             Failure::usage("an apply has no such form").help("use `--format text` or `json`, or add `--dry-run`")
         );
     }
-    let drafted = draft(run, args)?;
+    Ok(())
+}
+
+/// Shows a plan, asks and applies it.
+pub(super) fn run_drafted(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Result<Exit, Failure> {
+    check_format(run)?;
     let plan = drafted.plan.clone();
     if run.output.format == Format::Text {
-        show(run, args, &plan)?;
+        show(run, asked.shown, &plan)?;
     }
     // What is missing is told again, as an error, when the apply is refused.
     let told = |found: &&Diagnostic| found.code != MISSING_VALUE;
     run.output.diagnostics(&plan.diagnostics.iter().filter(told).cloned().collect::<Vec<_>>());
-    let ended = carry_out(run, args, drafted);
+    let ended = carry_out(run, asked, drafted);
     match run.output.format {
         Format::Json => document(run, &plan, ended),
         Format::Text | Format::Markdown | Format::Github => tell(run, &plan, ended?),
     }
 }
 
-fn carry_out(run: &Run, args: &PlanArgs, drafted: Drafted) -> Result<Ended, Failure> {
-    let Drafted { request, plan, store, plane } = drafted;
+fn carry_out(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Result<Ended, Failure> {
+    let Drafted { request, plan, store, plane, seal } = drafted;
+    let Consent { yes, allow_delete, author, message } = asked.consent;
     if plan.is_blocked() {
         return Ok(Ended::Blocked);
     }
@@ -62,9 +101,9 @@ fn carry_out(run: &Run, args: &PlanArgs, drafted: Drafted) -> Result<Ended, Fail
     if !plan.has_changes() {
         return Ok(Ended::NothingToDo);
     }
-    let mut confirmed_deletes = 0;
-    if !args.yes {
-        if !agreed(run, args, &plan)? {
+    let mut confirmed_deletes = allow_delete.unwrap_or_default();
+    if !yes {
+        if !agreed(run, asked.shown, &plan)? {
             return Ok(Ended::Declined);
         }
         confirmed_deletes = plan.summary.delete;
@@ -77,13 +116,15 @@ fn carry_out(run: &Run, args: &PlanArgs, drafted: Drafted) -> Result<Ended, Fail
         plan: request,
         plan_id: plan.plan_id,
         confirmed_deletes,
-        author: run.setting.author(args.author.as_deref()),
-        message: args.message.clone().unwrap_or_default(),
+        author: run.setting.author(author),
+        message: message.unwrap_or_default().to_owned(),
+        sealed: seal,
         // With it the client may repeat the request when the connection is lost in between.
         request_id: Some(uuid::Uuid::new_v4().to_string()),
     })?;
     Ok(match receipt.outcome {
-        WriteOutcome::Committed | WriteOutcome::Replayed => Ended::Applied(receipt),
+        WriteOutcome::Committed => Ended::Applied(receipt),
+        WriteOutcome::Replayed => Ended::Before(receipt),
         WriteOutcome::Unchanged => Ended::NothingToDo,
     })
 }
@@ -115,6 +156,7 @@ fn tell(run: &Run, plan: &Plan, ended: Ended) -> Result<Exit, Failure> {
         Ended::Applied(receipt) => {
             run.output.raw(&format!("\nApplied as {} ({})\n", receipt.revision, counts(&plan.summary)))?;
         }
+        Ended::Before(receipt) => run.output.raw(&format!("\nAlready applied as {}\n", receipt.revision))?,
         Ended::NothingToDo => run.output.say(format!("nothing to apply, {} stays", plan.base.revision)),
         Ended::Blocked => run.output.insist("blocked: nothing was changed"),
         Ended::Declined => run.output.say("nothing was changed"),
@@ -125,7 +167,7 @@ fn tell(run: &Run, plan: &Plan, ended: Ended) -> Result<Exit, Failure> {
 /// One document in any case: the plan with how it ended.
 fn document(run: &Run, plan: &Plan, ended: Result<Ended, Failure>) -> Result<Exit, Failure> {
     let applied = match &ended {
-        Ok(Ended::Applied(receipt)) => Some(receipt),
+        Ok(Ended::Applied(receipt) | Ended::Before(receipt)) => Some(receipt),
         Ok(Ended::NothingToDo | Ended::Blocked | Ended::Declined) | Err(_) => None,
     };
     let error = ended.as_ref().err().map(|failure| failure.problem.as_ref().into());
@@ -136,7 +178,7 @@ fn document(run: &Run, plan: &Plan, ended: Result<Ended, Failure>) -> Result<Exi
 impl Ended {
     fn exit(&self) -> Exit {
         match self {
-            Self::Applied(_) | Self::NothingToDo => Exit::Done,
+            Self::Applied(_) | Self::Before(_) | Self::NothingToDo => Exit::Done,
             Self::Blocked => Exit::Blocked,
             Self::Declined => Exit::Failed,
         }

@@ -6,10 +6,15 @@ mod apply;
 mod check;
 mod completions;
 mod diff;
+mod export;
 mod get;
+mod given;
 mod history;
+mod import;
 mod man;
 mod plan;
+mod profile;
+mod sealed;
 mod secret;
 mod serve;
 mod session;
@@ -71,18 +76,22 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         None if cli.plan.dry_run || cli.plan.against.is_some() => plan::run(run, &cli.plan),
         None => apply::run(run, &cli.plan),
         Some(Verb::Plan(args)) => plan::run(run, &args),
+        Some(Verb::Apply(args)) => sealed::apply(run, &args),
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),
         Some(Verb::Session(args)) => session::run(run, args),
         Some(Verb::Set(args)) => set::set(run, &args),
         Some(Verb::Unset(args)) => set::unset(run, &args),
         Some(Verb::Secret(verb)) => secret::run(run, verb),
+        Some(Verb::Profile(verb)) => profile::run(run, verb),
         Some(Verb::History(args)) => history::run(run, &args),
         Some(Verb::Status(_)) => status::run(run),
         Some(Verb::Get(args)) => get::run(run, &args),
         Some(Verb::Show(args)) => show::run(run, &args),
         Some(Verb::Diff(args)) => diff::run(run, &args),
         Some(Verb::Watch(args)) => watch::run(run, &args),
+        Some(Verb::Export(_)) => export::run(run),
+        Some(Verb::Import(args)) => import::run(run, args),
         Some(Verb::Verify(_)) => verify::run(run),
         Some(Verb::Completions(args)) => completions::run(run, args),
         Some(Verb::Man) => man::run(run),

@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use holdfast_reconciler::against::{self, State, plan_against};
+use holdfast_reconciler::against::{self, State, seal_against};
 use holdfast_reconciler::agents::kinds::kinds;
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::keyfile::{KeySource, Keys};
 use holdfast_reconciler::plan::{Plan, PlanOptions, PlanRequest};
+use holdfast_reconciler::seal::{Seal, Sealed};
 
-use super::Run;
+use super::{Run, sealed};
 use crate::args::{Format, PlanArgs};
 use crate::clock;
 use crate::connect::{self, Reached};
@@ -30,9 +31,13 @@ pub(super) fn run(run: &Run, args: &PlanArgs) -> Result<Exit, Failure> {
     if args.yes {
         return Err(Failure::usage("a plan applies nothing, so `--yes` has no meaning for it"));
     }
-    let Drafted { plan, .. } = draft(run, args)?;
+    let Drafted { plan, request, seal, .. } = draft(run, args)?;
     show(run, args, &plan)?;
     run.output.diagnostics(&plan.diagnostics);
+    if let (Some(out), Some(seal)) = (&args.out, seal) {
+        sealed::write(&run.setting.path(out), Sealed { plan: plan.clone(), seal }, &request)?;
+        run.output.say(format!("sealed into `{}`; `reconcile apply` takes it", out.display()));
+    }
     if plan.is_blocked() {
         run.output.say("blocked: an apply would be refused until somebody decides");
         return Ok(Exit::Blocked);
@@ -50,6 +55,8 @@ pub(super) struct Drafted {
     pub(super) store: PathBuf,
     /// Who answered; none if there is no store yet.
     pub(super) plane: Option<Reached>,
+    /// The state that the plan was made on, for a plan that is applied later.
+    pub(super) seal: Option<Seal>,
 }
 
 /// Loads the project and plans it.
@@ -64,15 +71,16 @@ pub(super) fn draft(run: &Run, args: &PlanArgs) -> Result<Drafted, Failure> {
     if let Some(file) = &args.against {
         let state = read_state(&setting.path(file))?;
         // The key of this machine need not be the state's: only a key that the caller names is tried.
-        let plan = plan_state(&state, &request, setting.named_keys())?;
-        return Ok(Drafted { request, plan, store, plane: None });
+        let plan = plan_state(&state, &request, setting.named_keys())?.plan;
+        return Ok(Drafted { request, plan, store, plane: None, seal: None });
     }
     let plane = connect::existing(setting, &store, &run.output)?;
-    let plan = match &plane {
-        Some(plane) => plane.plan(&request)?,
-        None => plan_state(&nothing(), &request, Some(setting.keys()))?,
+    let (plan, seal) = match &plane {
+        Some(plane) if args.out.is_none() => (plane.plan(&request)?, None),
+        Some(plane) => parts(plane.seal(&request)?),
+        None => parts(plan_state(&nothing(), &request, Some(setting.keys()))?),
     };
-    Ok(Drafted { request, plan, store, plane })
+    Ok(Drafted { request, plan, store, plane, seal: seal.filter(|_| args.out.is_some()) })
 }
 
 /// Shows a plan in the form that was asked for.
@@ -114,15 +122,21 @@ fn nothing() -> State {
     State { format: "holdfast/state".to_owned(), version: 1, revision: 0, resources: Vec::new() }
 }
 
-fn plan_state(state: &State, request: &PlanRequest, keys: Option<KeySource>) -> Result<Plan, Failure> {
+fn parts(sealed: Sealed) -> (Plan, Option<Seal>) {
+    let Sealed { plan, seal } = sealed;
+    (plan, Some(seal))
+}
+
+fn plan_state(state: &State, request: &PlanRequest, keys: Option<KeySource>) -> Result<Sealed, Failure> {
     let ring = match keys {
         Some(keys) => Keys::new(keys).existing().map_err(Problem::from)?,
         None => None,
     };
-    Ok(plan_against(state, request, &kinds(), ring, &clock::system())?)
+    Ok(seal_against(state, request, &kinds(), ring, &clock::system())?)
 }
 
-fn read_state(path: &Path) -> Result<State, Failure> {
+/// Reads an exported state from a file.
+pub(super) fn read_state(path: &Path) -> Result<State, Failure> {
     let failed =
         |error: &std::io::Error| Failure::io("E_STATE", format!("cannot read the state `{}`", path.display()), error);
     let file = File::open(path).map_err(|error| failed(&error))?;

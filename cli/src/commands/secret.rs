@@ -1,25 +1,19 @@
 //! `reconcile secret set|list|remove`: shared secrets. A value never stands in an argument, where every user of the machine
 //! could read it.
 
-use std::fs::File;
-use std::io::{IsTerminal as _, Read};
-
+use holdfast_engine::Timestamp;
 use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::plane::{SecretInfo, SecretWrite, WriteOutcome, WriteReceipt};
 
 use serde::Serialize;
 
-use super::Run;
-use crate::args::{SecretSetArgs, SecretVerb, WriteArgs};
+use super::{Run, given};
+use crate::args::{SecretVerb, WriteArgs};
 use crate::connect;
 use crate::error::{Exit, Failure};
-use crate::output::Verbosity;
 use crate::project;
 use crate::render::ink::Text;
 use crate::render::listing;
-
-/// The longest value.
-const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// The list as JSON, as the server's answer has it.
 #[derive(Serialize)]
@@ -36,15 +30,29 @@ pub(super) fn run(run: &Run, verb: SecretVerb) -> Result<Exit, Failure> {
             run.output.data(&list, || listing::secrets(&list.secrets))?;
         }
         SecretVerb::Set(args) => {
-            let value = value(run, &args)?;
-            write(run, args.name, Some(value), args.write)?;
+            let value = given::value(run, &args.value)?;
+            write(run, args.name, Some((value, args.expires)), args.write)?;
         }
         SecretVerb::Remove(args) => write(run, args.name, None, args.write)?,
+        SecretVerb::Rotate(args) => {
+            let (plane, _) = run.ask()?;
+            let rotation = plane.rotate_secrets(&run.setting.author(args.author.as_deref()))?;
+            run.output.data(&rotation, || listing::rotation(&rotation))?;
+            if rotation.key.is_some() {
+                run.output
+                    .say("old keys stay beside the new one, for backups and other stores; keep a copy of the keys");
+            }
+        }
     }
     Ok(Exit::Done)
 }
 
-fn write(run: &Run, name: String, value: Option<SecretText>, args: WriteArgs) -> Result<(), Failure> {
+fn write(
+    run: &Run,
+    name: String,
+    value: Option<(SecretText, Option<Timestamp>)>,
+    args: WriteArgs,
+) -> Result<(), Failure> {
     let directory = run.setting.project(None);
     let org = project::org(&run.setting, &directory, &run.output)?;
     let store = run.setting.store(&directory);
@@ -53,11 +61,12 @@ fn write(run: &Run, name: String, value: Option<SecretText>, args: WriteArgs) ->
         None => connect::required(&run.setting, &store, &run.output)?,
     };
     let verb = if value.is_some() { "Set" } else { "Removed" };
+    let (value, expires) = value.unzip();
     let receipt = plane.write_secret(&SecretWrite {
         org,
         name: name.clone(),
         value,
-        expires: None,
+        expires: expires.flatten(),
         author: run.setting.author(args.author.as_deref()),
         allow_break: args.allow_break.into_iter().collect(),
     })?;
@@ -71,64 +80,4 @@ fn told(verb: &str, name: &str, receipt: &WriteReceipt) -> Text {
         WriteOutcome::Unchanged => text.line(format!("there is no secret {name}; {} stays", receipt.revision)),
     };
     text
-}
-
-/// The value that was given, which is never empty: that would look like a removal.
-fn value(run: &Run, args: &SecretSetArgs) -> Result<SecretText, Failure> {
-    let value = given(run, args)?;
-    if value.expose().is_empty() {
-        return Err(Failure::new("E_EMPTY_SECRET", "the value of the secret is empty")
-            .help("pipe the value in; to remove the secret, use `reconcile secret remove`"));
-    }
-    Ok(value)
-}
-
-fn given(run: &Run, args: &SecretSetArgs) -> Result<SecretText, Failure> {
-    if let Some(name) = &args.from_env {
-        let value = run.setting.variable(name).map(|value| SecretText::new(value.to_owned()));
-        return value.ok_or_else(|| Failure::new("E_MISSING_VALUE", format!("the variable `{name}` is not set")));
-    }
-    if let Some(path) = &args.from_file {
-        let path = run.setting.path(path);
-        let what = format!("the file `{}`", path.display());
-        let file = File::open(&path).map_err(|error| Failure::io("E_SECRET", format!("cannot read {what}"), &error))?;
-        return read(file, &what);
-    }
-    if std::io::stdin().is_terminal() {
-        return Err(Failure::usage("the value of a secret is not typed on a terminal, where it would be shown")
-            .help("pipe it in, or use `--from-file PATH` or `--from-env NAME`"));
-    }
-    if run.output.verbosity == Verbosity::Verbose {
-        run.output.say("reading the value from standard input");
-    }
-    read(std::io::stdin().lock(), "standard input")
-}
-
-/// Reads a value without the line break at its end. The buffer never grows, so that no copy of the value stays behind.
-fn read(from: impl Read, what: &str) -> Result<SecretText, Failure> {
-    let failed = |error: &std::io::Error| Failure::io("E_SECRET", format!("cannot read {what}"), error);
-    let mut bytes = Vec::with_capacity(VALUE_BYTES_MAX + 2);
-    from.take(VALUE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
-    if bytes.len() > VALUE_BYTES_MAX {
-        return Err(Failure::new("E_SECRET", format!("{what} has over {VALUE_BYTES_MAX} bytes")));
-    }
-    let mut value = String::from_utf8(bytes).map_err(|_| Failure::new("E_SECRET", format!("{what} is not UTF-8")))?;
-    let end = value.strip_suffix("\r\n").or_else(|| value.strip_suffix('\n')).map_or(value.len(), str::len);
-    value.truncate(end);
-    Ok(SecretText::new(value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_line_break_at_the_end_is_not_part_of_the_value() {
-        for (input, value) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a"), (" a ", " a "), ("\n", "")] {
-            assert_eq!(read(input.as_bytes(), "it").unwrap().expose(), value);
-        }
-        assert!(read(&[0xff_u8][..], "it").is_err());
-        assert!(read(&vec![b'x'; VALUE_BYTES_MAX + 1][..], "it").is_err());
-        assert!(read(&vec![b'x'; VALUE_BYTES_MAX][..], "it").is_ok());
-    }
 }

@@ -12,7 +12,8 @@ use crate::render::value::Length;
 pub(super) fn run(run: &Run, args: SessionArgs) -> Result<Exit, Failure> {
     let SessionArgs { agent, user, allow_missing, full } = args;
     let (plane, org) = run.ask()?;
-    let context = plane.look(&SessionRequest { org, agent, user, at: run.at(plane.as_ref())?, allow_missing })?;
+    let (at, ephemeral) = (run.setting.global.at, Vec::new());
+    let context = plane.look(&SessionRequest { org, agent, user, at, allow_missing, ephemeral })?;
     let length = if full { Length::Full } else { Length::Cut };
     run.output.data(&context, || session::draw(&context, length))?;
     Ok(Exit::Done)

@@ -3,7 +3,9 @@
 //! Unknown is written `unknown`, never left out. Never here: a plan (`text.rs`) and a session (`session.rs`).
 
 use holdfast_engine::Revision;
-use holdfast_reconciler::plane::{CommitInfo, CommitsPage, ResourceInfo, SecretInfo, Status, Verification};
+use holdfast_reconciler::plane::{
+    CommitInfo, CommitsPage, ProfileInfo, ResourceInfo, RotatedOrg, Rotation, SecretInfo, Status, Verification,
+};
 use holdfast_reconciler::raw_value::RawValue;
 
 use serde::Serialize;
@@ -123,6 +125,43 @@ pub(crate) fn secrets(secrets: &[SecretInfo]) -> Text {
                 (Role::Quiet, secret(info.tag.as_deref())),
                 (Role::Plain, info.modified.to_string()),
                 (Role::Plain, format!("owner {}", info.owner.as_deref().unwrap_or("unknown"))),
+                (Role::Warning, info.expires.as_deref().map(|at| format!("expires {at}")).unwrap_or_default()),
+            ]
+        })
+        .collect();
+    table(&rows, 0)
+}
+
+/// Draws how a rotation of the master key ended.
+pub(crate) fn rotation(rotation: &Rotation) -> Text {
+    let Rotation { key, resumed, organisations } = rotation;
+    let mut text = Text::new();
+    let Some(key) = key else {
+        text.line("there is no master key yet: nothing was ever sealed");
+        return text;
+    };
+    let how = if *resumed { "went on with" } else { "made" };
+    text.line(format!("Rotated: {how} key {key}, which seals from now on"));
+    for RotatedOrg { org, revision, records } in organisations {
+        text.line(format!("  {org}: {} sealed anew in {revision}", counted(*records, "record")));
+    }
+    text
+}
+
+/// Draws the profiles of users without their values.
+pub(crate) fn profiles(profiles: &[ProfileInfo]) -> Text {
+    let rows: Vec<_> = profiles
+        .iter()
+        .map(|info| {
+            let from = |name: &String| format!("secret {name}");
+            vec![
+                (Role::Plain, info.user.clone()),
+                (Role::Plain, info.provider.clone()),
+                (Role::Plain, info.model.clone()),
+                (Role::Plain, info.kind.as_text().to_owned()),
+                (Role::Quiet, info.secret_ref.as_ref().map_or_else(|| secret(info.tag.as_deref()), from)),
+                (Role::Plain, info.modified.to_string()),
+                (Role::Plain, format!("owner {}", info.owner)),
                 (Role::Warning, info.expires.as_deref().map(|at| format!("expires {at}")).unwrap_or_default()),
             ]
         })

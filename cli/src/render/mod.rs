@@ -15,6 +15,7 @@ pub(crate) mod problem;
 pub(crate) mod row;
 pub(crate) mod session;
 pub(crate) mod text;
+pub(crate) mod transfer;
 pub(crate) mod value;
 pub(crate) mod watch;
 

@@ -180,7 +180,7 @@ fn sessions(text: &mut Text, plan: &Plan) {
             text.plain(format!("{}:", session.org));
         }
         let (role, words, right) = session_words(session);
-        text.plain(&session.agent).plain(": ").add(role, words);
+        text.plain(session.who()).plain(": ").add(role, words);
         comment(text, &right);
     }
 }
@@ -197,7 +197,13 @@ pub(crate) fn session_words(session: &SessionChange) -> (Role, String, String) {
             }
         };
     }
-    let words = format!("{} -> {}", or_none(&session.before), or_none(&session.after));
+    let own = session.users.filter(|_| session.user.is_none());
+    let words = match own {
+        Some(users) => {
+            format!("no shared credential; {users} {} their own", if users == 1 { "user has" } else { "users have" })
+        }
+        None => format!("{} -> {}", or_none(&session.before), or_none(&session.after)),
+    };
     let right = match session.agent_change {
         AgentChange::Kept => "next session",
         AgentChange::New => "new",

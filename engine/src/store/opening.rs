@@ -211,6 +211,7 @@ impl SledStore {
             pruning: false,
             garbage: VecDeque::new(),
             cached: None,
+            deleted_pieces: u64::MAX,
             reclaiming: None,
             base_lag_bytes_min,
             reclaim_bytes_min,

@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use crate::error::StoreError;
-use crate::limits::RECLAIM_SLICE_BYTES;
+use crate::limits::{CHUNK_BYTES_MAX, RECLAIM_SLICE_BYTES};
 use crate::store::Progress;
 use crate::store::embedded::SledStore;
 
@@ -25,7 +25,12 @@ impl SledStore {
         }
         match self.reclaiming.take() {
             None if self.file_bytes() <= self.reclaim_bytes_min => Ok(Progress::Idle),
+            // Weighing reads everything: not again before enough was deleted to make a difference.
+            None if self.deleted_pieces.saturating_mul(CHUNK_BYTES_MAX as u64) < self.reclaim_bytes_min => {
+                Ok(Progress::Idle)
+            }
             None => {
+                self.deleted_pieces = 0;
                 self.reclaiming = Some(Reclaiming::Weighing { from: vec![0], bytes: 0 });
                 Ok(Progress::More)
             }

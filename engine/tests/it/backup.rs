@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use holdfast_engine::{
-    AtError, Digest, Engine, Outcome, RestoreError, ResyncReason, Revision, SledOptions, SledStore, Txn, WatchEvent,
-    WatchFrom, WatchOptions, check_backup, restore,
+    AtError, Digest, Engine, Existing, Outcome, RestoreError, Restored, ResyncReason, Revision, SledOptions, SledStore,
+    StoreOpenError, Txn, WatchEvent, WatchFrom, WatchOptions, check_backup, restore, restore_with,
 };
 
 use crate::support::{Bed, MemoryBed, SledBed, id, key, open, put, value};
@@ -105,4 +105,76 @@ fn every_damaged_byte_of_a_backup_is_found_before_anything_is_written() {
     }
     assert!(!path.exists());
     restore(&mut file.as_slice(), &path, SledOptions::default()).expect("the whole one is restored");
+}
+
+/// What is in a restored store that takes the place of one that is there.
+fn replace(file: &[u8], path: &std::path::Path) -> Result<Restored, RestoreError> {
+    let mut steps = Vec::new();
+    let mut input = file;
+    let note = &mut |done, total| steps.push((done, total));
+    let restored = restore_with(&mut input, path, SledOptions::default(), Existing::KeepAside, note)?;
+    assert_eq!(steps.last(), Some(&(restored.keys, restored.keys)), "the progress ends at the end");
+    Ok(restored)
+}
+
+#[test]
+fn a_restore_over_a_damaged_store_keeps_its_files_aside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let open_store = || SledStore::open(&path, SledOptions::default());
+    let engine = open(Box::new(open_store().expect("opens"))).expect("recovers");
+    fill(&engine);
+    let file = backup(&engine);
+    let head = engine.head();
+    drop(engine);
+    let length = std::fs::metadata(path.join("db")).expect("there").len();
+    let broken = vec![0xa5; usize::try_from(length).expect("small")];
+    std::fs::write(path.join("db"), &broken).expect("written");
+    assert!(open_store().is_err());
+    // sled may act on what it does not understand; a restore does not let it.
+    let broken = std::fs::read(path.join("db")).expect("there");
+
+    let refused = restore(&mut file.as_slice(), &path, SledOptions::default());
+    assert!(matches!(refused, Err(RestoreError::Occupied { .. })), "{refused:?}");
+    let half = replace(&file[..file.len() / 2], &path);
+    assert!(matches!(half, Err(RestoreError::Damaged { .. })), "{half:?}");
+    assert!(std::fs::read(path.join("db")).expect("there") == broken, "a refused restore touches nothing");
+
+    let restored = replace(&file, &path).expect("restored");
+    let aside = restored.kept_aside.expect("there was a store");
+    assert!(std::fs::read(aside.join("db")).expect("kept") == broken, "its files are as they were");
+    let engine = open(Box::new(open_store().expect("opens"))).expect("recovers");
+    assert_eq!((engine.identity(), engine.head()), (restored.identity, restored.head));
+    assert!(engine.head().revision.get() > head.revision.get() + 1_000_000);
+    assert_eq!(value(engine.snapshot().get("k1")), Some("29"));
+    assert!(engine.verify(|_, _| ControlFlow::Continue(())).expect("readable").is_sound());
+    drop(engine);
+    assert!(aside.join("db").exists(), "opening the new store leaves the old one's files");
+}
+
+#[test]
+fn a_backup_restored_twice_is_two_epochs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let engine = MemoryBed::default().open();
+    fill(&engine);
+    let file = backup(&engine);
+    let mut last = None;
+    for _ in 0..3 {
+        let restored = replace(&file, &path).expect("restored");
+        let engine = open(Box::new(SledStore::open(&path, SledOptions::default()).expect("opens"))).expect("recovers");
+        assert_eq!((engine.identity(), engine.head()), (restored.identity, restored.head));
+        engine.commit(put("after", "x")).expect("holds");
+        if let Some((epoch, revision)) = last {
+            assert!(restored.identity.epoch > epoch, "no token of the store before fits this one");
+            assert!(restored.head.revision > revision, "the revision never goes back");
+        }
+        last = Some((restored.identity.epoch, engine.head().revision));
+    }
+    let held = open(Box::new(SledStore::open(&path, SledOptions::default()).expect("opens"))).expect("recovers");
+    assert!(
+        matches!(replace(&file, &path), Err(RestoreError::Open(StoreOpenError::Locked { .. }))),
+        "while it is held"
+    );
+    drop(held);
 }

@@ -32,12 +32,14 @@ pub(crate) enum Mode {
     Power,
     /// The same with the fdatasync taken out.
     PowerUnsynced,
+    /// Commits and compactions, until a system call fails that the parent has fail.
+    Faulty,
     /// Everything that writes, once; ended at the failpoint that the environment names.
     EveryStep,
 }
 
 impl Mode {
-    const ALL: [(Self, &str); 9] = [
+    const ALL: [(Self, &str); 10] = [
         (Self::UntilKilled, "until-killed"),
         (Self::Compacting, "compacting"),
         (Self::Twenty, "twenty"),
@@ -47,6 +49,7 @@ impl Mode {
         (Self::AbortAtSync, "abort-at-sync"),
         (Self::PowerUnsynced, "power-unsynced"),
         (Self::EveryStep, "every-step"),
+        (Self::Faulty, "faulty"),
     ];
 
     fn name(self) -> &'static str {
@@ -80,6 +83,10 @@ fn child() {
         crate::failpoints::every_step(Path::new(&folder));
         std::process::exit(0);
     }
+    if mode == Mode::Faulty {
+        crate::faults::until_a_call_fails(Path::new(&folder));
+        std::process::exit(0);
+    }
     let abort = std::env::var(ABORT).ok().and_then(|number| number.parse().ok());
     let syncer: Box<dyn Syncer> = if let Some(left) = abort {
         Box::new(AbortAt { left })
@@ -89,7 +96,7 @@ fn child() {
         Box::new(DiskSyncer)
     };
     // Small enough that files are written anew all the time; in the long form of a power cut they are also reused.
-    let reclaim_bytes_min = if is_long() && matches!(mode, Mode::Power | Mode::PowerUnsynced) { 6 << 20 } else { 0 };
+    let reclaim_bytes_min = if is_long() && matches!(mode, Mode::Power | Mode::PowerUnsynced) { 2 << 20 } else { 0 };
     let options = SledOptions { syncer, base_lag_bytes_min: 4000, reclaim_bytes_min, ..SledOptions::default() };
     let engine = open(Box::new(SledStore::open(Path::new(&folder), options).expect("opens"))).expect("recovers");
     if matches!(mode, Mode::UntilKilled | Mode::Compacting) {
@@ -154,7 +161,7 @@ fn commit_until_refused(engine: &Engine) {
 
 /// Puts, overwrites and deletes in all sizes, with compactions between.
 fn commit_with_everything(engine: &Engine) {
-    let count = if is_long() { 6000 } else { 150 };
+    let count = if is_long() { 4000 } else { 150 };
     for number in 0_u64..count {
         let size = (number * 7919 % 3000) as usize;
         let value = format!("{number} ").into_bytes().into_iter().cycle().take(size).collect::<Vec<_>>();

@@ -1,5 +1,7 @@
-//! P2, P3: an error of the disk at any sync, and a disk that is full, poison the engine with a typed error; opened again, the
-//! store is whole and has everything that was acknowledged.
+//! P2, P3: an error of the disk at any sync, at any call that writes, renames or removes, and a disk that is full, poison the
+//! engine with a typed error; opened again, the store is whole and has everything that was acknowledged.
+//!
+//! The short form has every eighth call fail; `HOLDFAST_LONG` each.
 
 use std::fs::File;
 use std::io;
@@ -9,10 +11,12 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use holdfast_engine::{CommitError, DiskSyncer, Engine, Keep, Revision, SledOptions, SledStore, Syncer, Txn};
+use holdfast_engine::{
+    CommitError, CompactError, DiskSyncer, Engine, Keep, Revision, SledOptions, SledStore, Syncer, Txn,
+};
 
-use crate::child::{Mode, acknowledged, command};
-use crate::support::{key, open, put};
+use crate::child::{Mode, acknowledge, acknowledged, command, say};
+use crate::support::{is_long, key, open, put, report};
 
 /// Fails once so many syncs have passed.
 struct Countdown(Arc<AtomicUsize>);
@@ -83,12 +87,114 @@ fn an_error_at_any_sync_is_typed_and_loses_nothing() {
         assert!(report.is_sound(), "{syncs} syncs: {:?}", report.findings);
         engine.commit(put("again", "x")).expect("writes again");
     }
+    report(&format!("faults: {failed} syncs failed in turn"));
     assert!(failed >= 20, "the sweep met {failed} failures");
+}
+
+fn small() -> SledOptions {
+    SledOptions { base_lag_bytes_min: 20_000, reclaim_bytes_min: 0, ..SledOptions::default() }
+}
+
+/// What the child does: commits and compacts until a call fails that its parent has fail, and says what it was told.
+pub(crate) fn until_a_call_fails(folder: &Path) {
+    let opened = SledStore::open(folder, small()).map_err(|error| error.to_string());
+    let engine = opened.and_then(|store| open(Box::new(store)).map_err(|error| error.to_string()));
+    let engine = match engine {
+        Ok(engine) => engine,
+        Err(error) => return say(&format!("refused: {error}")),
+    };
+    let is_refused = |refused: &CommitError| {
+        assert!(matches!(refused, CommitError::Storage(_) | CommitError::Poisoned), "{refused:?}");
+        let next = engine.commit(put("next", "x"));
+        assert!(matches!(next, Err(CommitError::Poisoned)), "{next:?}");
+        say(&format!("refused: {refused}"));
+    };
+    for number in 0_u64..60 {
+        let value = number.to_be_bytes().repeat((number * 61 % 700) as usize);
+        match engine.commit(Txn::new().put(key(&format!("k{}", number % 7)), value)) {
+            Ok(receipt) => acknowledge(receipt.revision.get()),
+            Err(refused) => return is_refused(&refused),
+        }
+        if number % 20 == 19 {
+            match engine.compact(Keep::Newest(8)) {
+                Ok(_) => {}
+                // The old file goes on, or says at the next commit that it does not.
+                Err(CompactError::Reclaim(cause)) => say(&format!("not reclaimed: {cause}")),
+                Err(CompactError::Storage(_)) => return is_refused(&CommitError::Poisoned),
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
+    engine.close();
+    say("done");
+}
+
+/// Runs the child with `fault` injected by strace; gives what it said, or nothing where it cannot be.
+fn with_fault(folder: &Path, fault: &str) -> Option<String> {
+    let (calls, _) = fault.split_once(':').expect("calls and what becomes of them");
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={fault}"));
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    // One that waits for ever is ended, and fails the test by its status.
+    let wrapped: Vec<&str> = ["timeout", "60"].into_iter().chain(strace).collect();
+    let output = command(&wrapped, folder, Mode::Faulty).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if text.is_empty() && !output.status.success() {
+        return None;
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{fault}: {:?}: {text}{complaint}", output.status);
+    Some(text)
+}
+
+#[test]
+fn an_error_at_any_call_that_writes_is_typed_and_loses_nothing() {
+    // Without strace the tests of syncs and of a full disk stand alone.
+    if command(&["strace", "-V"], Path::new("/"), Mode::Faulty).output().is_err() {
+        return report("faults: no strace, no call was made to fail");
+    }
+    let (mut failed, mut runs) = (0, 0);
+    let step = if is_long() { 1 } else { 8 };
+    for (calls, error, from_then_on) in [
+        ("pwrite64", "ENOSPC", "+"),
+        ("pwrite64", "EIO", ""),
+        ("fdatasync,fsync,sync_file_range", "EIO", ""),
+        ("rename,unlink,unlinkat,mkdir,ftruncate,openat", "EIO", ""),
+    ] {
+        // The calls of each thread are counted from one; after two runs in which nothing failed there are no more.
+        let mut idle = 0;
+        for number in (1_u32..).step_by(step) {
+            let fault = format!("{calls}:error={error}:when={number}{from_then_on}");
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("store");
+            // The first opening and some commits are part of what fails.
+            let Some(said) = with_fault(&path, &fault) else {
+                idle = 0;
+                continue;
+            };
+            runs += 1;
+            let met = said.contains("refused") || said.contains("not reclaimed");
+            idle = if met { 0 } else { idle + 1 };
+            failed += u32::from(met);
+            let newest = said.lines().filter_map(acknowledged).max().unwrap_or(0);
+            let store = SledStore::open(&path, small()).unwrap_or_else(|error| panic!("{fault}: {error}"));
+            let engine = open(Box::new(store)).unwrap_or_else(|error| panic!("{fault}: {error:?}"));
+            let head = engine.head().revision.get();
+            assert!(head >= newest, "{fault}: r{newest} was acknowledged, the store ends at r{head}");
+            let report = engine.verify(|_, _| ControlFlow::Continue(())).expect("readable");
+            assert!(report.is_sound(), "{fault}: {:?}", report.findings);
+            engine.commit(put("again", "x")).expect("writes again");
+            if idle >= 4 && number > 60 {
+                break;
+            }
+        }
+    }
+    report(&format!("faults: {failed} calls failed in turn in {runs} runs"));
+    assert!(failed >= if is_long() { 150 } else { 15 }, "the sweep met {failed} failures");
 }
 
 #[test]
 fn a_full_disk_is_typed_and_loses_nothing() {
-    for kilobytes in [40, 300, 600, 1100] {
+    for kilobytes in if is_long() { (40..2000).step_by(20).collect() } else { vec![40, 300, 600, 1100] } {
         let folder = tempfile::tempdir().expect("a folder");
         // Past the limit a write fails, as on a full disk, because the signal that comes with it is ignored.
         let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\"");

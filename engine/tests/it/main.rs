@@ -11,6 +11,8 @@ mod durability;
 mod failpoints;
 mod faults;
 mod golden;
+mod group;
+mod limits;
 mod linear;
 mod model;
 mod past;

@@ -13,7 +13,7 @@ use holdfast_engine::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::{id, key, open};
+use crate::support::{id, is_long, key, open, report};
 
 const KEYS: u8 = 9;
 
@@ -121,7 +121,7 @@ impl Run {
 
     fn reopen(&mut self) {
         self.engine = None;
-        let options = SledOptions { base_lag_bytes_min: 5000, ..SledOptions::default() };
+        let options = SledOptions { base_lag_bytes_min: 5000, reclaim_bytes_min: 0, ..SledOptions::default() };
         let store = SledStore::open(&self.path(), options).expect("opens");
         self.engine = Some(open(Box::new(store)).expect("recovers"));
         self.check_head();
@@ -357,7 +357,7 @@ fn known(snapshot: &Snapshot) -> State {
 
 #[test]
 fn random_operations_do_what_the_model_says() {
-    let wanted = if std::env::var_os("HOLDFAST_LONG").is_some() { 1_000_000 } else { 10_000 };
+    let wanted = if is_long() { 1_000_000 } else { 10_000 };
     let ran = AtomicU64::new(0);
     let config = Config { cases: 25, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     let mut round = 0_u8;
@@ -375,5 +375,7 @@ fn random_operations_do_what_the_model_says() {
             panic!("round {round}: {failure}");
         }
     }
-    assert!(ran.load(Ordering::Relaxed) >= wanted, "the campaign did its work");
+    let ran = ran.into_inner();
+    report(&format!("model: {ran} operations"));
+    assert!(ran >= wanted, "the campaign did its work: {ran} operations");
 }

@@ -94,8 +94,8 @@ impl Reader {
                 self.events.extend(acknowledged(&line).map(Event::Acknowledged));
             }
             ("ftruncate", Some(file)) => {
-                let length = rest.rsplit(", ").next().and_then(|rest| rest.split(')').next());
-                let length = length.and_then(|length| length.trim().parse().ok()).expect("a length");
+                let length = rest.rsplit(", ").next().and_then(|rest| rest.split([')', ' ']).next());
+                let length = length.and_then(|length| length.parse().ok()).expect("a length");
                 self.events.push(Event::SetLen { file, length });
             }
             ("fdatasync" | "fsync", file) => {

@@ -16,6 +16,8 @@ pub enum Step {
     Profile,
     /// The api-key profiles of the agent's owner.
     OwnerProfile,
+    /// The profiles that the host passed in with the request.
+    EphemeralProfile,
     /// The organisation's shared secret.
     OrgSecret,
     /// A `secret_ref` of the manifest.
@@ -26,6 +28,8 @@ pub enum Step {
     Provider,
     /// The choice of the model.
     Model,
+    /// A resource that a resolver of somebody else's looked at.
+    Resource,
 }
 
 impl Step {
@@ -34,11 +38,13 @@ impl Step {
             Self::Settings => "settings",
             Self::Profile => "profile",
             Self::OwnerProfile => "owner profile",
+            Self::EphemeralProfile => "ephemeral profile",
             Self::OrgSecret => "org secret",
             Self::Reference => "reference",
             Self::System => "system environment",
             Self::Provider => "provider",
             Self::Model => "model",
+            Self::Resource => "resource",
         }
     }
 }

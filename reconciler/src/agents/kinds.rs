@@ -2,8 +2,10 @@
 //!
 //! Never here: how a manifest spells them.
 
+use std::sync::LazyLock;
+
 use crate::kind::{Effect, FieldSpec, KindSpec, Kinds};
-use crate::resource::{Address, is_id};
+use crate::resource::{Address, KindName, is_id};
 
 /// The kind of an agent.
 pub const AGENT: &str = "agent";
@@ -29,6 +31,8 @@ pub const AUTH_PROFILE: &str = "auth-profile";
 pub const CONNECTION: &str = "connection";
 /// The kind of a scheduled stream of a connection; its name is `<connection>/<feed key>`.
 pub const FEED: &str = "feed";
+/// The word under which the profiles of users lie; they are no resources, so no manifest declares them.
+pub const PROFILE: &str = "profile";
 /// The only field of a secret.
 pub const SECRET_VALUE: &str = "value";
 
@@ -40,6 +44,29 @@ pub fn provider_secret(provider: &str) -> String {
 /// Whether the resolution of a session can look at resources of a kind; the resolver looks at no others.
 pub(crate) fn is_read_by_sessions(kind: &str) -> bool {
     matches!(kind, AGENT | SETTINGS | PROVIDER | SECRET)
+}
+
+static PROFILE_KIND: LazyLock<KindName> = LazyLock::new(|| fixed(PROFILE));
+static SECRET_KIND: LazyLock<KindName> = LazyLock::new(|| fixed(SECRET));
+static SETTINGS_KIND: LazyLock<KindName> = LazyLock::new(|| fixed(SETTINGS));
+
+fn fixed(name: &str) -> KindName {
+    KindName::new(name).expect("the names of the built-in kinds are valid")
+}
+
+/// The kind part of a profile's address.
+pub(crate) fn profile_kind() -> KindName {
+    PROFILE_KIND.clone()
+}
+
+/// The kind part of a secret's address.
+pub(crate) fn secret_kind() -> KindName {
+    SECRET_KIND.clone()
+}
+
+/// The kind part of an address of settings.
+pub(crate) fn settings_kind() -> KindName {
+    SETTINGS_KIND.clone()
 }
 
 /// The resources that go with one when an actor deletes it: exact addresses, and prefixes that end in `/`.

@@ -11,5 +11,8 @@ pub mod fields;
 pub mod kinds;
 pub(crate) mod moves;
 pub(crate) mod platform;
+pub mod profile;
 pub(crate) mod references;
 pub mod resolver;
+pub mod session;
+pub(crate) mod users;

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use super::credential::{SystemEnvironment, World};
+use super::credential::{Place, SystemEnvironment, Trace, World, referenced};
+use super::evidence::{Outcome, Step};
 use super::kinds::{SECRET, SETTINGS};
 use crate::desired::Declared;
 use crate::diagnostic::Diagnostic;
-use crate::resource::keys;
-use crate::value::Value;
+use crate::resource::{Record, keys};
+use crate::value::{Fields, Value};
 
 /// The tables of an MCP server whose texts may be references.
 const REFERENCE_TABLES: [&str; 3] = ["headers", "env", "oauth"];
@@ -46,13 +47,42 @@ pub(crate) fn unresolved(world: World<'_>, declared: &Declared, secrets: &BTreeS
     references(declared).into_iter().filter(missing).map(told).collect()
 }
 
+/// Notes for each reference of an MCP server whether it resolves: a session without it still opens, and its worker lacks it.
+pub(super) fn trace(world: World<'_>, settings: &Record, trace: &mut Trace) {
+    for (path, name) in in_servers(&settings.fields) {
+        let ((outcome, detail), _) = referenced(world, name, trace);
+        trace.note(Step::Reference, None, format!("${name} in {path}"), outcome, detail);
+    }
+}
+
+/// The names that the MCP servers of some settings refer to.
+pub(crate) fn names(fields: &Fields) -> BTreeSet<&str> {
+    in_servers(fields).map(|(_, name)| name).collect()
+}
+
+/// Where the value of a reference is, if it resolves.
+pub(crate) fn place(world: World<'_>, name: &str) -> Option<Place> {
+    match referenced(world, name, &mut Trace::default()) {
+        ((Outcome::Found, _), place) => Some(place),
+        (_, _) => None,
+    }
+}
+
 /// The references of one declared resource, each with the path that it stands at.
 fn references(declared: &Declared) -> Vec<(String, &str)> {
     if declared.address.kind.as_str() != SETTINGS {
         return Vec::new();
     }
-    let servers = declared.fields.get("mcpServers").and_then(Value::as_object).into_iter().flatten();
-    let in_servers = servers.flat_map(|(id, server)| {
+    let providers = declared.fields.get("installedProviders").and_then(Value::as_array).into_iter().flatten();
+    let in_providers = providers.enumerate().filter_map(|(position, provider)| {
+        Some((format!("installedProviders[{position}].secretRef"), provider.get("secretRef")?.as_str()?))
+    });
+    in_servers(&declared.fields).chain(in_providers).collect()
+}
+
+fn in_servers(fields: &Fields) -> impl Iterator<Item = (String, &str)> {
+    let servers = fields.get("mcpServers").and_then(Value::as_object).into_iter().flatten();
+    servers.flat_map(|(id, server)| {
         let tables = REFERENCE_TABLES.iter().filter_map(|table| Some((*table, server.get(*table)?.as_object()?)));
         tables.flat_map(move |(table, members)| {
             members.iter().filter_map(move |(member, value)| {
@@ -60,12 +90,7 @@ fn references(declared: &Declared) -> Vec<(String, &str)> {
                 Some((format!("mcpServers.{id}.{table}.{member}"), name))
             })
         })
-    });
-    let providers = declared.fields.get("installedProviders").and_then(Value::as_array).into_iter().flatten();
-    let in_providers = providers.enumerate().filter_map(|(position, provider)| {
-        Some((format!("installedProviders[{position}].secretRef"), provider.get("secretRef")?.as_str()?))
-    });
-    in_servers.chain(in_providers).collect()
+    })
 }
 
 /// The name in a text that is a reference as a whole.

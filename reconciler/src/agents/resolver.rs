@@ -10,15 +10,18 @@ use std::sync::{Arc, LazyLock};
 
 use super::catalogue::{Catalogue, Provider};
 use super::context::{Credential, CredentialSource, Model, SessionContext, Settings};
-use super::credential::{Installed, Trace, credential};
+use super::credential::{Asker, Installed, Trace, credential};
 pub use super::credential::{Place, SystemEnvironment, World};
 use super::evidence::{Evidence, Outcome, Step};
 use super::kinds;
+use super::profile::EphemeralProfile;
+use super::references;
 use crate::error::{Problem, ProblemKind};
-use crate::resource::{Address, KindName, Record, ResourceName, keys};
+use crate::resource::{Address, Record, ResourceName, keys};
 use crate::suggest;
 use crate::value::Value;
 use crate::vault::record;
+use holdfast_engine::Snapshot;
 
 static BUILTIN: LazyLock<Catalogue> = LazyLock::new(Catalogue::builtin);
 
@@ -31,6 +34,8 @@ pub struct AgentRequest<'r> {
     pub user: Option<&'r str>,
     /// Give a context although no credential is usable, for hosts that add keys elsewhere.
     pub allow_missing: bool,
+    /// Credentials that the host has for this session alone.
+    pub ephemeral: &'r [EphemeralProfile],
 }
 
 /// Why there is no session.
@@ -137,8 +142,12 @@ fn resolve_traced(
 ) -> Result<SessionContext, Unresolved> {
     let settings = settings(world, request.agent, trace)?;
     let installed = installed(world, &settings, trace);
+    let owner = owner(world, request.agent, trace)?;
+    let owner = owner.as_deref().and_then(owner_of).filter(|owner| request.user != Some(*owner));
+    let asker = Asker { user: request.user, owner, ephemeral: request.ephemeral };
     let sources: Vec<Option<CredentialSource>> =
-        installed.iter().map(|provider| credential(world, provider, trace)).collect();
+        installed.iter().map(|provider| credential(world, asker, provider, trace)).collect();
+    references::trace(world, &settings, trace);
     let choice = choose(&settings, &installed, &sources, request.allow_missing, trace)?;
     let chosen = &installed[choice.position];
     let model = model(chosen, &choice.reference, trace)?;
@@ -161,8 +170,7 @@ fn resolve_traced(
 
 fn settings(world: World<'_>, agent: &str, trace: &mut Trace) -> Result<Arc<Record>, Unresolved> {
     let unknown = || Unresolved::UnknownAgent { agent: agent.to_owned(), near: near_agents(world, agent) };
-    let kind = KindName::new(kinds::SETTINGS).expect("the kind's name is valid");
-    let address = Address::new(kind, ResourceName::new(agent).map_err(|_| unknown())?);
+    let address = Address::new(kinds::settings_kind(), ResourceName::new(agent).map_err(|_| unknown())?);
     let key = keys::live(world.org, &address);
     let entry = world.snapshot.get(&key);
     trace.reads.push(key.clone());
@@ -181,6 +189,42 @@ fn settings(world: World<'_>, agent: &str, trace: &mut Trace) -> Result<Arc<Reco
     }
 }
 
+/// The agent's own record, which names who owns it; an agent may have settings alone.
+fn owner(world: World<'_>, agent: &str, trace: &mut Trace) -> Result<Option<Arc<Record>>, Unresolved> {
+    let key = [&keys::live_prefix(world.org), kinds::AGENT, "/", agent].concat();
+    let record = world.snapshot.get(&key).map(record).transpose();
+    trace.reads.push(key);
+    record.map_err(|_| Unresolved::Damaged(format!("{}/{agent}", kinds::AGENT)))
+}
+
+fn owner_of(agent: &Record) -> Option<&str> {
+    agent.fields.get("owner").and_then(Value::as_str).filter(|owner| !owner.is_empty())
+}
+
+/// Where the credential of an installed provider is by the newest state, for a session that is pinned to an older one: which
+/// providers are installed and how is pinned, what they are called by is looked up in `world`.
+pub(crate) fn place(
+    pinned: &Snapshot,
+    world: World<'_>,
+    request: AgentRequest<'_>,
+    provider: &str,
+) -> (Option<Place>, Vec<Evidence>) {
+    let mut trace = Trace::default();
+    let mut find = || {
+        let before = World { snapshot: pinned, ..world };
+        let settings = settings(before, request.agent, &mut Trace::default()).ok()?;
+        let installed = installed(before, &settings, &mut Trace::default());
+        let installed = installed.iter().find(|installed| installed.id == provider)?;
+        let owner = owner(world, request.agent, &mut trace).ok()?;
+        let owner = owner.as_deref().and_then(owner_of).filter(|owner| request.user != Some(*owner));
+        let asker = Asker { user: request.user, owner, ephemeral: request.ephemeral };
+        credential(world, asker, installed, &mut trace)?;
+        trace.places.remove(provider)
+    };
+    let place = find();
+    (place, trace.evidence)
+}
+
 fn near_agents(world: World<'_>, agent: &str) -> Vec<String> {
     let prefix = format!("{}{}/", keys::live_prefix(world.org), kinds::SETTINGS);
     let names = world.snapshot.prefix(&prefix).map(|(key, _)| &key.as_str()[prefix.len()..]);
@@ -189,13 +233,21 @@ fn near_agents(world: World<'_>, agent: &str) -> Vec<String> {
 
 /// The providers that the settings install, in order, each with its row of the catalogue.
 fn installed<'s>(world: World<'_>, settings: &'s Record, trace: &mut Trace) -> Vec<Installed<'s>> {
+    let pin = pinned_model(settings);
     let rows = settings.fields.get("installedProviders").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     rows.iter()
         .filter_map(|row| {
             let id = row.get("providerId")?.as_str()?;
             let secret_ref = row.get("secretRef").and_then(Value::as_str);
             let (provider, known) = provider(world, id, trace);
-            Some(Installed { id, secret_ref, provider, known })
+            let mut installed = Installed { id, secret_ref, provider, known, reference: None };
+            installed.reference = match pin {
+                Some(pin) if pin.split_once('/').is_some_and(|(prefix, _)| installed.is_named(prefix)) => {
+                    Some(pin.to_owned())
+                }
+                Some(_) | None => reference(settings, &installed),
+            };
+            Some(installed)
         })
         .collect()
 }
@@ -288,7 +340,10 @@ fn reference(settings: &Record, installed: &Installed<'_>) -> Option<String> {
     let preference = settings
         .fields
         .get("providerModelPreferences")
-        .and_then(|preferences| preferences.get(installed.id))
+        .and_then(|preferences| {
+            let blanks_apart = || preferences.as_object()?.iter().find(|(id, _)| id.trim() == installed.id);
+            preferences.get(installed.id).or_else(|| blanks_apart().map(|(_, preference)| preference))
+        })
         .and_then(Value::as_str)
         .map(str::trim)
         .filter(|preference| !preference.is_empty());
@@ -298,25 +353,19 @@ fn reference(settings: &Record, installed: &Installed<'_>) -> Option<String> {
 /// The model's id: the reference without its provider's own prefix; `auto` is the default model.
 fn model(installed: &Installed<'_>, reference: &str, trace: &mut Trace) -> Result<Model, Unresolved> {
     let provider = &installed.provider;
-    let own = |reference: &str| -> String {
-        match reference.split_once('/') {
-            Some((prefix, rest)) if installed.is_named(prefix) => rest.to_owned(),
-            Some(_) | None => reference.to_owned(),
-        }
-    };
-    let id = match own(reference) {
-        id if id == "auto" => provider.default_model.as_deref().map(own).unwrap_or(id),
+    let id = match installed.own(reference) {
+        "auto" => provider.default_model.as_deref().map_or("auto", |default| installed.own(default)),
         id => id,
     };
     if id.is_empty() {
         return Err(Unresolved::NoModel);
     }
-    trace.note(Step::Model, Some(installed.id), reference, Outcome::Used, Some(id.clone()));
+    trace.note(Step::Model, Some(installed.id), reference, Outcome::Used, Some(id.to_owned()));
     Ok(Model {
         reference: reference.to_owned(),
         provider: installed.id.to_owned(),
         registry: provider.registry_name().to_owned(),
-        id,
+        id: id.to_owned(),
     })
 }
 

@@ -2,18 +2,30 @@
 //!
 //! Never here: planning itself (`planner.rs`).
 
-use holdfast_engine::{Outcome, RequestId, Txn};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use holdfast_engine::{AtError, Commit, Outcome, RequestId, Snapshot, Txn};
 
 use super::writing::{
     WRITE_ATTEMPTS, answer, blocked_problem, commit_problem, contended, request_id, settled, unchanged,
 };
-use crate::apply::{self, Authorship};
+use crate::apply::{self, Authorship, annotation};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::embedded::Plane;
+use crate::embedded::{Plane, at_problem};
 use crate::error::{Problem, ProblemKind};
-use crate::plan::Plan;
-use crate::plane::{ApplyRequest, WriteReceipt};
+use crate::plan::{Plan, PlanRequest};
+use crate::plane::{ApplyRequest, WriteOutcome, WriteReceipt};
 use crate::planner::Planned;
+use crate::resource::{OrgId, SourceName, keys};
+use crate::seal::{Seal, Sealed, reads_digest, tags};
+
+/// How many commits are looked at to say what came after a sealed plan was made.
+const LOG_COMMITS_MAX: usize = 10_000;
+/// How many of them are named.
+const LINES_MAX: usize = 20;
+/// How many of the things that a commit touched are named.
+const NAMES_MAX: usize = 5;
 
 pub(super) fn apply(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
     let request_id = request_id(request.request_id.as_deref())?;
@@ -23,7 +35,15 @@ pub(super) fn apply(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceip
     let _one_at_a_time = plane.applying();
     for _ in 0..WRITE_ATTEMPTS {
         let snapshot = plane.engine().snapshot();
-        let (Planned { plan, writes, reads }, org, source) = plane.planned(&snapshot, &request.plan)?;
+        if let Some(receipt) = applied_since(plane, request)? {
+            return Ok(receipt);
+        }
+        let (planned, org, source) = plane.planned(&snapshot, &request.plan)?;
+        if let Some(seal) = &request.sealed {
+            let past = Past { plane, snapshot: &snapshot, org: &org, source: &source, seal };
+            past.check(request, &planned)?;
+        }
+        let Planned { plan, writes, reads } = planned;
         check_applicable(request, &plan)?;
         if writes.is_empty() {
             return Ok(unchanged(&snapshot));
@@ -37,6 +57,108 @@ pub(super) fn apply(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceip
         }
     }
     Err(contended())
+}
+
+/// A plan with the state that it depends on.
+pub(super) fn seal(plane: &Plane, request: &PlanRequest) -> Result<Sealed, Problem> {
+    let snapshot = plane.engine().snapshot();
+    let (Planned { plan, reads, writes: _ }, org, source) = plane.planned(&snapshot, request)?;
+    let reads = reads_digest(&snapshot, &org, &source, &reads);
+    let tags = tags(plane.ring()?.as_deref(), &org, request);
+    Ok(Sealed { plan, seal: Seal { revision: snapshot.revision(), reads, tags } })
+}
+
+/// The receipt of the commit that applied a sealed plan, if there is one since it was made.
+fn applied_since(plane: &Plane, request: &ApplyRequest) -> Result<Option<WriteReceipt>, Problem> {
+    let Some(seal) = &request.sealed else { return Ok(None) };
+    let commits = match plane.engine().commits(seal.revision.next().., LOG_COMMITS_MAX) {
+        Ok(commits) => commits,
+        // It cannot be known any more; the comparison of the state decides.
+        Err(AtError::Compacted { .. }) => return Ok(None),
+        Err(error) => return Err(at_problem(error)),
+    };
+    let ours = |commit: &&Arc<Commit>| commit.annotations.get(annotation::PLAN) == Some(&request.plan_id);
+    Ok(commits.iter().find(ours).map(|commit| WriteReceipt {
+        revision: commit.revision,
+        commit: commit.id.to_string(),
+        outcome: WriteOutcome::Replayed,
+    }))
+}
+
+/// A sealed plan beside the state of now.
+struct Past<'p> {
+    plane: &'p Plane,
+    snapshot: &'p Snapshot,
+    org: &'p OrgId,
+    source: &'p SourceName,
+    seal: &'p Seal,
+}
+
+impl Past<'_> {
+    fn check(&self, request: &ApplyRequest, planned: &Planned) -> Result<(), Problem> {
+        self.check_tags(&request.plan)?;
+        let reads = reads_digest(self.snapshot, self.org, self.source, &planned.reads);
+        if reads == self.seal.reads && planned.plan.plan_id == request.plan_id {
+            return Ok(());
+        }
+        let head = self.snapshot.revision();
+        let mut message = format!("the sealed plan is stale: it was made on {}, and on {head}", self.seal.revision);
+        message.push_str(" what it depends on is not as it was");
+        let problem = Problem::new(ProblemKind::Stale, "E_STALE", message).help("make a new plan and look at it");
+        Err(Problem { causes: self.between(&planned.reads), ..problem })
+    }
+
+    /// A value that is not the one that was planned must not be applied under the plan's name.
+    fn check_tags(&self, request: &PlanRequest) -> Result<(), Problem> {
+        let now = tags(self.plane.ring()?.as_deref(), self.org, request);
+        for (address, tags) in &self.seal.tags {
+            for (path, tag) in tags {
+                match now.get(address).and_then(|tags| tags.get(path)) {
+                    Some(now) if now == tag => {}
+                    Some(_) => {
+                        let message = format!("`{path}` of `{address}` has another value than when it was planned");
+                        return Err(Problem::new(ProblemKind::Stale, "E_STALE", message)
+                            .help("give the value that was planned, or make a new plan"));
+                    }
+                    None => {
+                        let message = format!("`{path}` of `{address}` has no value here, nothing was applied");
+                        return Err(Problem::new(ProblemKind::Failed, "E_MISSING_VALUE", message)
+                            .help("the value that was planned is read again when the plan is applied"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The commits since the plan was made that touched something it depends on, one line each; if none did, those that
+    /// touched any resource of the organisation, because what the plan looked over has changed.
+    fn between(&self, reads: &BTreeSet<String>) -> Vec<String> {
+        let Ok(commits) = self.plane.engine().commits(self.seal.revision.next().., LOG_COMMITS_MAX) else {
+            return vec![format!("the commits since {} are compacted", self.seal.revision)];
+        };
+        let (live, declared) = (keys::live_prefix(self.org), keys::desired_prefix(self.org, self.source));
+        let address = |key: &str| key.strip_prefix(&live).or_else(|| key.strip_prefix(&declared)).map(str::to_owned);
+        let lines = |counts: &dyn Fn(&str) -> bool| -> Vec<String> {
+            let told = |commit: &Arc<Commit>| {
+                let keys = commit.changes.iter().map(|change| change.key().as_str()).filter(|key| counts(key));
+                let names: BTreeSet<String> = keys.filter_map(address).collect();
+                (!names.is_empty()).then(|| format!("{} by {}: {}", commit.revision, commit.author, some(&names)))
+            };
+            commits.iter().rev().filter_map(told).take(LINES_MAX).collect()
+        };
+        let near = lines(&|key| reads.contains(key) || key.starts_with(&declared));
+        if near.is_empty() { lines(&|key| key.starts_with(&live)) } else { near }
+    }
+}
+
+/// The first few names.
+fn some(names: &BTreeSet<String>) -> String {
+    let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 /// The receipt of a request that was carried out before: an empty transaction with its id commits nothing.

@@ -9,7 +9,7 @@ use crate::plane::SessionRequest;
 use crate::resource::OrgId;
 
 pub(super) fn look(plane: &Plane, request: &SessionRequest) -> Result<SessionContext, Problem> {
-    let snapshot = plane.snapshot_at(request.at)?;
+    let snapshot = plane.snapshot_of(request.at)?;
     let org = plane.org(request.org.as_ref(), &snapshot);
     plane.resolve(&snapshot, &org, request)?.into_result()
 }

@@ -3,6 +3,7 @@
 //! Never here: how it is answered.
 
 use crate::plan::PlanRequest;
+use crate::seal::Seal;
 use holdfast_engine::Revision;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub struct ApplyRequest {
     pub author: String,
     /// Why.
     pub message: String,
+    /// The state that a sealed plan was made on: the apply is refused as stale if it is not as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Seal>,
     /// Makes a repetition answer the first receipt instead of applying twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -33,7 +37,7 @@ pub enum WriteOutcome {
     Committed,
     /// There was nothing to change; no commit was made.
     Unchanged,
-    /// The request had been carried out before.
+    /// The request, or the sealed plan, had been carried out before.
     Replayed,
 }
 

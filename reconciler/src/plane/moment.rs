@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use holdfast_engine::{Revision, RevisionError, Timestamp};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment of a store's past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,31 @@ impl fmt::Display for Moment {
         match self {
             Self::Revision(revision) => revision.fmt(out),
             Self::Time(time) => out.write_str(&crate::embedded::rfc3339(*time)),
+        }
+    }
+}
+
+impl Serialize for Moment {
+    /// A revision is its number, a time its text.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Revision(revision) => revision.serialize(to),
+            Self::Time(_) => to.collect_str(self),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Revision(Revision),
+            Text(String),
+        }
+        match Form::deserialize(from)? {
+            Form::Revision(revision) => Ok(Self::Revision(revision)),
+            Form::Text(text) => text.parse().map_err(serde::de::Error::custom),
         }
     }
 }

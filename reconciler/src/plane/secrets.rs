@@ -31,6 +31,28 @@ pub struct SecretWrite {
     pub allow_break: BTreeSet<String>,
 }
 
+/// How a rotation of the master key ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// The id of the key that seals now; none if there is no key yet, because nothing was ever sealed.
+    pub key: Option<String>,
+    /// Whether the key was there already: a rotation that had been interrupted, or one that another store had begun.
+    pub resumed: bool,
+    /// What was sealed anew, in one commit for each organisation.
+    pub organisations: Vec<RotatedOrg>,
+}
+
+/// What a rotation sealed anew in one organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotatedOrg {
+    /// The organisation.
+    pub org: OrgId,
+    /// The commit.
+    pub revision: Revision,
+    /// How many records with sealed values.
+    pub records: u64,
+}
+
 /// A shared secret without its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretInfo {

@@ -2,9 +2,10 @@
 //!
 //! Never here: how it is answered.
 
-use holdfast_engine::Revision;
 use serde::{Deserialize, Serialize};
 
+use super::Moment;
+use crate::agents::profile::EphemeralProfile;
 use crate::resource::OrgId;
 
 /// Asks for a session.
@@ -17,8 +18,11 @@ pub struct SessionRequest {
     pub agent: String,
     /// The user.
     pub user: Option<String>,
-    /// As of this revision; only for looking.
-    pub at: Option<Revision>,
+    /// As of this revision or time; only for looking.
+    pub at: Option<Moment>,
     /// Answer also if no credential is usable, for hosts that add keys elsewhere.
     pub allow_missing: bool,
+    /// Credentials that the host has for this session alone, in process; they rank after the owner's profiles.
+    #[serde(skip)]
+    pub ephemeral: Vec<EphemeralProfile>,
 }

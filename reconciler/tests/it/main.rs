@@ -12,5 +12,8 @@ mod manifest_secrets;
 mod manifest_valid;
 mod manifest_vectors;
 mod planes;
+mod profiles;
+mod rotation;
+mod session_cases;
 mod story;
 mod support;

@@ -124,6 +124,7 @@ pub(crate) fn apply(plane: &dyn ControlPlane, request: &PlanRequest) -> Result<(
         confirmed_deletes: plan.summary.delete,
         author: "tester".to_owned(),
         message: String::new(),
+        sealed: None,
         request_id: None,
     })?;
     Ok((plan, receipt))

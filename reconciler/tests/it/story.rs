@@ -7,7 +7,7 @@ use holdfast_reconciler::agents::context::CredentialSource;
 use holdfast_reconciler::agents::resolver::SystemEnvironment;
 use holdfast_reconciler::error::ProblemKind;
 use holdfast_reconciler::plan::AgentChange;
-use holdfast_reconciler::plane::{CommitsQuery, ControlPlane, SecretWrite, SessionRequest, WriteOutcome};
+use holdfast_reconciler::plane::{CommitsQuery, ControlPlane, Moment, SecretWrite, SessionRequest, WriteOutcome};
 use holdfast_reconciler::resource::OrgId;
 
 use serde_json::json;
@@ -50,7 +50,8 @@ fn p4_applied_means_effective_and_an_open_session_keeps_its_revision() {
     assert_eq!((old.context().model.id.as_str(), old.revision()), ("glm-4.6", Revision::new(1)));
     assert!(!old.is_current() && new.is_current());
     assert_eq!(old.refresh().unwrap().context().model.id, "glm-4.5");
-    let past = world.plane.look(&SessionRequest { at: Some(Revision::new(1)), ..look("triage") }).unwrap();
+    let past =
+        world.plane.look(&SessionRequest { at: Some(Moment::Revision(Revision::new(1))), ..look("triage") }).unwrap();
     assert_eq!((past.model.id.as_str(), past.revision), ("glm-4.6", Revision::new(1)));
 }
 
@@ -152,6 +153,7 @@ fn p1_a_plan_that_would_do_something_else_now_is_stale() {
         confirmed_deletes: 0,
         author: "tester".to_owned(),
         message: String::new(),
+        sealed: None,
         request_id: None,
     });
     assert_eq!(refused.unwrap_err().kind, ProblemKind::Stale);

@@ -7,6 +7,7 @@ pub(crate) mod compare;
 pub(crate) mod health;
 pub(crate) mod kv;
 pub(crate) mod plans;
+pub(crate) mod profiles;
 pub(crate) mod resources;
 pub(crate) mod secrets;
 pub(crate) mod sessions;

@@ -3,9 +3,10 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use holdfast_engine::Revision;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::PlanRequest;
-use holdfast_reconciler::plane::ControlPlane;
+use holdfast_reconciler::plane::{ControlPlane, ImportRequest};
 use holdfast_reconciler::resource::OrgId;
 
 use super::{Answer, at_revision, encode, json, json_bytes};
@@ -18,6 +19,29 @@ use crate::wire::ApplyBody;
 
 /// `POST /v1/plan`: works out a plan; changes nothing.
 pub(crate) async fn plan(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
+    work_out(app, ask, headers, body, |plane, request| {
+        let plan = plane.plan(request)?;
+        Ok((plan.base.revision, encode(&plan)?))
+    })
+    .await
+}
+
+/// `POST /v1/seal`: works out a plan with the state that it depends on, to be applied later; changes nothing.
+pub(crate) async fn seal(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
+    work_out(app, ask, headers, body, |plane, request| {
+        let sealed = plane.seal(request)?;
+        Ok((sealed.plan.base.revision, encode(&sealed)?))
+    })
+    .await
+}
+
+async fn work_out(
+    app: App,
+    ask: Ask,
+    headers: HeaderMap,
+    body: Body,
+    planned: impl FnOnce(&dyn ControlPlane, &PlanRequest) -> Result<(Revision, Vec<u8>), Problem> + Send + 'static,
+) -> Answer {
     ask.finish()?;
     let body = app.bodies.read(&headers, body, PLAN_BODY_BYTES_MAX).await?;
     // A large request takes long to parse and its answer long to write: both happen where blocking is allowed. The body is
@@ -25,8 +49,7 @@ pub(crate) async fn plan(State(app): State<App>, ask: Ask, headers: HeaderMap, b
     let call = move |plane: &dyn ControlPlane| {
         let mut request: PlanRequest = parse(&body)?;
         request.org = one_org(ask.org, request.org)?;
-        let plan = plane.plan(&request)?;
-        Ok((plan.base.revision, encode(&plan)?))
+        planned(plane, &request)
     };
     let (revision, plan) = app.gate.call(Lane::Plan, call).await?;
     Ok(at_revision(json_bytes(plan), revision))
@@ -46,6 +69,32 @@ pub(crate) async fn apply(State(app): State<App>, ask: Ask, headers: HeaderMap, 
     let receipt = app.gate.call(Lane::Write, call).await?;
     app.gate.saw(receipt.revision);
     Ok(at_revision(json(&receipt)?, receipt.revision))
+}
+
+/// `POST /v1/import`: takes exported resources in, as one commit.
+pub(crate) async fn import(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
+    ask.finish()?;
+    ask.no_preconditions()?;
+    let body = app.bodies.read(&headers, body, PLAN_BODY_BYTES_MAX).await?;
+    let call = move |plane: &dyn ControlPlane| {
+        let mut request: ImportRequest = parse(&body)?;
+        if request.author.is_empty() {
+            request.author = ask.author();
+        }
+        request.org = one_org(ask.org, request.org)?;
+        request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
+        plane.import(&request)
+    };
+    let imported = app.gate.call(Lane::Write, call).await?;
+    let revision = imported.receipt.as_ref().map(|receipt| receipt.revision);
+    let response = json(&imported)?;
+    Ok(match revision {
+        Some(revision) => {
+            app.gate.saw(revision);
+            at_revision(response, revision)
+        }
+        None => response,
+    })
 }
 
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

@@ -44,6 +44,15 @@ pub(crate) async fn remove(State(app): State<App>, At(name): At<String>, mut ask
     write(&app, SecretWrite { org: ask.org, name, value: None, expires: None, author, allow_break }).await
 }
 
+/// `POST /v1/keys/rotate`: seals everything anew under a new master key.
+pub(crate) async fn rotate(State(app): State<App>, ask: Ask) -> Answer {
+    ask.finish()?;
+    ask.no_preconditions()?;
+    let author = ask.author();
+    let rotation = app.gate.call(Lane::Write, move |plane| plane.rotate_secrets(&author)).await?;
+    json(&rotation)
+}
+
 async fn write(app: &App, write: SecretWrite) -> Answer {
     let receipt = app.gate.call(Lane::Write, move |plane| plane.write_secret(&write)).await?;
     app.gate.saw(receipt.revision);

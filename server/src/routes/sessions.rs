@@ -19,8 +19,9 @@ pub(crate) async fn look(State(app): State<App>, At(agent): At<String>, mut ask:
         org: ask.org.clone(),
         agent,
         user: ask.take("user")?,
-        at: ask.moment(&app, "at").await?,
+        at: ask.take("at")?,
         allow_missing: ask.take("allow_missing")?.unwrap_or(false),
+        ephemeral: Vec::new(),
     };
     ask.finish()?;
     let context = app.gate.call(Lane::Read, move |plane| plane.look(&request)).await?;
@@ -39,7 +40,7 @@ pub(crate) async fn open(
     ask.no_preconditions()?;
     let body = app.bodies.read(&headers, body, SMALL_BODY_BYTES_MAX).await?;
     let SessionBody { user, at, allow_missing } = if body.is_empty() { SessionBody::default() } else { body.json()? };
-    let request = SessionRequest { org: ask.org, agent, user, at, allow_missing };
+    let request = SessionRequest { org: ask.org, agent, user, at, allow_missing, ephemeral: Vec::new() };
     let context = app.gate.call(Lane::Read, move |plane| plane.open_session(&request)).await?;
     let mut response = at_revision(json(&context)?, context.revision);
     *response.status_mut() = StatusCode::CREATED;

@@ -58,6 +58,7 @@ fn real_answers_are_as_the_schemas_say() {
     read("/v1/head", "/v1/head");
     let request = plan_request(hotreload("glm-4.6"));
     check("POST", "/v1/plan", "/v1/plan", &json!(request), 200);
+    check("POST", "/v1/seal", "/v1/seal", &json!(request), 200);
     check("POST", "/v1/apply", "/v1/apply", &json!(apply_request(&server.plane, request.clone())), 200);
     check("POST", "/v1/plan", "/v1/plan", &json!(request), 200);
     let stale = apply_request(&server.plane, plan_request(hotreload("glm-4.5")));
@@ -75,6 +76,7 @@ fn real_answers_are_as_the_schemas_say() {
         ("/v1/resources", "/v1/resources?limit=2"),
         ("/v1/resources/{kind}/{name}", "/v1/resources/settings/hotreload-test"),
         ("/v1/secrets", "/v1/secrets"),
+        ("/v1/profiles", "/v1/profiles?user=maria"),
         ("/v1/agents/{agent}/session", "/v1/agents/hotreload-test/session"),
     ] {
         read(path, target);
@@ -82,9 +84,22 @@ fn real_answers_are_as_the_schemas_say() {
     let opened = check("POST", "/v1/agents/{agent}/sessions", "/v1/agents/hotreload-test/sessions", &Value::Null, 201);
     read("/v1/sessions/{id}", &format!("/v1/sessions/{}", opened["session"].as_str().unwrap()));
     check("POST", "/v1/verify", "/v1/verify", &Value::Null, 200);
+    check("POST", "/v1/keys/rotate", "/v1/keys/rotate", &Value::Null, 200);
+    let profile = "/v1/profiles/{user}/{provider}";
+    check("PUT", profile, "/v1/profiles/maria%2Fb/z-ai?model=glm-4.6", &json!({"value": "x", "type": "oauth"}), 200);
+    check("PUT", profile, "/v1/profiles/maria/z-ai", &json!({"secret_ref": "a", "expires": 7}), 200);
+    read("/v1/profiles", "/v1/profiles");
+    check("PUT", profile, "/v1/profiles/maria/z-ai", &json!({"value": "x", "secret_ref": "a"}), 400);
+    check("DELETE", profile, "/v1/profiles/maria/z-ai", &Value::Null, 200);
     check("PUT", "/v1/secrets/{name}", "/v1/secrets/a", &json!({"value": "x"}), 200);
     check("DELETE", "/v1/secrets/{name}", "/v1/secrets/a", &Value::Null, 200);
     check("DELETE", "/v1/secrets/{name}", "/v1/secrets/provider:z-ai:apiKey", &Value::Null, 409);
+    let row = json!({"kind": "note", "name": "n", "fields": {"a": 1}, "owner": "ui:x", "tags": {"token": "aa"}});
+    let state = json!({"format": "holdfast/state", "version": 1, "resources": [row]});
+    check("POST", "/v1/import", "/v1/import", &json!({"state": state, "dry_run": true}), 200);
+    check("POST", "/v1/import", "/v1/import", &json!({"state": state}), 200);
+    let differing = json!({"state": {"format": "holdfast/state", "version": 1, "resources": [{"kind": "note", "name": "n", "fields": {}}]}});
+    check("POST", "/v1/import", "/v1/import", &differing, 409);
     let resource = "/v1/resources/{kind}/{name}";
     check("PATCH", resource, "/v1/resources/agent/hotreload-test", &json!({"description": "x"}), 200);
     check("PATCH", resource, "/v1/resources/agent/hotreload-test", &json!({"descriptoin": "x"}), 400);

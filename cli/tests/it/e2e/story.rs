@@ -5,7 +5,7 @@ use serde_json::json;
 use super::bench::{Project, Server};
 
 /// Commit ids cover the time, so two stores never share one: `(1a2b3c4d)` becomes `(commit)`.
-fn without_commit_ids(text: &str) -> String {
+pub(super) fn without_commit_ids(text: &str) -> String {
     let mut parts = text.split('(');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |done, part| match part.split_once(')') {

@@ -79,10 +79,15 @@ impl Disk {
             ControlFlow::Continue(())
         })?;
         failpoint("successor-before-slice");
-        self.mirror(changes.batch);
+        self.mirror(changes.into_batch());
         let successor = self.successor.as_mut().ok_or_else(gone)?;
         failpoint("successor-after-slice");
         let done = next.is_none();
+        if planted("copy-misses-one")
+            && let Some(next) = &mut next
+        {
+            next.push(0);
+        }
         successor.from = next.unwrap_or_else(|| vec![u8::MAX]);
         Ok(done)
     }

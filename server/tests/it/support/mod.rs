@@ -179,6 +179,7 @@ pub(crate) fn apply(plane: &dyn ControlPlane, plan: PlanRequest) -> WriteReceipt
 pub(crate) fn apply_request(plane: &dyn ControlPlane, plan: PlanRequest) -> ApplyRequest {
     let plan_id = plane.plan(&plan).unwrap().plan_id;
     ApplyRequest {
+        sealed: None,
         plan,
         plan_id,
         confirmed_deletes: 0,

@@ -1,0 +1,114 @@
+//! The agents' side of sessions: their resolver behind the general trait, and the values that a session may use.
+//!
+//! Never here: choosing a credential (`credential.rs`), and keeping values: each is fetched when it is used.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::context::SessionContext;
+use super::resolver::{AgentRequest, Place};
+use super::{references, resolver};
+use crate::desired::SecretText;
+use crate::embedded::{Plane, log_session};
+use crate::error::{Problem, ProblemKind};
+use crate::plane::SessionRequest;
+use crate::session::{Reading, Resolver, Session};
+
+/// The agents' resolver as sessions use it: what `resolver.rs` decides, with the key, clock and environment of a plane.
+#[derive(Clone)]
+pub struct AgentResolver {
+    plane: Plane,
+}
+
+impl AgentResolver {
+    /// Takes the plane whose key, clock and environment count.
+    pub fn new(plane: Plane) -> Self {
+        Self { plane }
+    }
+}
+
+impl fmt::Debug for AgentResolver {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("AgentResolver").finish_non_exhaustive()
+    }
+}
+
+impl Resolver for AgentResolver {
+    type Request = SessionRequest;
+    type Context = SessionContext;
+
+    fn resolve(&self, reading: &mut Reading<'_>, request: &SessionRequest) -> Result<SessionContext, Problem> {
+        let mut resolution = self.plane.resolve(reading.snapshot(), reading.org(), request)?;
+        reading.looked_at(std::mem::take(&mut resolution.reads));
+        let context = resolution.into_result()?;
+        log_session(&context);
+        Ok(context)
+    }
+}
+
+impl Session {
+    /// The value of the credential of an installed provider, fetched now from the head: a key that was rotated or removed
+    /// since is used, or missed, at once. Which providers are installed, and how, is pinned.
+    ///
+    /// # Errors
+    /// `Failed` if no credential of the provider is usable any more, with the evidence.
+    pub fn credential(&self, provider: &str) -> Result<SecretText, Problem> {
+        let plane = self.plane();
+        let head = plane.engine().snapshot();
+        let vault = plane.vault()?;
+        let world = plane.world(&head, self.org(), &vault);
+        let (place, evidence) = resolver::place(self.snapshot(), world, asked(self.request()), provider);
+        let value = match place {
+            Some(Place::Ephemeral(position)) => {
+                self.request().ephemeral.get(position).map(|profile| profile.value.clone())
+            }
+            Some(place) => plane.value(&head, self.org(), &place),
+            None => None,
+        };
+        value.ok_or_else(|| {
+            let message = format!("no usable credential for provider \"{provider}\"");
+            let problem = Problem::new(ProblemKind::Failed, "E_NO_CREDENTIAL", message);
+            problem.help("`reconcile explain session` shows each step").evidence(evidence)
+        })
+    }
+
+    /// The environment of a worker with the values themselves, fetched now: each credential under its provider's variable, and
+    /// each reference of an MCP server under its own name. What is not usable any more is left out.
+    ///
+    /// Hand it to a worker that you trust with them only; others get the placeholders of the context.
+    pub fn worker_env(&self) -> BTreeMap<String, SecretText> {
+        let plane = self.plane();
+        let head = plane.engine().snapshot();
+        let mut env = BTreeMap::new();
+        if let Ok(vault) = plane.vault() {
+            let world = plane.world(&head, self.org(), &vault);
+            for name in references::names(self.context().settings.fields()) {
+                if let Some(value) = references::place(world, name).and_then(|at| plane.value(&head, self.org(), &at)) {
+                    env.insert(name.to_owned(), value);
+                }
+            }
+        }
+        for credential in &self.context().credentials {
+            if let Ok(value) = self.credential(&credential.provider) {
+                env.entry(credential.env.clone()).or_insert(value);
+            }
+        }
+        env
+    }
+
+    /// What stands in the environment of a worker that is not trusted with values: a placeholder for each credential.
+    pub fn worker_placeholders(&self) -> BTreeMap<String, String> {
+        let pair = |credential: &super::context::Credential| (credential.env.clone(), credential.placeholder.clone());
+        self.context().credentials.iter().map(pair).collect()
+    }
+}
+
+/// A request as the resolver takes it.
+pub(crate) fn asked(request: &SessionRequest) -> AgentRequest<'_> {
+    AgentRequest {
+        agent: &request.agent,
+        user: request.user.as_deref(),
+        allow_missing: request.allow_missing,
+        ephemeral: &request.ephemeral,
+    }
+}

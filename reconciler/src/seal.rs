@@ -1,0 +1,238 @@
+//! Sealed plans: a plan as a file that is looked at today and applied tomorrow, exactly as it was or not at all.
+//!
+//! The file holds the plan, the request that it answers without secret values, the state of every record that the plan
+//! depends on, and a digest over all of it. Never here: comparing it with a store (`control/applying.rs`), and reading or
+//! writing a file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holdfast_engine::{Digest, Revision, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use crate::desired::{Declared, SecretOrigin};
+use crate::plan::{Plan, PlanRequest};
+use crate::resource::{Address, OrgId, SourceName, keys};
+use crate::secret::KeyRing;
+
+/// The format of the file.
+const FORMAT: &str = "holdfast/plan";
+/// Its version.
+const VERSION: u32 = 1;
+
+/// The state that a plan was made on, as far as the plan depends on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal {
+    /// The revision.
+    pub revision: Revision,
+    /// The digest of the keys that the plan depends on, each with the revision that touched it last, in hex.
+    pub reads: String,
+    /// The tag of every secret value that was known, by resource and path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<Address, BTreeMap<String, String>>,
+}
+
+/// A plan with the state that it was made on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// What would happen.
+    pub plan: Plan,
+    /// The state.
+    pub seal: Seal,
+}
+
+/// A sealed plan as a file has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedPlan {
+    format: String,
+    version: u32,
+    /// What would happen.
+    pub plan: Plan,
+    /// The state that it was made on.
+    pub seal: Seal,
+    /// What was asked; its secret values are not there and are read again.
+    pub request: PlanRequest,
+    digest: String,
+}
+
+/// A file that is no sealed plan, or a plan that cannot be one.
+#[derive(Debug, thiserror::Error)]
+pub enum SealedPlanError {
+    /// It is something else.
+    #[error("it is no sealed plan")]
+    Form(#[source] serde_json::Error),
+    /// Another format or version.
+    #[error("it has the format `{format}` version {version}, this program reads `{FORMAT}` version {VERSION}")]
+    Version {
+        /// The format.
+        format: String,
+        /// The version.
+        version: u32,
+    },
+    /// Somebody changed it.
+    #[error("it was changed after it was written")]
+    Changed,
+    /// A secret stands in the manifest itself, so that it would have to stand in the file.
+    #[error("`{path}` of `{address}` is a secret that stands in the manifest itself")]
+    Literal {
+        /// The resource.
+        address: Address,
+        /// The path of the value.
+        path: String,
+    },
+}
+
+impl SealedPlan {
+    /// Makes the file's content; the request's secret values are left out.
+    ///
+    /// # Errors
+    /// A secret that stands in the manifest as a literal could not be read again.
+    pub fn new(sealed: Sealed, mut request: PlanRequest) -> Result<Self, SealedPlanError> {
+        let Sealed { plan, seal } = sealed;
+        for declared in &mut request.desired.resources {
+            for (path, secret) in &mut declared.secrets {
+                if secret.origin == SecretOrigin::Literal {
+                    let (address, path) = (declared.address.clone(), path.clone());
+                    return Err(SealedPlanError::Literal { address, path });
+                }
+                secret.value = None;
+            }
+        }
+        let (format, version) = (FORMAT.to_owned(), VERSION);
+        let mut made = Self { format, version, plan, seal, request, digest: String::new() };
+        made.digest = made.digest();
+        Ok(made)
+    }
+
+    /// Reads a file's content.
+    ///
+    /// # Errors
+    /// It is no sealed plan, one of another version, or was changed.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SealedPlanError> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: String,
+            version: u32,
+        }
+        let Head { format, version } = serde_json::from_slice(bytes).map_err(SealedPlanError::Form)?;
+        if format != FORMAT || version != VERSION {
+            return Err(SealedPlanError::Version { format, version });
+        }
+        let read: Self = serde_json::from_slice(bytes).map_err(SealedPlanError::Form)?;
+        if read.digest == read.digest() { Ok(read) } else { Err(SealedPlanError::Changed) }
+    }
+
+    /// The file's content.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("a plan is always JSON");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    fn digest(&self) -> String {
+        let Self { format, version, plan, seal, request, digest: _ } = self;
+        let bytes = serde_json::to_vec(&(format, version, plan, seal, request)).expect("a plan is always JSON");
+        Digest::of_parts("holdfast sealed plan", &[&bytes]).to_string()
+    }
+}
+
+/// The digest of the state of all that a plan depends on: the keys that it read, and all that its source declares.
+pub(crate) fn reads_digest(snapshot: &Snapshot, org: &OrgId, source: &SourceName, reads: &BTreeSet<String>) -> String {
+    let prefix = keys::desired_prefix(org, source);
+    let declared = snapshot.prefix(&prefix).map(|(key, entry)| (key.as_str(), entry.modified()));
+    let state = |key: &String| snapshot.get(key).map_or(Revision::ZERO, |entry| entry.modified());
+    let mut all: BTreeMap<&str, Revision> = reads.iter().map(|key| (key.as_str(), state(key))).collect();
+    all.extend(declared);
+    let bytes = serde_json::to_vec(&all).expect("names and numbers are always JSON");
+    Digest::of_parts("holdfast plan reads", &[&bytes]).to_string()
+}
+
+/// The tag of every secret value that the request has, as far as there is a key.
+pub(crate) fn tags(
+    ring: Option<&KeyRing>,
+    org: &OrgId,
+    request: &PlanRequest,
+) -> BTreeMap<Address, BTreeMap<String, String>> {
+    let Some(ring) = ring else { return BTreeMap::new() };
+    let of = |declared: &Declared| {
+        let known = declared.secrets.iter().filter_map(|(path, secret)| Some((path, secret.value.as_ref()?)));
+        let tags: BTreeMap<String, String> =
+            known.map(|(path, value)| (path.clone(), ring.tag(org, &declared.address, path, value))).collect();
+        (!tags.is_empty()).then(|| (declared.address.clone(), tags))
+    };
+    request.desired.resources.iter().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::{Desired, Lifecycle, OnDrift, SecretInput, SecretText, SourceHint};
+    use crate::plan::{Base, FORMAT_VERSION, PlanOptions, Source, Summary};
+
+    fn sealed(origin: SecretOrigin) -> Result<SealedPlan, SealedPlanError> {
+        let source = SourceName::new("team").unwrap();
+        let plan = Plan {
+            format_version: FORMAT_VERSION.to_owned(),
+            plan_id: "7c1e93ab".to_owned(),
+            applyable: true,
+            org: OrgId::default(),
+            base: Base { revision: Revision::new(41), commit: String::new() },
+            source: Source { name: source.clone(), git: None, digest: String::new() },
+            summary: Summary::default(),
+            changes: Vec::new(),
+            unmanaged: Vec::new(),
+            unchanged: Vec::new(),
+            adopts: Vec::new(),
+            blocked: Vec::new(),
+            sessions: Vec::new(),
+            diagnostics: Vec::new(),
+        };
+        let value = Some(SecretText::new("canary-4711".to_owned()));
+        let declared = Declared {
+            address: "secret/provider:z-ai:apiKey".parse().unwrap(),
+            fields: BTreeMap::new(),
+            secrets: [("value".to_owned(), SecretInput { origin, value })].into(),
+            at: None,
+            field_at: BTreeMap::new(),
+            lifecycle: Lifecycle::default(),
+        };
+        let desired = Desired {
+            source: SourceHint { name: None, directory: source },
+            org: None,
+            git: None,
+            digest: String::new(),
+            on_drift: OnDrift::default(),
+            protect: Vec::new(),
+            loop_policy: Default::default(),
+            moved: Vec::new(),
+            kinds: Vec::new(),
+            resources: vec![declared],
+            diagnostics: Vec::new(),
+        };
+        let request = PlanRequest { org: None, fallback_org: None, desired, options: PlanOptions::default() };
+        let seal = Seal { revision: Revision::new(41), reads: "ab".to_owned(), tags: BTreeMap::new() };
+        SealedPlan::new(Sealed { plan, seal }, request)
+    }
+
+    #[test]
+    fn p8_a_sealed_plan_holds_references_and_no_values() {
+        let file = sealed(SecretOrigin::Env("Z_KEY".to_owned())).unwrap().to_json();
+        assert!(!String::from_utf8(file.clone()).unwrap().contains("canary-4711"));
+        let read = SealedPlan::parse(&file).unwrap();
+        assert_eq!(read.to_json(), file);
+        assert!(matches!(sealed(SecretOrigin::Literal), Err(SealedPlanError::Literal { .. })));
+    }
+
+    #[test]
+    fn p1_a_changed_file_is_no_plan_any_more() {
+        let file = String::from_utf8(sealed(SecretOrigin::Env("Z_KEY".to_owned())).unwrap().to_json()).unwrap();
+        for (from, to) in [("7c1e93ab", "7c1e93ac"), ("Z_KEY", "Y_KEY"), ("\"reads\": \"ab\"", "\"reads\": \"ac\"")] {
+            assert!(file.contains(from), "{from}");
+            let error = SealedPlan::parse(file.replace(from, to).as_bytes()).unwrap_err();
+            assert!(matches!(error, SealedPlanError::Changed), "{error}");
+        }
+        let later = file.replace("\"version\": 1", "\"version\": 2");
+        assert!(matches!(SealedPlan::parse(later.as_bytes()), Err(SealedPlanError::Version { version: 2, .. })));
+        assert!(matches!(SealedPlan::parse(b"{}"), Err(SealedPlanError::Form(_))));
+    }
+}
