@@ -5,9 +5,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::own_kind::OwnKind;
 use crate::value::PathStep;
 
 /// A name that the program knows or that a project gave.
@@ -102,7 +104,7 @@ impl FieldSpec {
 }
 
 /// A kind of resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct KindSpec {
     /// Its name, as in addresses.
     pub name: Name,
@@ -116,6 +118,8 @@ pub struct KindSpec {
     pub dependent: bool,
     /// What is special about which field; a field that is not listed is an ordinary one.
     pub fields: BTreeMap<Name, FieldSpec>,
+    /// What a project declared it as, unless it is built in.
+    pub definition: Option<Arc<OwnKind>>,
 }
 
 impl KindSpec {

@@ -41,6 +41,15 @@ pub fn provider_secret(provider: &str) -> String {
     format!("provider:{provider}:apiKey")
 }
 
+/// The kinds that `--only` knows under one word, and so does the field: connectors are in neither group.
+pub fn group(word: &str) -> Option<&'static [&'static str]> {
+    match word {
+        "agents" => Some(&[PROVIDER, AGENT, SETTINGS, PLATFORM, SECRET]),
+        "memory" => Some(&[ENTITY_TYPE, RELATIONSHIP_TYPE, WATCHER]),
+        _ => None,
+    }
+}
+
 /// Whether the resolution of a session can look at resources of a kind; the resolver looks at no others.
 pub(crate) fn is_read_by_sessions(kind: &str) -> bool {
     matches!(kind, AGENT | SETTINGS | PROVIDER | SECRET)
@@ -142,5 +151,5 @@ fn kind<const N: usize>(
     fields: [(&'static str, FieldSpec); N],
 ) -> KindSpec {
     let fields = fields.into_iter().map(|(name, spec)| (name.into(), spec)).collect();
-    KindSpec { name: name.into(), heading: heading.into(), order, effect, dependent, fields }
+    KindSpec { name: name.into(), heading: heading.into(), order, effect, dependent, fields, definition: None }
 }

@@ -183,6 +183,9 @@ fn refused(error: &EditError) -> Problem {
         EditError::UnknownKind { .. } => {
             (ProblemKind::Invalid, "E_UNKNOWN_KIND", "`reconcile status` lists the kinds that there are".to_owned())
         }
+        EditError::Own(_) => {
+            (ProblemKind::Invalid, "E_FIELD", "the kind is declared in the manifest: `[kinds.*]`".to_owned())
+        }
         EditError::Field(error) => (ProblemKind::Invalid, "E_FIELD", error.help()),
         EditError::Sensitive { address, .. } if address.kind.as_str() == kinds::SECRET => {
             (ProblemKind::Invalid, "E_SENSITIVE", format!("use `reconcile secret set {}`", address.name))

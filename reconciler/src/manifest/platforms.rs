@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 
 use super::context::Context;
 use super::draft::Draft;
-use super::findings::{E_INVALID_VALUE, Finding};
+use super::findings::{E_INVALID_VALUE, Finding, W_LITERAL_SECRET};
 use super::mcp::literal_reference;
 use super::node::{Key, Node};
-use super::reference::{reference, resembles_reference};
+use super::reference::{reference, resembles_reference, resembles_secret};
 use super::source::shown;
 use crate::agents::platform::stable_id;
 
@@ -49,6 +49,12 @@ fn config(context: &mut Context<'_>, draft: &mut Draft, platform: &Node<'_>) {
         }
         if resembles_reference(text) {
             literal_reference(context, &format!("`config.{}`", shown(&name.text)), value);
+        } else if resembles_secret(&name.text, text) {
+            let message = format!("`config.{}` looks like a secret in clear", shown(&name.text));
+            let help =
+                "put the value into an environment variable or `.env`, and write `$NAME` here; then it is sealed";
+            context.files.hide(value.spot);
+            context.findings.report(Finding::warning(W_LITERAL_SECRET, message).at(value.spot, "").help(help));
         }
         plain.insert(name.text.to_string(), Value::from(text));
         draft.place(format!("config.{}", name.text), name.spot);

@@ -11,6 +11,8 @@ mod manifest_schema;
 mod manifest_secrets;
 mod manifest_valid;
 mod manifest_vectors;
+mod moved;
+mod own_kinds;
 mod planes;
 mod profiles;
 mod rotation;
