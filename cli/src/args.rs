@@ -21,7 +21,7 @@ use holdfast_reconciler::resource::OrgId;
 
 pub(crate) use self::editing::{AdoptArgs, EditArgs, SetArgs, UnsetArgs};
 pub(crate) use self::keeping::{BackupArgs, CompactArgs, CompactRule, ImportArgs, RestoreArgs, Span};
-pub(crate) use self::planning::{ApplyArgs, CheckArgs, PlanArgs};
+pub(crate) use self::planning::{ApplyArgs, CheckArgs, GrammarName, InitArgs, PlanArgs};
 pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
 pub(crate) use self::secrets::{SecretVerb, ValueArgs};
@@ -98,6 +98,8 @@ pub(crate) enum Verb {
     Plan(PlanArgs),
     /// Applies a sealed plan exactly as it was shown, or not at all
     Apply(ApplyArgs),
+    /// Writes a small commented project; overwrites nothing
+    Init(InitArgs),
     /// Reads the manifests and reports every finding; needs no store
     Check(CheckArgs),
     /// Holds the store and answers other commands and programs through its socket

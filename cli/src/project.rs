@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use holdfast_reconciler::desired::{Desired, GitState};
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::error::{Problem, ProblemKind};
-use holdfast_reconciler::manifest::{Folder, environment, load};
+use holdfast_reconciler::manifest::{DeclaredOrg, Folder, environment, load, org as declared_org};
 use holdfast_reconciler::resource::OrgId;
 
 use crate::error::Failure;
@@ -74,18 +74,14 @@ pub(crate) fn org(setting: &Setting, directory: &Path, output: &Output) -> Resul
     if let Some(org) = &setting.global.org {
         return Ok(Some(org.clone()));
     }
-    let present = ["lobu.toml", "holdfast.toml"].into_iter().any(|name| directory.join(name).exists());
-    let declared = if present {
-        Project::read_manifests(setting, directory)?.desired.map(|desired| desired.org)
-    } else {
-        Some(None)
-    };
+    // A project that is not there says nothing about an organisation; other verbs tell that it is missing.
+    let declared = Folder::open(directory).map_or(DeclaredOrg::Known(None), |folder| declared_org(&folder));
     match declared {
-        Some(Some(org)) => Ok(Some(org)),
-        Some(None) => setting.fallback_org(),
-        None => {
+        DeclaredOrg::Known(Some(org)) => Ok(Some(org)),
+        DeclaredOrg::Known(None) => setting.fallback_org(),
+        DeclaredOrg::Unreadable => {
             output
-                .say("warning: the manifests have errors, so their `[memory] org` is not known; see `reconcile check`");
+                .say("warning: the manifest cannot be read, so its `[memory] org` is not known; see `reconcile check`");
             setting.fallback_org()
         }
     }

@@ -110,6 +110,7 @@ impl Verb {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Plan(_) => "plan",
+            Self::Init(_) => "init",
             Self::Check(_) => "check",
             Self::Serve(_) => "serve",
             Self::Session(_) => "session",

@@ -2,7 +2,7 @@
 //!
 //! Never here: a second way to plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use holdfast_engine::{Change, Clock, Engine, Key, MemoryStore, Options, Revision, Snapshot};
@@ -229,6 +229,7 @@ fn source_of(state: &State, org: &OrgId, request: &PlanRequest) -> SourceName {
 
 fn snapshot(state: &State, org: &OrgId, source: &SourceName, clock: &Clock) -> Result<Snapshot, Problem> {
     let mut changes = Vec::with_capacity(state.resources.len());
+    let mut seen = HashSet::with_capacity(state.resources.len());
     let mut put = |key: String, value: Vec<u8>| -> Result<(), Problem> {
         let key = Key::new(key).map_err(|error| invalid(&error))?;
         changes.push(Change::Put { key, value: value.into(), sealed: None });
@@ -237,6 +238,10 @@ fn snapshot(state: &State, org: &OrgId, source: &SourceName, clock: &Clock) -> R
     for row in &state.resources {
         let address = row.address()?;
         let org = row.org.as_ref().unwrap_or(org);
+        if !seen.insert((org, row.kind.as_str(), row.name.as_str())) {
+            let message = format!("the state has `{address}` of organisation `{org}` twice");
+            return Err(Problem::new(ProblemKind::Invalid, "E_STATE", message).help("keep one of the two rows"));
+        }
         let record = record_of(row);
         if row.owner.as_deref() == Some(source.as_str()) {
             let declaration = declaration_of(row, &record, source);

@@ -47,8 +47,8 @@ pub(crate) struct Bench<'b> {
 /// Whether carrying out the writes needs a master key.
 pub(crate) fn seals(writes: &[Write]) -> bool {
     writes.iter().any(|write| match write {
-        Write::Live { seal, .. } => !seal.is_empty(),
-        Write::Gone(_) | Write::Declared(..) | Write::Undeclared(_) => false,
+        Write::Live { seal, .. } | Write::Moved { seal, .. } => !seal.is_empty(),
+        Write::Gone(_) | Write::Declared(..) | Write::Undeclared(_) | Write::Kind(..) => false,
     })
 }
 
@@ -68,25 +68,33 @@ pub(crate) fn transaction(
         txn = txn.source(source.as_str());
     }
     txn = conditions(txn, bench.snapshot, reads)?;
+    // A declaration may come before its record: the tags of all records are made first.
+    let mut declarations = Vec::new();
     // The same values under the same key have the same tag, so a tag that was not known while planning is set here.
     let mut tags = BTreeMap::new();
     for write in writes {
         txn = match write {
             Write::Live { address, record, seal, reseal } => {
-                let sealed = Sealing { bench, address: &address, record, seal, reseal }.finish()?;
+                let sealed = Sealing { bench, address: &address, lies_at: &address, record, seal, reseal }.finish()?;
                 tags.insert(address.clone(), sealed.record.tags.clone());
                 put_live(txn, bench, &address, sealed)?
             }
-            Write::Gone(address) => txn.delete(key(keys::live(bench.org, &address))?),
-            Write::Declared(address, mut declaration) => {
-                for (path, tag) in &mut declaration.tags {
-                    if let Some(known) = tags.get(&address).and_then(|tags| tags.get(path)) {
-                        tag.clone_from(known);
-                    }
+            Write::Moved { from, to, record, seal } => {
+                let sealed = Sealing { bench, address: &to, lies_at: &from, record, seal, reseal: true }.finish()?;
+                tags.insert(to.clone(), sealed.record.tags.clone());
+                put_live(txn, bench, &to, sealed)?.delete(key(keys::live(bench.org, &from))?)
+            }
+            Write::Kind(name, record) => {
+                let key = key(keys::kind(bench.org, &name))?;
+                match record {
+                    Some(record) => txn.put(key, json(&record)),
+                    None => txn.delete(key),
                 }
-                let source = bench.source.ok_or_else(|| internal("a declaration without a source"))?;
-                let key = key(keys::desired(bench.org, source, &address))?;
-                txn.require(as_it_was(bench.snapshot, key.clone())).put(key, json(&declaration))
+            }
+            Write::Gone(address) => txn.delete(key(keys::live(bench.org, &address))?),
+            Write::Declared(address, declaration) => {
+                declarations.push((address, declaration));
+                txn
             }
             Write::Undeclared(address) => {
                 let source = bench.source.ok_or_else(|| internal("a declaration without a source"))?;
@@ -94,6 +102,16 @@ pub(crate) fn transaction(
                 txn.require(as_it_was(bench.snapshot, key.clone())).delete(key)
             }
         };
+    }
+    for (address, mut declaration) in declarations {
+        for (path, tag) in &mut declaration.tags {
+            if let Some(known) = tags.get(&address).and_then(|tags| tags.get(path)) {
+                tag.clone_from(known);
+            }
+        }
+        let source = bench.source.ok_or_else(|| internal("a declaration without a source"))?;
+        let key = key(keys::desired(bench.org, source, &address))?;
+        txn = txn.require(as_it_was(bench.snapshot, key.clone())).put(key, json(&declaration));
     }
     Ok(txn)
 }
@@ -112,7 +130,10 @@ pub(crate) fn describe(txn: Txn, plan: &Plan) -> Txn {
 
 struct Sealing<'s> {
     bench: &'s Bench<'s>,
+    /// The address that the values are sealed for.
     address: &'s Address,
+    /// The address that those that stay lie at.
+    lies_at: &'s Address,
     record: Record,
     seal: SecretValues,
     reseal: bool,
@@ -126,7 +147,7 @@ struct Sealed {
 impl Sealing<'_> {
     /// Seals all values of the record under one nonce: the new ones, and those that stay, opened first.
     fn finish(self) -> Result<Sealed, Problem> {
-        let Self { bench, address, mut record, seal, reseal } = self;
+        let Self { bench, address, lies_at, mut record, seal, reseal } = self;
         if !reseal || record.tags.is_empty() {
             return Ok(Sealed { record, bytes: None });
         }
@@ -136,15 +157,20 @@ impl Sealing<'_> {
         }
         let mut values = seal;
         if record.tags.keys().any(|path| !values.contains_key(path)) {
-            let entry = bench.snapshot.get(&keys::live(bench.org, address));
+            let entry = bench.snapshot.get(&keys::live(bench.org, lies_at));
             let entry = entry.ok_or_else(|| internal("a value to keep in a record that does not exist"))?;
-            let kept = bench.vault.open(bench.org, address, entry).map_err(|why| {
-                let message = format!("cannot keep the other values of `{address}`: {why}");
+            let kept = bench.vault.open(bench.org, lies_at, entry).map_err(|why| {
+                let message = format!("cannot keep the other values of `{lies_at}`: {why}");
                 Problem::new(ProblemKind::Failed, "E_MASTER_KEY", message).help("give all values of it at once")
             })?;
             let stays = |path: &String| record.tags.contains_key(path) && !values.contains_key(path);
             let kept: SecretValues = kept.into_iter().filter(|(path, _)| stays(path)).collect();
             values.extend(kept);
+        }
+        if address != lies_at {
+            for (path, value) in &values {
+                record.tags.insert(path.clone(), ring.tag(bench.org, address, path, value));
+            }
         }
         Ok(Sealed { bytes: Some(ring.seal(bench.org, address, &values)), record })
     }

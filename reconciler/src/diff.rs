@@ -4,14 +4,16 @@
 //! Pure: it is given records and says what should become of them. Never here: the whole plan (`planner.rs`), guards,
 //! sessions.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{Declared, OnDrift, SecretInput};
 use crate::diagnostic::Position;
 use crate::kind::{FieldSpec, KindSpec};
+use crate::leaves::{change, leaves, parse_path, same_field, top_of, without_volatile};
 use crate::plan::{FieldChange, Op, Reason};
 use crate::resource::{Declaration, Record};
-use crate::value::{FieldPath, Fields, PathStep, Value, equal, equal_field, is_absent, without_nulls};
+use crate::value::{FieldPath, Fields, PathStep, Value, is_absent, without_nulls};
 use holdfast_engine::Revision;
 
 /// How the tag of a new secret value is known.
@@ -46,15 +48,15 @@ pub struct Inputs<'d> {
 
 /// What should become of a declared resource.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
+pub struct Outcome<'d> {
     /// The values that change.
     pub fields: Vec<FieldChange>,
     /// Why, if there is a change.
     pub reason: Option<Reason>,
     /// Whether the source becomes the owner of something that stays as it is.
     pub adopts: bool,
-    /// The live record afterwards.
-    pub record: Record,
+    /// The live record afterwards; borrowed if it stays as it is.
+    pub record: Cow<'d, Record>,
     /// The paths of secrets that are to be sealed anew.
     pub seals: BTreeSet<String>,
     /// The paths of secrets whose value is known nowhere.
@@ -80,24 +82,35 @@ pub struct Conflict {
     pub declared: Option<Value>,
     /// What is live, unless it is sensitive.
     pub live: Option<Value>,
-    /// Whether the owner is another source, rather than an actor.
-    pub other_source: bool,
+    /// What stands in the way.
+    pub obstacle: Obstacle,
+}
+
+/// What keeps a field from being set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// An actor changed it live.
+    Actor,
+    /// Another source declares it.
+    OtherSource,
+    /// The kind says that it keeps its value.
+    Immutable,
 }
 
 /// Works out what should become of a declared resource.
-pub fn diff(inputs: Inputs<'_>) -> Outcome {
+pub fn diff(inputs: Inputs<'_>) -> Outcome<'_> {
     let mut diff = Diff { inputs, out: Outcome::default() };
-    diff.out.record = inputs.live.map(|(live, _)| live.clone()).unwrap_or_default();
+    if let Some((live, _)) = inputs.live {
+        diff.out.record = Cow::Borrowed(live);
+    }
     diff.claim();
     if !diff.out.conflicts.is_empty() {
         return diff.out;
     }
-    let declared: Vec<&String> = inputs.now.fields.keys().collect();
-    for field in declared {
+    for field in inputs.now.fields.keys() {
         diff.field(field);
     }
-    let secrets: Vec<(&String, &SecretInput)> = inputs.now.secrets.iter().collect();
-    for (path, input) in secrets {
+    for (path, input) in &inputs.now.secrets {
         diff.secret(path, input);
     }
     diff.removed_fields();
@@ -108,7 +121,7 @@ pub fn diff(inputs: Inputs<'_>) -> Outcome {
 
 struct Diff<'d> {
     inputs: Inputs<'d>,
-    out: Outcome,
+    out: Outcome<'d>,
 }
 
 /// Who holds a field, as this source sees it.
@@ -119,13 +132,9 @@ enum Holder {
     OtherSource(String),
 }
 
-impl Diff<'_> {
-    fn live(&self) -> Option<&Record> {
+impl<'d> Diff<'d> {
+    fn live(&self) -> Option<&'d Record> {
         self.inputs.live.map(|(record, _)| record)
-    }
-
-    fn spec(&self, field: &str) -> FieldSpec {
-        self.inputs.kind.field(field)
     }
 
     fn holder_of(&self, owner: Option<&String>) -> Holder {
@@ -147,9 +156,9 @@ impl Diff<'_> {
         match holder {
             Holder::Us => {}
             Holder::OtherSource(_) if self.co_owned() => {}
-            Holder::OtherSource(owner) => self.conflict(FieldPath::default(), owner, true),
+            Holder::OtherSource(owner) => self.conflict(FieldPath::default(), owner, Obstacle::OtherSource),
             Holder::Nobody | Holder::Actor(_) => {
-                self.out.record.owner = Some(self.inputs.source.to_owned());
+                self.out.record.to_mut().owner = Some(self.inputs.source.to_owned());
                 self.out.adopts = self.inputs.live.is_some();
             }
         }
@@ -169,32 +178,30 @@ impl Diff<'_> {
     }
 
     fn field(&mut self, field: &str) {
-        let spec = self.spec(field);
-        let live = self.live().and_then(|live| live.fields.get(field)).cloned();
-        if self.inputs.live.is_some() && self.inputs.now.lifecycle.ignore.iter().any(|ignored| ignored == field) {
+        let (inputs, spec) = (self.inputs, self.inputs.kind.field(field));
+        if inputs.live.is_some() && inputs.now.lifecycle.ignore.iter().any(|ignored| ignored == field) {
             return;
         }
-        let now = self.inputs.now.fields.get(field).cloned().map(without_nulls).unwrap_or_default();
-        let now = without_volatile(now, &spec);
-        let compare = |value: Option<&Value>| value.cloned().map(|value| without_volatile(value, &spec));
-        let same = equal_field(compare(Some(&now)).as_ref(), compare(live.as_ref()).as_ref());
+        let live = self.live().and_then(|live| live.fields.get(field));
+        let now = inputs.now.fields.get(field);
+        let same = same_field(now, live, spec);
         match (self.holder(field), same) {
             (Holder::Us, true) => {}
-            (Holder::OtherSource(owner), _) => self.conflict(FieldPath::field(field), owner, true),
-            (Holder::Nobody | Holder::Actor(_), true) if is_absent(&now) => {}
+            (Holder::OtherSource(owner), _) => self.conflict(FieldPath::field(field), owner, Obstacle::OtherSource),
+            (Holder::Nobody | Holder::Actor(_), true) if now.is_none_or(is_absent) => {}
             (Holder::Actor(_), true) if spec.implied => {}
             (Holder::Nobody | Holder::Actor(_), true) => {
-                self.out.adopts |= self.inputs.live.is_some();
+                self.out.adopts |= inputs.live.is_some();
                 self.own(field);
             }
             (Holder::Actor(owner), false) if spec.implied => self.out.yielded.push((field.to_owned(), owner)),
-            (Holder::Actor(owner), false) if self.declared_before(field) => match self.inputs.on_drift {
-                OnDrift::Block => self.conflict(FieldPath::field(field), owner, false),
+            (Holder::Actor(owner), false) if self.declared_before(field) => match inputs.on_drift {
+                OnDrift::Block => self.conflict(FieldPath::field(field), owner, Obstacle::Actor),
                 OnDrift::Keep => self.out.yielded.push((field.to_owned(), owner)),
-                OnDrift::Revert => self.set(field, now, live, &spec, Reason::DriftRepair),
+                OnDrift::Revert => self.set(field, now, live, Reason::DriftRepair),
             },
             (Holder::Us | Holder::Nobody | Holder::Actor(_), false) => {
-                self.set(field, now, live, &spec, Reason::ManifestChanged);
+                self.set(field, now, live, Reason::ManifestChanged);
             }
         }
     }
@@ -203,35 +210,40 @@ impl Diff<'_> {
         self.inputs.before.is_some_and(|before| before.fields.contains_key(field))
     }
 
-    fn set(&mut self, field: &str, now: Value, live: Option<Value>, spec: &FieldSpec, reason: Reason) {
-        if spec.immutable && live.as_ref().is_some_and(|live| !is_absent(live)) {
-            let owner = self.live().and_then(|live| live.owners.get(field).cloned()).unwrap_or_default();
-            return self.conflict(FieldPath::field(field), owner, false);
+    fn set(&mut self, field: &str, now: Option<&Value>, live: Option<&Value>, reason: Reason) {
+        let spec = self.inputs.kind.field(field);
+        let now = without_volatile(now.cloned().map(without_nulls).unwrap_or_default(), spec);
+        let mut changes = match self.inputs.live {
+            Some(_) => leaves(&FieldPath::field(field), live, Some(&now), spec),
+            None => vec![change(FieldPath::field(field), None, Some(&now))],
+        };
+        if changes.iter().any(|change| is_fixed(spec, change)) {
+            return self.immutable(FieldPath::field(field));
         }
         let owner = match self.holder(field) {
             Holder::Actor(owner) => Some(owner),
             Holder::Us | Holder::Nobody | Holder::OtherSource(_) => None,
         };
-        let mut changes = match self.inputs.live {
-            Some(_) => leaves(&FieldPath::field(field), live.as_ref(), Some(&now), spec),
-            None => vec![change(FieldPath::field(field), None, Some(&now))],
-        };
+        // A value that has become a secret is told with the secrets.
+        changes.retain(|change| !self.inputs.now.secrets.contains_key(&change.path.to_string()));
         for change in &mut changes {
+            conceal(spec, change);
             change.owner.clone_from(&owner);
             change.at = position(self.inputs.now, &change.path);
         }
         self.out.fields.extend(changes);
         self.reason(reason);
         self.own(field);
+        let record = self.out.record.to_mut();
         if is_absent(&now) {
-            self.out.record.fields.remove(field);
+            record.fields.remove(field);
         } else {
-            self.out.record.fields.insert(field.to_owned(), now);
+            record.fields.insert(field.to_owned(), now);
         }
     }
 
     fn own(&mut self, field: &str) {
-        self.out.record.owners.insert(field.to_owned(), self.inputs.source.to_owned());
+        self.out.record.to_mut().owners.insert(field.to_owned(), self.inputs.source.to_owned());
     }
 
     /// A repaired drift is worth telling even if the manifest changed too.
@@ -243,7 +255,7 @@ impl Diff<'_> {
 
     fn secret(&mut self, path: &str, input: &SecretInput) {
         let live_tag = self.live().and_then(|live| live.tags.get(path)).cloned();
-        let field = parse_path(path).top().to_owned();
+        let field = top_of(path).to_owned();
         let new = self.inputs.tags.get(path).cloned();
         match (&new, &live_tag) {
             (None, Some(_)) => {
@@ -258,10 +270,14 @@ impl Diff<'_> {
             (Some(_), _) => {}
         }
         let declared_before = self.inputs.before.is_some_and(|before| before.tags.contains_key(path));
+        let at = parse_path(path);
+        if live_tag.is_some() && self.inputs.kind.field(&field).is_immutable_at(&at.steps()[1..]) {
+            return self.immutable(at);
+        }
         match self.holder(&field) {
-            Holder::OtherSource(owner) => return self.conflict(parse_path(path), owner, true),
+            Holder::OtherSource(owner) => return self.conflict(at, owner, Obstacle::OtherSource),
             Holder::Actor(owner) if declared_before => match self.inputs.on_drift {
-                OnDrift::Block => return self.conflict(parse_path(path), owner, false),
+                OnDrift::Block => return self.conflict(at, owner, Obstacle::Actor),
                 OnDrift::Keep => return self.out.yielded.push((field, owner)),
                 OnDrift::Revert => self.reason(Reason::DriftRepair),
             },
@@ -274,19 +290,30 @@ impl Diff<'_> {
         if input.value.is_some() {
             self.out.seals.insert(path.to_owned());
         }
-        self.out.record.tags.insert(path.to_owned(), after_tag.clone().unwrap_or_default());
+        let was_clear = self.clear_value(&at);
+        self.out.record.to_mut().tags.insert(path.to_owned(), after_tag.clone().unwrap_or_default());
         self.own(&field);
         self.out.fields.push(FieldChange {
-            path: parse_path(path),
-            op: if live_tag.is_some() { Op::Replace } else { Op::Add },
+            path: at.clone(),
+            op: if live_tag.is_some() || was_clear { Op::Replace } else { Op::Add },
             before: None,
             after: None,
             sensitive: true,
             before_tag: live_tag,
             after_tag,
             owner: None,
-            at: position(self.inputs.now, &parse_path(path)),
+            at: position(self.inputs.now, &at),
         });
+    }
+
+    /// Takes the value out of the fields that its kind did not call a secret before; says whether there was one.
+    fn clear_value(&mut self, at: &FieldPath) -> bool {
+        let in_clear = |fields: &Fields| at.get(fields).is_some_and(|value| !value.is_null());
+        if !in_clear(&self.out.record.fields) {
+            return false;
+        }
+        remove_at(&mut self.out.record.to_mut().fields, at);
+        true
     }
 
     fn adopt_secret(&mut self, field: &str) {
@@ -302,17 +329,25 @@ impl Diff<'_> {
     /// Fields that this source owns and declares no longer leave; those of others stay.
     fn removed_fields(&mut self) {
         let Some(live) = self.live() else { return };
-        let gone: Vec<String> = live
+        let gone: Vec<&String> = live
             .owners
             .iter()
             .filter(|(field, owner)| *owner == self.inputs.source && !self.is_declared(field))
-            .map(|(field, _)| field.clone())
+            .map(|(field, _)| field)
             .collect();
         for field in gone {
-            self.out.record.owners.remove(&field);
-            let Some(value) = self.out.record.fields.remove(&field) else { continue };
+            if self.inputs.kind.field(field).immutable && live.fields.get(field).is_some_and(|value| !is_absent(value))
+            {
+                self.immutable(FieldPath::field(field));
+                continue;
+            }
+            let record = self.out.record.to_mut();
+            record.owners.remove(field);
+            let Some(value) = record.fields.remove(field) else { continue };
             if !is_absent(&value) {
-                self.out.fields.push(change(FieldPath::field(field), Some(&value), None));
+                let mut gone = change(FieldPath::field(field), Some(&value), None);
+                conceal(self.inputs.kind.field(field), &mut gone);
+                self.out.fields.push(gone);
                 self.reason(Reason::ManifestChanged);
             }
         }
@@ -324,13 +359,11 @@ impl Diff<'_> {
             .tags
             .iter()
             .filter(|(path, _)| !self.inputs.now.secrets.contains_key(*path))
-            .filter(|(path, _)| {
-                live.owners.get(parse_path(path).top()).is_some_and(|owner| owner == self.inputs.source)
-            })
+            .filter(|(path, _)| live.owners.get(top_of(path)).is_some_and(|owner| owner == self.inputs.source))
             .map(|(path, tag)| (path.clone(), tag.clone()))
             .collect();
         for (path, tag) in gone {
-            self.out.record.tags.remove(&path);
+            self.out.record.to_mut().tags.remove(&path);
             self.out.seals.insert(path.clone());
             let removed = change(parse_path(&path), None, None);
             self.out.fields.push(FieldChange { op: Op::Remove, sensitive: true, before_tag: Some(tag), ..removed });
@@ -339,28 +372,65 @@ impl Diff<'_> {
     }
 
     fn is_declared(&self, field: &str) -> bool {
-        self.inputs.now.fields.contains_key(field)
-            || self.inputs.now.secrets.keys().any(|path| parse_path(path).top() == field)
+        self.inputs.now.fields.contains_key(field) || self.inputs.now.secrets.keys().any(|path| top_of(path) == field)
     }
 
-    fn conflict(&mut self, path: FieldPath, owner: String, other_source: bool) {
-        let shown = |fields: Option<&Fields>| fields.and_then(|fields| path.get(fields)).cloned();
+    fn immutable(&mut self, path: FieldPath) {
+        let owner = self.live().and_then(|live| live.owners.get(path.top()).cloned()).unwrap_or_default();
+        self.conflict(path, owner, Obstacle::Immutable);
+    }
+
+    fn conflict(&mut self, path: FieldPath, owner: String, obstacle: Obstacle) {
+        let secret = is_secret(self.inputs.kind.field(path.top()), &path);
+        let shown = |fields: Option<&Fields>| fields.filter(|_| !secret).and_then(|fields| path.get(fields)).cloned();
         self.out.conflicts.push(Conflict {
             declared: shown(Some(&self.inputs.now.fields)),
             live: shown(self.live().map(|live| &live.fields)),
             revision: self.inputs.live.map_or(Revision::ZERO, |(_, revision)| revision),
             path,
             owner,
-            other_source,
+            obstacle,
         });
     }
 }
 
-/// Reads the text form of a path of map members, as `secrets` and `tags` have it.
-pub fn parse_path(text: &str) -> FieldPath {
-    let mut parts = text.split('.');
-    let top = FieldPath::field(parts.next().unwrap_or_default());
-    parts.fold(top, |path, part| path.key(part))
+/// Whether a change is one of a value that was there and that its kind keeps as it was made.
+fn is_fixed(spec: &FieldSpec, change: &FieldChange) -> bool {
+    change.before.as_ref().is_some_and(|before| !is_absent(before)) && spec.is_immutable_at(&change.path.steps()[1..])
+}
+
+/// Whether the value at a path is a secret by its kind.
+fn is_secret(spec: &FieldSpec, path: &FieldPath) -> bool {
+    path.steps().get(1..).is_some_and(|steps| spec.is_sensitive_at(steps))
+}
+
+/// Takes the values out of a change of what the kind calls a secret now, though it lies in clear.
+fn conceal(spec: &FieldSpec, change: &mut FieldChange) {
+    if is_secret(spec, &change.path) {
+        (change.before, change.after, change.sensitive) = (None, None, true);
+    }
+}
+
+/// Removes the value at a path of map members.
+fn remove_at(fields: &mut Fields, at: &FieldPath) {
+    let mut names = at.steps().iter().filter_map(|step| match step {
+        PathStep::Key(name) => Some(name.as_str()),
+        PathStep::Index(_) => None,
+    });
+    let Some(top) = names.next() else { return };
+    let mut names = names.peekable();
+    if names.peek().is_none() {
+        fields.remove(top);
+        return;
+    }
+    let mut value = fields.get_mut(top);
+    while let (Some(name), Some(members)) = (names.next(), value.and_then(Value::as_object_mut)) {
+        if names.peek().is_none() {
+            members.remove(name);
+            return;
+        }
+        value = members.get_mut(name);
+    }
 }
 
 /// The nearest declared place of a path.
@@ -381,87 +451,4 @@ pub(crate) fn position(declared: &Declared, path: &FieldPath) -> Option<Position
         steps = &steps[..steps.len() - 1];
     }
     declared.at.clone()
-}
-
-/// A change of a value that is no secret.
-pub(crate) fn change(path: FieldPath, before: Option<&Value>, after: Option<&Value>) -> FieldChange {
-    let present = |value: Option<&Value>| value.filter(|value| !value.is_null()).cloned();
-    let (before, after) = (present(before), present(after));
-    let op = match (&before, &after) {
-        (None, _) => Op::Add,
-        (Some(_), None) => Op::Remove,
-        (Some(_), Some(_)) => Op::Replace,
-    };
-    let (before_tag, after_tag, owner, at) = (None, None, None, None);
-    FieldChange { path, op, before, after, sensitive: false, before_tag, after_tag, owner, at }
-}
-
-/// The leaves in which two values differ.
-pub(crate) fn leaves(
-    path: &FieldPath,
-    before: Option<&Value>,
-    after: Option<&Value>,
-    spec: &FieldSpec,
-) -> Vec<FieldChange> {
-    let after = after.filter(|value| path.steps().len() > 1 || !is_absent(value));
-    match (before, after) {
-        (Some(Value::Object(old)), Some(Value::Object(new))) => {
-            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-            let present = |value: Option<&'_ Value>| value.is_some_and(|value| !value.is_null());
-            names
-                .into_iter()
-                .filter(|name| present(old.get(*name)) || present(new.get(*name)))
-                .flat_map(|name| leaves(&path.key(name), old.get(name), new.get(name), &FieldSpec::default()))
-                .collect()
-        }
-        (Some(Value::Array(old)), Some(Value::Array(new))) => list_leaves(path, old, new, spec),
-        (Some(old), Some(new)) if equal(old, new) => Vec::new(),
-        (before, after) => vec![change(path.clone(), before, after)],
-    }
-}
-
-/// Lists whose kind names a key differ by that key, others by position. A list whose order changed is replaced as a whole.
-fn list_leaves(path: &FieldPath, old: &[Value], new: &[Value], spec: &FieldSpec) -> Vec<FieldChange> {
-    let old: Vec<Value> = old.iter().map(|item| without_volatile_members(item.clone(), spec)).collect();
-    let new: Vec<Value> = new.iter().map(|item| without_volatile_members(item.clone(), spec)).collect();
-    let Some(key) = spec.list_key else { return positional_leaves(path, &old, &new) };
-    let ids = |items: &[Value]| -> Vec<String> {
-        items.iter().map(|item| item.get(key).map(Value::to_string).unwrap_or_default()).collect()
-    };
-    let (old_ids, new_ids) = (ids(&old), ids(&new));
-    let common = |ids: &[String], other: &[String]| -> Vec<String> {
-        ids.iter().filter(|id| other.contains(id)).cloned().collect()
-    };
-    if common(&old_ids, &new_ids) != common(&new_ids, &old_ids) {
-        return vec![change(path.clone(), Some(&Value::Array(old)), Some(&Value::Array(new)))];
-    }
-    let removed = old_ids.iter().enumerate().filter(|(_, id)| !new_ids.contains(id));
-    let removed = removed.map(|(position, _)| change(path.index(position), old.get(position), None));
-    let kept = new_ids.iter().enumerate().flat_map(|(position, id)| {
-        let before = old_ids.iter().position(|old_id| old_id == id).and_then(|at| old.get(at));
-        leaves(&path.index(position), before, new.get(position), &FieldSpec::default())
-    });
-    removed.chain(kept).collect()
-}
-
-fn positional_leaves(path: &FieldPath, old: &[Value], new: &[Value]) -> Vec<FieldChange> {
-    (0..old.len().max(new.len()))
-        .flat_map(|position| leaves(&path.index(position), old.get(position), new.get(position), &FieldSpec::default()))
-        .collect()
-}
-
-fn without_volatile_members(mut item: Value, spec: &FieldSpec) -> Value {
-    if let Value::Object(members) = &mut item {
-        members.retain(|name, _| !spec.volatile.contains(&name.as_str()));
-    }
-    item
-}
-
-fn without_volatile(value: Value, spec: &FieldSpec) -> Value {
-    match value {
-        Value::Array(items) if !spec.volatile.is_empty() => {
-            Value::Array(items.into_iter().map(|item| without_volatile_members(item, spec)).collect())
-        }
-        value => value,
-    }
 }

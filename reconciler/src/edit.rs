@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::agents::fields::{self, FieldError};
-use crate::kind::{KindSpec, Kinds};
+use crate::kind::{FieldSpec, KindSpec, Kinds};
 use crate::resource::{Address, Record};
 use crate::value::{FieldPath, Fields, Value, equal_field, is_absent, without_nulls};
 
@@ -21,6 +21,9 @@ pub enum EditError {
     /// A field or value that the kind does not have.
     #[error(transparent)]
     Field(#[from] FieldError),
+    /// A field or value that a project's own kind does not have.
+    #[error("{0}")]
+    Own(String),
     /// The value is a secret, which never goes this way.
     #[error("`{path}` of `{address}` is a secret")]
     Sensitive {
@@ -69,6 +72,9 @@ pub fn merge(
         let after = merged(before.clone(), patch);
         fields::check(kind, field, &after)?;
         refuse_secret(spec, address, &record, field, patch)?;
+        if let Some(own) = &spec.definition {
+            own.check(field, &after).map_err(EditError::Own)?;
+        }
         if equal_field(before.as_ref(), Some(&after)) {
             continue;
         }
@@ -122,11 +128,23 @@ fn refuse_secret(
     if spec.field(field).sensitive {
         return Err(sensitive(field.to_owned()));
     }
+    if let Some(path) = names_secret(spec.field(field), &FieldPath::field(field), patch) {
+        return Err(sensitive(path));
+    }
     let touched = |path: &&String| touches(patch, &FieldPath::field(field), path);
     match record.tags.keys().find(touched) {
         Some(path) => Err(sensitive(path.clone())),
         None => Ok(()),
     }
+}
+
+/// The path of a member of a patch that its kind calls a secret.
+fn names_secret(spec: &FieldSpec, at: &FieldPath, patch: &Value) -> Option<String> {
+    let members = patch.as_object()?;
+    members.iter().find_map(|(name, patch)| {
+        let (spec, at) = (spec.member(name), at.key(name));
+        if spec.sensitive { Some(at.to_string()) } else { names_secret(spec, &at, patch) }
+    })
 }
 
 /// Whether a patch at a path says something about a sealed path: it replaces or removes a value that the path lies in.

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use holdfast_engine::{Change, Key};
 
 use crate::agents::context::SessionContext;
-use crate::agents::kinds::{AGENT, SETTINGS};
+use crate::agents::kinds::{AGENT, SETTINGS, is_read_by_sessions};
 use crate::agents::resolver::{AgentRequest, Resolution, Unresolved, World, resolve};
 use crate::agents::users::{self, Group};
 use crate::plan::{AgentChange, SessionChange, SessionModel};
 use crate::planner::Write;
-use crate::resource::{Address, OrgId, keys};
+use crate::resource::{Address, OrgId, Record, keys};
 use crate::vault::ProposedVault;
 
 /// What a proposed change means.
@@ -148,17 +148,20 @@ fn model(resolved: &Resolved) -> Option<SessionModel> {
 
 /// The writes as the engine would see them. Values to seal are left out: the vault knows which are pending.
 fn proposed(world: World<'_>, writes: &[Write]) -> Vec<Change> {
-    let change = |write: &Write| match write {
-        Write::Live { address, record, seal: _, reseal: _ } => {
-            let key = keys::live(world.org, address);
-            let sealed = world.snapshot.get(&key).and_then(holdfast_engine::Entry::sealed);
-            let value: Arc<[u8]> = serde_json::to_vec(record).expect("a record is always JSON").into();
-            Some(Change::Put { key: Key::new(key).ok()?, value, sealed })
-        }
-        Write::Gone(address) => Some(Change::Delete { key: Key::new(keys::live(world.org, address)).ok()? }),
-        Write::Declared(..) | Write::Undeclared(_) => None,
+    let put = |address: &Address, sealed_at: &Address, record: &Record| {
+        let entry = world.snapshot.get(&keys::live(world.org, sealed_at));
+        let value: Arc<[u8]> = serde_json::to_vec(record).expect("a record is always JSON").into();
+        let key = Key::new(keys::live(world.org, address)).ok()?;
+        Some(Change::Put { key, value, sealed: entry.and_then(holdfast_engine::Entry::sealed) })
     };
-    writes.iter().filter_map(change).collect()
+    let gone = |address: &Address| Some(Change::Delete { key: Key::new(keys::live(world.org, address)).ok()? });
+    let changes = |write: &Write| match write {
+        Write::Live { address, record, seal: _, reseal: _ } => [put(address, address, record), None],
+        Write::Moved { from, to, record, seal: _ } => [put(to, from, record), gone(from)],
+        Write::Gone(address) => [gone(address), None],
+        Write::Declared(..) | Write::Undeclared(_) | Write::Kind(..) => [None, None],
+    };
+    writes.iter().flat_map(changes).flatten().collect()
 }
 
 /// The agents that the changes can touch: if only agents' own records change, those; else every agent that there is,
@@ -169,7 +172,11 @@ fn touched_agents(world: World<'_>, changed: &BTreeSet<String>) -> BTreeSet<Stri
     let agent = format!("{live}{AGENT}/");
     let own = |key: &String| key.strip_prefix(&settings).or_else(|| key.strip_prefix(&agent)).map(str::to_owned);
     let mut agents: BTreeSet<String> = changed.iter().filter_map(own).collect();
-    if changed.iter().any(|key| own(key).is_none()) {
+    let shared = |key: &String| match key.strip_prefix(&live).and_then(|address| address.split_once('/')) {
+        Some((kind, _)) => own(key).is_none() && is_read_by_sessions(kind),
+        None => true,
+    };
+    if changed.iter().any(shared) {
         agents.extend(world.snapshot.prefix(&settings).map(|(key, _)| key.as_str()[settings.len()..].to_owned()));
     }
     agents

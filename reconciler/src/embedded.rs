@@ -19,6 +19,7 @@ use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
 use crate::keyfile::{KeySource, Keys};
 use crate::kind::Kinds;
+use crate::kind_record;
 use crate::open_sessions::OpenSessions;
 use crate::plan::PlanRequest;
 use crate::plane::{ControlPlane, Holder, Moment, Retention, SessionRequest};
@@ -129,8 +130,9 @@ impl Plane {
         *self.0.retention.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn kinds(&self) -> &Kinds {
-        &self.0.kinds
+    /// The built-in kinds with those that the organisation has in a snapshot.
+    pub(crate) fn kinds(&self, snapshot: &Snapshot, org: &OrgId) -> Result<Kinds, Problem> {
+        kind_record::known(&self.0.kinds, snapshot, org)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -187,6 +187,9 @@ pub struct Change {
     pub action: Action,
     /// Why.
     pub reason: Reason,
+    /// The address that it had; of a move only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Address>,
     /// Which values change: per top-level field for a create, per leaf for an update, none for a delete.
     pub fields: Vec<FieldChange>,
     /// When it takes effect: `next-session`, `immediate`, `restart` or `none`.
@@ -197,6 +200,16 @@ pub struct Change {
     /// Where the manifest declares the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Position>,
+}
+
+/// A kind of a project's own that the store learns, or whose definition changes or goes. It is no resource and is counted
+/// nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindChange {
+    /// Its name.
+    pub name: KindName,
+    /// What happens to its definition: it is made, updated or deleted.
+    pub action: Action,
 }
 
 /// Something that keeps the plan from being applied.
@@ -301,6 +314,9 @@ pub struct Plan {
     pub source: Source,
     /// How many rows there are.
     pub summary: Summary,
+    /// The kinds of the project's own whose definition changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<KindChange>,
     /// The changed resources, in the order of kinds and then of names.
     pub changes: Vec<Change>,
     /// Live resources that no source declares.
@@ -325,7 +341,7 @@ impl Plan {
 
     /// Whether an apply would commit anything.
     pub fn has_changes(&self) -> bool {
-        self.summary.changes() > 0 || !self.adopts.is_empty()
+        self.summary.changes() > 0 || !self.adopts.is_empty() || !self.kinds.is_empty()
     }
 
     /// How many deletes an unattended apply must have been told of: a secret whose removal breaks the sessions of every

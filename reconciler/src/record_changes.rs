@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use holdfast_engine::Timestamp;
 
-use crate::diff::{change, leaves, parse_path};
 use crate::embedded::rfc3339;
-use crate::kind::KindSpec;
+use crate::kind::{FieldSpec, KindSpec};
+use crate::leaves::{change, leaves, parse_path};
 use crate::plan::{FieldChange, Op};
 use crate::resource::Record;
 use crate::value::{FieldPath, Value};
@@ -31,7 +31,7 @@ pub(crate) fn record_changes(
         .flat_map(|name| {
             let (path, old, new) = (FieldPath::field(name), before.fields.get(name), after.fields.get(name));
             match both {
-                true => leaves(&path, old, new, &kind.map(|kind| kind.field(name)).unwrap_or_default()),
+                true => leaves(&path, old, new, kind.map_or(&FieldSpec::default(), |kind| kind.field(name))),
                 false => vec![change(path, old, new)],
             }
         })

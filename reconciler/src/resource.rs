@@ -247,7 +247,7 @@ impl Declaration {
 pub mod keys {
     use std::cell::RefCell;
 
-    use super::{Address, OrgId, SourceName};
+    use super::{Address, KindName, OrgId, SourceName};
 
     /// The prefix of everything of one organisation.
     pub fn org(org: &OrgId) -> String {
@@ -294,6 +294,16 @@ pub mod keys {
     /// The key of what a source declared last for one resource.
     pub fn desired(org: &OrgId, source: &SourceName, address: &Address) -> String {
         format!("org/{org}/desired/{source}/{address}")
+    }
+
+    /// The prefix of what is known of an organisation's own kinds.
+    pub fn kinds_prefix(org: &OrgId) -> String {
+        format!("org/{org}/kind/")
+    }
+
+    /// The key of what is known of a kind.
+    pub fn kind(org: &OrgId, name: &KindName) -> String {
+        format!("org/{org}/kind/{name}")
     }
 
     /// The prefix of the keys that clients write themselves.

@@ -179,6 +179,7 @@ mod tests {
             base: Base { revision: Revision::new(41), commit: String::new() },
             source: Source { name: source.clone(), git: None, digest: String::new() },
             summary: Summary::default(),
+            kinds: Vec::new(),
             changes: Vec::new(),
             unmanaged: Vec::new(),
             unchanged: Vec::new(),

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Flags of planning and applying.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
@@ -24,7 +24,7 @@ pub(crate) struct PlanArgs {
     /// Writes the plan into this file, sealed, for `reconcile apply FILE`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["yes", "against"])]
     pub(crate) out: Option<PathBuf>,
-    /// Plans these kinds only, as in `agent,settings`
+    /// Plans these kinds only, as in `agent,settings`; `agents` and `memory` stand for several
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Shows the first line of each change only
@@ -57,6 +57,38 @@ pub(crate) struct PlanArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CheckArgs {
     /// The project's directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Prints the JSON Schema of a grammar instead, for editors: of the manifest if none is named
+    #[arg(
+        long,
+        value_name = "GRAMMAR",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "manifest",
+        conflicts_with = "directory"
+    )]
+    pub(crate) schema: Option<GrammarName>,
+}
+
+/// A grammar that has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GrammarName {
+    /// `lobu.toml` and `holdfast.toml`
+    Manifest,
+    /// Files of the models folder
+    Models,
+    /// Files of the connectors folder
+    Connectors,
+    /// The front matter of `SKILL.md`
+    Skill,
+}
+
+/// Flags of `init`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The project's directory; it is made if it is not there
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 }

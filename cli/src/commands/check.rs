@@ -1,10 +1,12 @@
-//! `reconcile check [DIR]`: reads the manifests and reports every finding. Opens no store.
+//! `reconcile check [DIR]`: reads the manifests and reports every finding; `--schema` prints what editors check them with. Opens
+//! no store.
 
 use holdfast_reconciler::diagnostic::Diagnostic;
+use holdfast_reconciler::manifest::{Grammar, schema};
 use serde::Serialize;
 
 use super::Run;
-use crate::args::{CheckArgs, Format};
+use crate::args::{CheckArgs, Format, GrammarName};
 use crate::error::{Exit, Failure};
 use crate::project::Project;
 use crate::render::github;
@@ -20,6 +22,10 @@ struct Report<'a> {
 
 /// Checks a project.
 pub(super) fn run(run: &Run, args: &CheckArgs) -> Result<Exit, Failure> {
+    if let Some(name) = args.schema {
+        run.output.document(&schema(grammar(name)))?;
+        return Ok(Exit::Done);
+    }
     let directory = run.directory(args.directory.as_ref())?;
     let Project { desired, diagnostics } = Project::read(&run.setting, &directory)?;
     let resources = desired.as_ref().map_or(0, |desired| desired.resources.len());
@@ -40,4 +46,13 @@ pub(super) fn run(run: &Run, args: &CheckArgs) -> Result<Exit, Failure> {
         Format::Text | Format::Markdown => run.output.raw(&format!("{verdict}\n"))?,
     }
     Ok(if desired.is_some() { Exit::Done } else { Exit::Failed })
+}
+
+fn grammar(name: GrammarName) -> Grammar {
+    match name {
+        GrammarName::Manifest => Grammar::Manifest,
+        GrammarName::Models => Grammar::Models,
+        GrammarName::Connectors => Grammar::Connectors,
+        GrammarName::Skill => Grammar::Skill,
+    }
 }

@@ -15,6 +15,7 @@ mod get;
 mod given;
 mod history;
 mod import;
+mod init;
 mod man;
 mod plan;
 mod profile;
@@ -83,6 +84,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         None => apply::run(run, &cli.plan),
         Some(Verb::Plan(args)) => plan::run(run, &args),
         Some(Verb::Apply(args)) => sealed::apply(run, &args),
+        Some(Verb::Init(args)) => init::run(run, &args),
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),
         Some(Verb::Session(args)) => session::run(run, args),

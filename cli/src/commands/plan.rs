@@ -1,14 +1,17 @@
 //! `reconcile --dry-run`, `reconcile plan`: load, plan, show. Changes nothing, makes no store and no key.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use holdfast_reconciler::against::{self, State, seal_against};
-use holdfast_reconciler::agents::kinds::kinds;
+use holdfast_reconciler::agents::kinds::{group, kinds};
+use holdfast_reconciler::desired::Desired;
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::keyfile::{KeySource, Keys};
+use holdfast_reconciler::own_kind::OwnKind;
 use holdfast_reconciler::plan::{Plan, PlanOptions, PlanRequest};
 use holdfast_reconciler::seal::{Seal, Sealed};
 
@@ -63,8 +66,8 @@ pub(super) struct Drafted {
 pub(super) fn draft(run: &Run, args: &PlanArgs) -> Result<Drafted, Failure> {
     let setting = &run.setting;
     let directory = run.directory(args.directory.as_ref())?;
-    let options = options(args)?;
     let desired = Project::read(setting, &directory)?.into_desired()?;
+    let options = options(args, &desired)?;
     let (org, fallback_org) = (setting.global.org.clone(), setting.fallback_org()?);
     let request = PlanRequest { org, fallback_org, desired, options };
     let store = setting.store(&directory);
@@ -101,20 +104,31 @@ pub(super) fn view(args: &PlanArgs) -> PlanView {
     }
 }
 
-fn options(args: &PlanArgs) -> Result<PlanOptions, Failure> {
-    let known = kinds();
-    for kind in &args.only {
-        if known.get(kind).is_none() {
-            let names: Vec<&str> = known.in_order().into_iter().map(|kind| kind.name).collect();
-            return Err(Failure::usage(format!("`--only {kind}` names no kind"))
-                .help(format!("the kinds are {}", names.join(", "))));
-        }
-    }
+fn options(args: &PlanArgs, desired: &Desired) -> Result<PlanOptions, Failure> {
     Ok(PlanOptions {
-        only: args.only.iter().cloned().collect(),
+        only: only(&args.only, desired)?,
         allow_delete: args.allow_delete,
         allow_break: args.allow_break.iter().cloned().collect(),
     })
+}
+
+/// The kinds that `--only` names: built-in ones, groups of them, and those that the project declares.
+fn only(words: &[String], desired: &Desired) -> Result<BTreeSet<String>, Failure> {
+    let mut known = kinds();
+    known.add(desired.kinds.iter().map(OwnKind::spec));
+    let mut only = BTreeSet::new();
+    for word in words {
+        match (group(word), known.get(word)) {
+            (Some(kinds), _) => only.extend(kinds.iter().map(|kind| (*kind).to_owned())),
+            (None, Some(kind)) => drop(only.insert(kind.name.to_string())),
+            (None, None) => {
+                let names: Vec<&str> = known.in_order().into_iter().map(|kind| &*kind.name).collect();
+                let help = format!("the kinds are {}; `agents` and `memory` stand for several", names.join(", "));
+                return Err(Failure::usage(format!("`--only {word}` names no kind")).help(help));
+            }
+        }
+    }
+    Ok(only)
 }
 
 /// The state where there is no store.

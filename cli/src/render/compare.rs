@@ -25,7 +25,7 @@ pub(crate) fn draw(found: &Differences, kinds: &Kinds, length: Length) -> Text {
     rows.sort_by_key(|row| (kinds.order(row.kind.as_str()), &row.address));
     for rows in rows.chunk_by(|left, right| left.kind == right.kind) {
         let kind = rows.first().map_or("", |row| row.kind.as_str());
-        heading(&mut text, kinds.get(kind).map_or(kind, |spec| spec.heading));
+        heading(&mut text, kinds.get(kind).map_or(kind, |spec| &spec.heading));
         rows.iter().for_each(|row| resource(&mut text, row, length));
     }
     if !values.is_empty() {

@@ -11,7 +11,7 @@ use holdfast_reconciler::plan::{Action, Plan};
 use super::escape::visible;
 use super::ink::Colour;
 use super::row::{Listed, What, place, sections};
-use super::text::{PlanView, counts, git, pasteable, row_text, session_words, short};
+use super::text::{PlanView, counts, git, kind_words, pasteable, row_text, session_words, short};
 
 /// A comment may have 65,536 characters; the rest is room for what a workflow adds.
 const CHARACTERS_MAX: usize = 60_000;
@@ -87,6 +87,12 @@ fn head(plan: &Plan) -> String {
     }
     for change in deletes {
         out.push_str(&format!("- {}\n", code(&change.address.to_string())));
+    }
+    if !plan.kinds.is_empty() {
+        out.push_str("\n**Kinds**\n");
+    }
+    for change in &plan.kinds {
+        out.push_str(&format!("- {}: {}\n", code(change.name.as_str()), kind_words(change.action)));
     }
     if !plan.sessions.is_empty() {
         out.push_str("\n**Sessions**\n");

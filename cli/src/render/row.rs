@@ -80,7 +80,7 @@ pub(crate) fn sections<'p>(plan: &'p Plan, kinds: &'p Kinds, listed: Listed) -> 
     }
     let section = |((_, kind), mut rows): ((u32, &'p str), Vec<Row<'p>>)| {
         rows.sort_by_key(|row| row.name);
-        Section { heading: kinds.get(kind).map_or(kind, |spec| spec.heading), rows }
+        Section { heading: kinds.get(kind).map_or(kind, |spec| &spec.heading), rows }
     };
     by_place.into_iter().map(section).collect()
 }
@@ -121,7 +121,7 @@ impl Row<'_> {
     /// The top-level fields that the row is about, each once, in the order of the plan; none for a whole resource.
     pub(crate) fn fields(&self) -> Vec<&str> {
         let all: Vec<&str> = match &self.what {
-            What::Change(change) if change.action == Action::Update => {
+            What::Change(change) if matches!(change.action, Action::Update | Action::Move) => {
                 change.fields.iter().map(|field| field.path.top()).collect()
             }
             What::Blocked(blocks) => blocks.iter().filter_map(|block| block.path.as_ref()).map(|p| p.top()).collect(),
@@ -186,7 +186,10 @@ fn change_comment(change: &Change) -> String {
         }
         Reason::DefaultChanged => "a default changed",
         Reason::DriftRepair => "drift repair",
-        Reason::Moved => "moved",
+        Reason::Moved => match &change.from {
+            Some(from) => return format!("moved from {from}"),
+            None => "moved",
+        },
         Reason::Rollback => "rollback",
         Reason::Take => "take",
     };

@@ -5,7 +5,7 @@
 
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::kind::Kinds;
-use holdfast_reconciler::plan::{AgentChange, Blocked, Plan, SessionChange, SessionModel, Summary};
+use holdfast_reconciler::plan::{Action, AgentChange, Blocked, Plan, SessionChange, SessionModel, Summary};
 
 use super::ink::{Role, Text};
 use super::row::{Listed, Row, What, is_row, sections};
@@ -53,6 +53,7 @@ pub(crate) fn plan(plan: &Plan, kinds: &Kinds, view: PlanView) -> Text {
             text.append(row_text(row, view));
         }
     }
+    kinds_changed(&mut text, plan);
     adopts(&mut text, plan);
     sessions(&mut text, plan);
     text.end().line(summary_line(&plan.summary));
@@ -135,6 +136,27 @@ pub(crate) fn comment(text: &mut Text, comment: &str) {
         text.pad(COMMENT_COLUMN, COMMENT_GAP).add(Role::Quiet, comment);
     }
     text.end();
+}
+
+fn kinds_changed(text: &mut Text, plan: &Plan) {
+    if plan.kinds.is_empty() {
+        return;
+    }
+    text.end().add(Role::Strong, "Kinds:").end();
+    for change in &plan.kinds {
+        text.plain("  * ").plain(change.name.as_str());
+        comment(text, kind_words(change.action));
+    }
+}
+
+/// What a plan says of a kind.
+pub(crate) fn kind_words(action: Action) -> &'static str {
+    match action {
+        Action::Create => "a new kind",
+        Action::Update => "another definition",
+        Action::Delete => "the kind goes",
+        Action::Move => "another name",
+    }
 }
 
 fn adopts(text: &mut Text, plan: &Plan) {

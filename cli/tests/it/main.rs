@@ -7,6 +7,7 @@ mod apply;
 mod args;
 mod e2e;
 mod house;
+mod init;
 mod manifest;
 mod plan;
 mod scenarios;

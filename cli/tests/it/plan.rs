@@ -133,8 +133,10 @@ fn a_command_that_plans_nothing_reads_the_manifest_s_organisation_too() {
         "another organisation has no such row (P12)"
     );
     project.edit("name = \"Triage\"", "nme = \"Triage\"");
+    assert!(first(&["status"]).ends_with("org acme"), "a mistake elsewhere does not hide the organisation");
+    project.edit("[agents.triage]", "[agents.triage");
     let ended = project.run(&["status"]);
-    assert!(ended.stderr.starts_with("warning: the manifests have errors"), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("warning: the manifest cannot be read"), "{}", ended.stderr);
 }
 
 #[test]

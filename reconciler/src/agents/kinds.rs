@@ -2,7 +2,6 @@
 //!
 //! Never here: how a manifest spells them.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::kind::{Effect, FieldSpec, KindSpec, Kinds};
@@ -40,6 +39,20 @@ pub const SECRET_VALUE: &str = "value";
 /// The name of the shared secret that holds the key of a provider.
 pub fn provider_secret(provider: &str) -> String {
     format!("provider:{provider}:apiKey")
+}
+
+/// The kinds that `--only` knows under one word, and so does the field: connectors are in neither group.
+pub fn group(word: &str) -> Option<&'static [&'static str]> {
+    match word {
+        "agents" => Some(&[PROVIDER, AGENT, SETTINGS, PLATFORM, SECRET]),
+        "memory" => Some(&[ENTITY_TYPE, RELATIONSHIP_TYPE, WATCHER]),
+        _ => None,
+    }
+}
+
+/// Whether the resolution of a session can look at resources of a kind; the resolver looks at no others.
+pub(crate) fn is_read_by_sessions(kind: &str) -> bool {
+    matches!(kind, AGENT | SETTINGS | PROVIDER | SECRET)
 }
 
 static PROFILE_KIND: LazyLock<KindName> = LazyLock::new(|| fixed(PROFILE));
@@ -95,7 +108,8 @@ pub(crate) fn check_name(address: &Address) -> Result<(), &'static str> {
 pub fn kinds() -> Kinds {
     let sensitive = || FieldSpec { sensitive: true, ..FieldSpec::default() };
     let implied = || FieldSpec { implied: true, ..FieldSpec::default() };
-    let providers = FieldSpec { list_key: Some("providerId"), volatile: &["installedAt"], ..FieldSpec::default() };
+    let providers =
+        FieldSpec { list_key: Some("providerId".into()), volatile: &["installedAt"], ..FieldSpec::default() };
     let immutable = || FieldSpec { immutable: true, ..FieldSpec::default() };
     Kinds::new([
         kind(10, PROVIDER, "providers", Effect::NextSession, false, []),
@@ -136,5 +150,6 @@ fn kind<const N: usize>(
     dependent: bool,
     fields: [(&'static str, FieldSpec); N],
 ) -> KindSpec {
-    KindSpec { name, heading, order, effect, dependent, fields: BTreeMap::from(fields) }
+    let fields = fields.into_iter().map(|(name, spec)| (name.into(), spec)).collect();
+    KindSpec { name: name.into(), heading: heading.into(), order, effect, dependent, fields, definition: None }
 }

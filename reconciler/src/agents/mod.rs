@@ -9,6 +9,8 @@ mod credential;
 pub mod evidence;
 pub mod fields;
 pub mod kinds;
+pub(crate) mod moves;
+pub(crate) mod platform;
 pub mod profile;
 pub(crate) mod references;
 pub mod resolver;

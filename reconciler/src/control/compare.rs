@@ -8,6 +8,7 @@ use holdfast_engine::{Difference, Entry, Head, Revision};
 
 use crate::embedded::{Plane, at_problem, rfc3339};
 use crate::error::Problem;
+use crate::kind::Kinds;
 use crate::plan::Action;
 use crate::plane::{
     DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
@@ -35,6 +36,7 @@ pub(super) fn differences(plane: &Plane, query: &DiffQuery) -> Result<Difference
     let snapshot = engine.snapshot();
     let org = plane.org(query.org.as_ref(), &snapshot);
     let (from, to) = (query.from, query.to.unwrap_or(snapshot.revision()));
+    let kinds = plane.kinds(&snapshot, &org)?;
     let limit = query.limit.unwrap_or(ROWS_MAX).clamp(1, ROWS_MAX);
     let root = keys::org(&org);
     let mut answer = Differences {
@@ -54,7 +56,7 @@ pub(super) fn differences(plane: &Plane, query: &DiffQuery) -> Result<Difference
         }
         let size = [&difference.before, &difference.after].into_iter().flatten().map(|entry| entry.value().len());
         let size: usize = size.sum();
-        let Some(row) = row(plane, &key, &difference)? else { continue };
+        let Some(row) = row(&kinds, &key, &difference)? else { continue };
         count(&mut answer.summary, &row);
         if query.after.as_ref().is_some_and(|after| key <= *after) {
             continue;
@@ -79,7 +81,7 @@ fn side(plane: &Plane, revision: Revision) -> Result<Side, Problem> {
 }
 
 /// The row of a key that was touched; none if the two states say the same, or if the key only notes a declaration.
-fn row(plane: &Plane, key: &str, difference: &Difference) -> Result<Option<Row>, Problem> {
+fn row(kinds: &Kinds, key: &str, difference: &Difference) -> Result<Option<Row>, Problem> {
     let (before, after) = (difference.before.as_ref(), difference.after.as_ref());
     let action = match (before, after) {
         (None, None) => return Ok(None),
@@ -104,7 +106,7 @@ fn row(plane: &Plane, key: &str, difference: &Difference) -> Result<Option<Row>,
         Err(_) => Err(planner::damaged(difference.key.as_str())),
     };
     let (before, after) = (read(before)?, read(after)?);
-    let fields = record_changes(plane.kinds().get(address.kind.as_str()), before.as_deref(), after.as_deref());
+    let fields = record_changes(kinds.get(address.kind.as_str()), before.as_deref(), after.as_deref());
     let owners = owner_changes(before.as_deref(), after.as_deref());
     if action == Action::Update && fields.is_empty() && owners.is_empty() {
         return Ok(None);

@@ -40,7 +40,7 @@ pub(super) fn edit(plane: &Plane, request: &EditRequest) -> Result<WriteReceipt,
         let mut reads = effects.reads;
         reads.extend(writes.iter().filter_map(|write| match write {
             Write::Live { address, .. } | Write::Gone(address) => Some(keys::live(&org, address)),
-            Write::Declared(..) | Write::Undeclared(_) => None,
+            Write::Moved { .. } | Write::Declared(..) | Write::Undeclared(_) | Write::Kind(..) => None,
         }));
         let message = if request.message.is_empty() { bench.default_message() } else { request.message.clone() };
         let authorship = Authorship { author: actor(&request.author), message, request_id: id.clone() };
@@ -98,7 +98,8 @@ impl Bench<'_> {
     fn merged(&self, patch: &Fields, live: Option<&Record>) -> Result<Vec<Write>, Problem> {
         let address = &self.request.address;
         let actor = actor(&self.request.author);
-        let edited = edit::merge(self.plane.kinds(), address, live, patch, &actor).map_err(|error| refused(&error))?;
+        let edited = edit::merge(&self.plane.kinds(self.snapshot, self.org)?, address, live, patch, &actor)
+            .map_err(|error| refused(&error))?;
         if live.is_some() && edited.changed.is_empty() {
             return Ok(Vec::new());
         }
@@ -181,6 +182,9 @@ fn refused(error: &EditError) -> Problem {
     let (kind, code, help) = match error {
         EditError::UnknownKind { .. } => {
             (ProblemKind::Invalid, "E_UNKNOWN_KIND", "`reconcile status` lists the kinds that there are".to_owned())
+        }
+        EditError::Own(_) => {
+            (ProblemKind::Invalid, "E_FIELD", "the kind is declared in the manifest: `[kinds.*]`".to_owned())
         }
         EditError::Field(error) => (ProblemKind::Invalid, "E_FIELD", error.help()),
         EditError::Sensitive { address, .. } if address.kind.as_str() == kinds::SECRET => {

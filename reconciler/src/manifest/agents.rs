@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use super::context::Context;
 use super::draft::Draft;
 use super::findings::{
-    E_DUPLICATE, E_EXCLUSIVE_KEYS, E_INVALID_REFERENCE, E_OUTSIDE_PROJECT, E_UNKNOWN_KEY, Finding, W_UNKNOWN_PROVIDER,
+    E_DUPLICATE, E_EXCLUSIVE_KEYS, E_INVALID_REFERENCE, E_OUTSIDE_PROJECT, E_UNKNOWN_KEY, Finding, W_NO_FOLDER,
+    W_UNKNOWN_PROVIDER,
 };
 use super::limits::MARKDOWN_BYTES_MAX;
 use super::mcp;
@@ -20,7 +21,7 @@ use super::platforms;
 use super::reference::reference;
 use super::skills::{self, Skill};
 use super::source::{Spot, shown};
-use super::tree::{ReadError, join, resolve};
+use super::tree::{Item, ItemKind, ReadError, join, parent, resolve};
 use crate::desired::SecretOrigin;
 use crate::suggest::nearest;
 
@@ -267,7 +268,10 @@ fn folder(
     let names = match context.tree.list(&path) {
         Ok(items) => items,
         // An agent without texts needs no folder.
-        Err(ReadError::NotFound) => return None,
+        Err(ReadError::NotFound) => {
+            missing_folder(context, &id.text, &path, dir.spot);
+            return None;
+        }
         Err(error) => {
             context.unreadable(&path, &error, Some(dir.spot));
             return None;
@@ -281,6 +285,43 @@ fn folder(
         }
     }
     names.iter().any(|item| item.name == "skills").then_some(path)
+}
+
+/// Warns about a folder that is not there if it was probably meant to be: beside it lies one with a similar name, or
+/// other agents have theirs there. A project without any texts has no folders, which is nothing to tell.
+fn missing_folder(context: &mut Context<'_>, agent: &str, path: &str, spot: Spot) {
+    let (mut above, mut missing) = (parent(path), path);
+    let names = loop {
+        let names = neighbours(context, above);
+        if !names.is_empty() || above.is_empty() {
+            break names;
+        }
+        (missing, above) = (above, parent(above));
+    };
+    let name = missing.rsplit('/').next().unwrap_or(missing);
+    let near = nearest(name, names.iter().map(String::as_str));
+    if near.is_none() && (above.is_empty() || missing != path) {
+        return;
+    }
+    let message =
+        format!("agent `{}` has no folder `{}`, so it has no texts and skills of its own", shown(agent), shown(path));
+    let help = match near {
+        Some(near) => format!("did you mean `{}`?", shown(&join(above, near))),
+        None => "make the folder, or correct `dir`".to_owned(),
+    };
+    context.findings.report(Finding::warning(W_NO_FOLDER, message).at(spot, "").help(help));
+}
+
+/// The folders in a folder; none if it is not there. Each is looked into once.
+fn neighbours(context: &mut Context<'_>, folder: &str) -> Rc<[String]> {
+    if let Some(known) = context.neighbours.get(folder) {
+        return Rc::clone(known);
+    }
+    let items = context.tree.list(folder).unwrap_or_default();
+    let is_folder = |item: &Item| item.kind == ItemKind::Directory && !item.name.starts_with('.');
+    let names: Rc<[String]> = items.into_iter().filter(is_folder).map(|item| item.name).collect();
+    context.neighbours.insert(folder.to_owned(), Rc::clone(&names));
+    names
 }
 
 /// The texts of some members, under the names of fields; empty ones are left out.

@@ -9,7 +9,7 @@ use super::findings::{
 };
 use super::node::{Key, Node, Tree};
 use super::reference::{reference, resembles_reference};
-use super::shape::{Rule, Shape, Table};
+use super::shape::{Entry, Rule, Shape, Table};
 use super::source::{Files, Spot, shown};
 use crate::suggest::nearest;
 
@@ -214,12 +214,15 @@ impl Check<'_> {
             false => format!("unknown key `{}` in `{path}`", shown(&key.text)),
         };
         let names = || table.keys.iter().map(|entry| entry.name);
-        let help = match nearest(&key.text, names()) {
+        let near = nearest(&key.text, names());
+        let help = match near {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("known keys: {}", names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
         };
-        // A misspelt key may stand before a secret.
-        let secret = table.keys.iter().any(|entry| matches!(entry.shape, Shape::Secret));
+        // A misspelt key may stand before a secret, unless it is clear what was meant.
+        let is_secret = |entry: &Entry| matches!(entry.shape, Shape::Secret);
+        let meant = near.and_then(|name| table.keys.iter().find(|entry| entry.name == name));
+        let secret = table.keys.iter().any(is_secret) && meant.is_none_or(is_secret);
         if secret && value.text().is_none_or(|text| reference(text).is_none()) {
             self.files.hide(value.spot);
         }

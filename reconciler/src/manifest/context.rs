@@ -35,6 +35,8 @@ pub(crate) struct Context<'c> {
     pub(crate) own_kinds: BTreeMap<KindName, (OwnKind, Spot)>,
     /// The ids of all agents, for references to them.
     pub(crate) agents: BTreeSet<String>,
+    /// The names in folders that were looked into for what a missing one may have meant.
+    pub(crate) neighbours: HashMap<String, Rc<[String]>>,
     /// The skills of each folder that was read.
     pub(crate) skills: HashMap<String, Rc<[Skill]>>,
     provider_keys: HashMap<String, (String, Spot)>,
@@ -90,6 +92,7 @@ impl<'c> Context<'c> {
             fingerprint: Fingerprint::default(),
             own_kinds: BTreeMap::new(),
             agents: BTreeSet::new(),
+            neighbours: HashMap::new(),
             skills: HashMap::new(),
             provider_keys: HashMap::new(),
             bytes_left: PROJECT_BYTES_MAX,
@@ -145,7 +148,11 @@ impl<'c> Context<'c> {
         let code = match error {
             ReadError::TooLarge { .. } => E_TOO_LARGE,
             ReadError::Outside => E_OUTSIDE_PROJECT,
-            ReadError::NotFound | ReadError::NotAFile(_) | ReadError::NotADirectory | ReadError::Refused(_) => E_FILE,
+            ReadError::NotFound
+            | ReadError::Dangling
+            | ReadError::NotAFile(_)
+            | ReadError::NotADirectory
+            | ReadError::Refused(_) => E_FILE,
         };
         let finding = Finding::error(code, format!("cannot read `{}`: {error}", shown(path)));
         self.findings.report(match spot {

@@ -59,7 +59,16 @@ impl Folder {
 
 impl FileTree for Folder {
     fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
-        read_all(self.descend(path, READ)?, limit)
+        match self.descend(path, READ) {
+            Ok(file) => read_all(file, limit),
+            // A file that is not there is often none that must be; a link that leads nowhere is a mistake.
+            Err(ReadError::NotFound) => {
+                let link = rustix::fs::statat(&self.root, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+                let link = link.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink);
+                Err(if link { ReadError::Dangling } else { ReadError::NotFound })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn list(&self, path: &str) -> Result<Vec<Item>, ReadError> {

@@ -12,6 +12,7 @@ use super::findings::{E_NO_MANIFEST, E_TWO_MANIFESTS, Finding};
 use super::grammar::MANIFEST;
 use super::include;
 use super::limits::PROJECT_BYTES_MAX;
+use super::moved;
 use super::node::Node;
 use super::own_kinds;
 use super::own_resources;
@@ -22,7 +23,7 @@ use super::toml;
 use super::tree::{FileTree, ReadError, parent};
 use crate::desired::{Desired, SourceHint};
 use crate::diagnostic::Diagnostic;
-use crate::resource::SourceName;
+use crate::resource::{OrgId, SourceName};
 
 /// The names that a manifest can have.
 const NAMES: [&str; 2] = ["lobu.toml", "holdfast.toml"];
@@ -44,7 +45,7 @@ pub fn load(tree: &dyn FileTree, directory_name: &str, environment: &Environment
     let mut context = Context::new(tree, environment);
     let mut header = manifest(&mut context).unwrap_or_default();
     context.drafts.settle(&mut context.findings);
-    let moved = project::settle_moved(&mut context, std::mem::take(&mut header.moved));
+    let moved = moved::settle(&mut context, std::mem::take(&mut header.moved));
     let errors = context.findings.has_errors();
     let Context { files, findings, drafts, fingerprint, own_kinds, .. } = context;
     let resources = if errors { Vec::new() } else { drafts.finish(&files) };
@@ -125,6 +126,30 @@ fn unit<'t>(context: &mut Context<'_>, file: u32, source: &'t SourceFile) -> Opt
     Some(Unit { root, base: parent(&source.name).to_owned() })
 }
 
+/// What a project's manifest says about its organisation, without a look at anything else of the project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeclaredOrg {
+    /// `[memory] org`, or nothing if it has none; also without a manifest.
+    Known(Option<OrgId>),
+    /// The manifest cannot be read as far as this.
+    Unreadable,
+}
+
+/// Reads `[memory] org` of the main manifest, for commands that plan nothing. Unlike [`load`] it reads one file and checks
+/// nothing: `reconcile check` does.
+pub fn org(tree: &dyn FileTree) -> DeclaredOrg {
+    let environment = Environment::default();
+    let mut context = Context::new(tree, &environment);
+    let Some((file, source)) = find(&mut context) else {
+        let none = context.findings.finish(&context.files).iter().all(|found| found.code == E_NO_MANIFEST);
+        return if none { DeclaredOrg::Known(None) } else { DeclaredOrg::Unreadable };
+    };
+    match toml::parse(&source.text, file, &context.files, &mut context.findings) {
+        Some(root) => DeclaredOrg::Known(project::header(&root).org),
+        None => DeclaredOrg::Unreadable,
+    }
+}
+
 fn find(context: &mut Context<'_>) -> Option<(u32, Arc<SourceFile>)> {
     let mut found = Vec::new();
     for name in NAMES {
@@ -148,7 +173,7 @@ fn find(context: &mut Context<'_>) -> Option<(u32, Arc<SourceFile>)> {
         Some((name, bytes)) => context.decode(name, bytes),
         None => {
             let message = "there is no manifest here: neither `lobu.toml` nor `holdfast.toml`";
-            let help = "`reconcile init` writes one";
+            let help = "go to the project's folder, or write a manifest with `reconcile init`";
             context.findings.report(Finding::error(E_NO_MANIFEST, message).help(help));
             None
         }
@@ -156,7 +181,7 @@ fn find(context: &mut Context<'_>) -> Option<(u32, Arc<SourceFile>)> {
 }
 
 /// A source name made of a directory's name: lower case, anything else becomes a hyphen.
-fn source_name(directory: &str) -> SourceName {
+pub fn source_name(directory: &str) -> SourceName {
     let mut name = String::new();
     for char in directory.chars().flat_map(char::to_lowercase).take(63) {
         match char {

@@ -31,7 +31,7 @@ pub(crate) fn declare(context: &mut Context<'_>, list: &Node<'_>) {
         }
         let mut fields: BTreeMap<String, OwnField> = BTreeMap::new();
         for (name, field) in node.get("fields").map(Node::entries).unwrap_or_default() {
-            fields.insert(name.text.to_string(), read(context, field));
+            fields.insert(name.text.to_string(), read(context, field, Lies::InTables));
         }
         marked(context, node, "immutable", &mut fields, |field| field.immutable = true);
         marked(context, node, "sensitive", &mut fields, |field| field.sensitive = true);
@@ -75,7 +75,16 @@ fn unknown(context: &mut Context<'_>, name: &str, spot: Spot, fields: &BTreeMap<
     });
 }
 
-fn read(context: &mut Context<'_>, node: &Node<'_>) -> OwnField {
+/// Where a field lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lies {
+    /// In the resource, or in tables only.
+    InTables,
+    /// In an item of a list, at any depth.
+    InAList,
+}
+
+fn read(context: &mut Context<'_>, node: &Node<'_>, lies: Lies) -> OwnField {
     let flag = |key| node.get(key).and_then(Node::boolean).unwrap_or(false);
     let number = |key| match node.get(key).map(|node| &node.tree) {
         Some(Tree::Integer(value)) => Some(*value as f64),
@@ -84,7 +93,7 @@ fn read(context: &mut Context<'_>, node: &Node<'_>) -> OwnField {
     };
     let mut fields = BTreeMap::new();
     for (name, field) in node.get("fields").map(Node::entries).unwrap_or_default() {
-        fields.insert(name.text.to_string(), read(context, field));
+        fields.insert(name.text.to_string(), read(context, field, lies));
     }
     let field = OwnField {
         value: node.text_of("type").and_then(OwnType::from_text).unwrap_or_default(),
@@ -95,12 +104,17 @@ fn read(context: &mut Context<'_>, node: &Node<'_>) -> OwnField {
         min: number("min"),
         max: number("max"),
         one_of: node.get("enum").map(|list| list.items().iter().map(Node::to_value).collect()).unwrap_or_default(),
-        items: node.get("items").map(|items| Box::new(read(context, items))),
+        items: node.get("items").map(|items| Box::new(read(context, items, Lies::InAList))),
         fields,
     };
     if field.sensitive && field.value != OwnType::String {
         let message = "only a string can be sensitive";
         context.findings.report(Finding::error(E_INVALID_VALUE, message).at(node.spot, ""));
+    }
+    if field.sensitive && lies == Lies::InAList {
+        let message = "a field inside of a list cannot be sensitive";
+        let help = "items of a list are told apart by their place, a sealed value by its name: use a table with a member for each";
+        context.findings.report(Finding::error(E_INVALID_VALUE, message).at(node.spot, "").help(help));
     }
     if let (Some(min), Some(max)) = (field.min, field.max)
         && min > max

@@ -6,11 +6,12 @@ use serde_json::{Map, Value};
 
 use super::context::Context;
 use super::draft::Draft;
-use super::findings::{E_INVALID_VALUE, Finding};
+use super::findings::{E_INVALID_VALUE, Finding, W_LITERAL_SECRET};
 use super::mcp::literal_reference;
 use super::node::{Key, Node};
-use super::reference::{reference, resembles_reference};
+use super::reference::{reference, resembles_reference, resembles_secret};
 use super::source::shown;
+use crate::agents::platform::stable_id;
 
 /// Declares the platforms of an agent.
 pub(crate) fn declare(context: &mut Context<'_>, agent: &Key<'_>, node: &Node<'_>) {
@@ -48,41 +49,15 @@ fn config(context: &mut Context<'_>, draft: &mut Draft, platform: &Node<'_>) {
         }
         if resembles_reference(text) {
             literal_reference(context, &format!("`config.{}`", shown(&name.text)), value);
+        } else if resembles_secret(&name.text, text) {
+            let message = format!("`config.{}` looks like a secret in clear", shown(&name.text));
+            let help =
+                "put the value into an environment variable or `.env`, and write `$NAME` here; then it is sealed";
+            context.files.hide(value.spot);
+            context.findings.report(Finding::warning(W_LITERAL_SECRET, message).at(value.spot, "").help(help));
         }
         plain.insert(name.text.to_string(), Value::from(text));
         draft.place(format!("config.{}", name.text), name.spot);
     }
     draft.field("config", Value::Object(plain), at.spot);
-}
-
-/// The id that the platform keeps as long as agent, type and name stay the same. It is unique inside its agent only, and
-/// the address names the agent too.
-pub(crate) fn stable_id(agent: &str, kind: &str, name: Option<&str>) -> String {
-    let parts = [Some(agent), Some(kind), name];
-    parts.into_iter().flatten().map(slugify).collect::<Vec<_>>().join("-")
-}
-
-/// Lower case; every run of anything but letters and digits becomes one hyphen, none at the ends.
-fn slugify(text: &str) -> String {
-    let mut slug = String::new();
-    for char in text.chars().flat_map(char::to_lowercase) {
-        if char.is_ascii_lowercase() || char.is_ascii_digit() {
-            slug.push(char);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    slug.trim_end_matches('-').to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stable_id_is_made_of_agent_type_and_name() {
-        assert_eq!(stable_id("triage", "telegram", None), "triage-telegram");
-        assert_eq!(stable_id("Tri Age", "Slack/Ops", Some("Bot 1")), "tri-age-slack-ops-bot-1");
-        assert_eq!(stable_id("-a-", "__x__", None), "a-x");
-    }
 }

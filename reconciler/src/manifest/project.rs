@@ -2,12 +2,10 @@
 //!
 //! Never here: agents and resources.
 
-use std::collections::BTreeMap;
-
 use super::connectors;
 use super::context::Context;
 use super::draft::Draft;
-use super::findings::{E_DUPLICATE, E_INVALID_VALUE, E_UNKNOWN_KEY, Finding};
+use super::findings::{E_INVALID_VALUE, E_UNKNOWN_KEY, Finding};
 use super::models;
 use super::node::{Node, Tree};
 use super::source::Spot;
@@ -130,31 +128,4 @@ pub(crate) fn moved(list: &Node<'_>, all: &mut Vec<(Moved, Spot)>) {
             all.push((Moved { from, to, at: None }, item.spot));
         }
     }
-}
-
-/// Checks the moves against what is declared, and gives them their positions.
-pub(crate) fn settle_moved(context: &mut Context<'_>, moved: Vec<(Moved, Spot)>) -> Vec<Moved> {
-    let mut seen: BTreeMap<Address, Spot> = BTreeMap::new();
-    let mut settled = Vec::with_capacity(moved.len());
-    for (one, spot) in moved {
-        let (from, to) = (&one.from, &one.to);
-        let error = |code, message: String| Finding::error(code, message).at(spot, "");
-        if from.kind != to.kind {
-            let message = format!("`{from}` cannot become `{to}`: a move keeps the kind");
-            context.findings.report(error(E_INVALID_VALUE, message));
-        } else if let Some(place) = context.drafts.place_of(from) {
-            let message = format!("`{from}` was moved to `{to}`, but is still declared");
-            let finding = error(E_INVALID_VALUE, message).at(place, "declared here");
-            context.findings.report(finding.help("remove the declaration, or the move"));
-        } else if context.drafts.place_of(to).is_none() {
-            let message = format!("`{from}` was moved to `{to}`, which is declared nowhere");
-            context.findings.report(error(E_INVALID_VALUE, message).help("declare it, or remove the move"));
-        }
-        if let Some(first) = seen.insert(from.clone(), spot) {
-            let finding = error(E_DUPLICATE, format!("`{from}` is moved twice"));
-            context.findings.report(finding.at(first, "moved here first"));
-        }
-        settled.push(Moved { at: Some(context.files.position(spot)), ..one });
-    }
-    settled
 }

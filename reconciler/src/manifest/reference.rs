@@ -74,6 +74,16 @@ pub(crate) fn is_shell_name(name: &str) -> bool {
     name.bytes().all(inner) && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
 }
 
+/// Says whether a text that may be anything looks like a secret: by the name that it has, or by how such values begin.
+pub(crate) fn resembles_secret(name: &str, text: &str) -> bool {
+    const NAMES: [&str; 7] = ["token", "secret", "password", "passwd", "apikey", "credential", "privatekey"];
+    const BEGINNINGS: [&str; 7] = ["sk-", "xoxb-", "xoxp-", "xapp-", "ghp_", "glpat-", "AKIA"];
+    let text = text.trim();
+    let opaque = text.len() >= 8 && !text.contains(char::is_whitespace) && !text.contains("://");
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    opaque && (NAMES.iter().any(|word| name.ends_with(word)) || BEGINNINGS.iter().any(|start| text.starts_with(start)))
+}
+
 /// Says whether a line that could not be understood may hold a secret in clear, so that it must not be shown.
 pub(crate) fn may_hold_secret(line: &str) -> bool {
     const WORDS: [&str; 9] =
@@ -102,6 +112,20 @@ mod tests {
         }
         assert!(resembles_reference("$lower") && resembles_reference("${X}") && resembles_reference("env:a b"));
         assert!(!resembles_reference("$X") && !resembles_reference("pa$$word") && !resembles_reference("x"));
+    }
+
+    #[test]
+    fn a_secret_is_known_by_its_name_or_its_beginning() {
+        for (name, text) in
+            [("botToken", "1234:abcdef"), ("bot_token", "abcdefgh"), ("x", "xoxb-12345"), ("API-Key", "abcdefgh")]
+        {
+            assert!(resembles_secret(name, text), "{name}");
+        }
+        for (name, text) in
+            [("tokenUrl", "abcdefgh"), ("token", "short"), ("secret", "two words"), ("team", "T0ABCDEF")]
+        {
+            assert!(!resembles_secret(name, text), "{name}");
+        }
     }
 
     #[test]

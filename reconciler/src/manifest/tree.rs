@@ -52,6 +52,9 @@ pub enum ReadError {
     /// Nothing has that name.
     #[error("there is no such file")]
     NotFound,
+    /// It is a link, and what it leads to does not exist.
+    #[error("it is a symbolic link to something that is not there")]
+    Dangling,
     /// It is a directory, a pipe, a device or a socket.
     #[error("it is {0}, not a regular file")]
     NotAFile(&'static str),

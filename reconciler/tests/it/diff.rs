@@ -39,7 +39,7 @@ struct Case<'c> {
     what: &'c str,
 }
 
-fn run(case: &Case<'_>) -> Outcome {
+fn run(case: &Case<'_>) -> (String, Record) {
     let now = declared("settings/triage", case.now.clone());
     let before = case.before.clone().map(declaration);
     run_declared(&now, before.as_ref(), case.live.as_ref(), case.on_drift, &BTreeMap::new())
@@ -51,15 +51,16 @@ fn run_declared(
     live: Option<&Record>,
     on_drift: OnDrift,
     tags: &BTreeMap<String, NewTag>,
-) -> Outcome {
+) -> (String, Record) {
     let kinds = kinds();
     let kind = kinds.get(now.address.kind.as_str()).unwrap();
     let live = live.map(|record| (record, Revision::new(7)));
-    diff(Inputs { kind, source: SOURCE, on_drift, now, before, live, tags })
+    let outcome = diff(Inputs { kind, source: SOURCE, on_drift, now, before, live, tags });
+    (told(&outcome), outcome.record.into_owned())
 }
 
-/// The outcome as one line a person can read.
-fn told(outcome: &Outcome) -> String {
+/// The outcome of a diff as one line a person can read.
+fn told(outcome: &Outcome<'_>) -> String {
     let value = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), ToString::to_string);
     let mut told: Vec<String> = outcome
         .fields
@@ -119,7 +120,7 @@ fn p7_each_field_goes_by_its_owner() {
         (case("null is absent", None, json!({"soulMd": null}), live(json!({}), json!({})), block), ""),
     ];
     for (case, expected) in cases {
-        assert_eq!(told(&run(&case)), expected, "{}", case.what);
+        assert_eq!(run(&case).0, expected, "{}", case.what);
     }
 }
 
@@ -155,7 +156,7 @@ fn nested_values_differ_by_path_and_keyed_lists_by_their_key() {
         ),
     ];
     for (case, expected) in cases {
-        assert_eq!(told(&run(&case)), expected);
+        assert_eq!(run(&case).0, expected);
     }
 }
 
@@ -164,18 +165,18 @@ fn an_implied_value_yields_to_a_live_owner_and_never_blocks() {
     let live = live(json!({"modelSelection": {"mode": "pinned"}}), json!({"modelSelection": "ui:maria"}));
     let before = Some(json!({"modelSelection": {"mode": "auto"}}));
     let now = json!({"modelSelection": {"mode": "auto"}});
-    let outcome = run(&Case { before, now, live: Some(live), on_drift: OnDrift::Block, what: "" });
-    assert_eq!(told(&outcome), "yields modelSelection ui:maria");
-    assert_eq!(outcome.record.fields["modelSelection"]["mode"], "pinned");
+    let (told, record) = run(&Case { before, now, live: Some(live), on_drift: OnDrift::Block, what: "" });
+    assert_eq!(told, "yields modelSelection ui:maria");
+    assert_eq!(record.fields["modelSelection"]["mode"], "pinned");
 }
 
 #[test]
 fn a_create_lists_every_declared_field_that_is_not_empty() {
     let now = json!({"soulMd": "x", "guardrails": [], "toolsConfig": {"strictMode": true}});
-    let outcome = run(&Case { before: None, now, live: None, on_drift: OnDrift::Block, what: "" });
-    assert_eq!(told(&outcome), r#"soulMd - -> "x"; toolsConfig - -> {"strictMode":true}"#);
-    assert_eq!(outcome.record.owner.as_deref(), Some(SOURCE));
-    assert!(!outcome.record.fields.contains_key("guardrails"));
+    let (told, record) = run(&Case { before: None, now, live: None, on_drift: OnDrift::Block, what: "" });
+    assert_eq!(told, r#"soulMd - -> "x"; toolsConfig - -> {"strictMode":true}"#);
+    assert_eq!(record.owner.as_deref(), Some(SOURCE));
+    assert!(!record.fields.contains_key("guardrails"));
 }
 
 #[test]
@@ -191,7 +192,7 @@ fn p8_a_secret_differs_by_its_tag_alone() {
     let before =
         Declaration { tags: BTreeMap::from([("value".to_owned(), "aaaa".to_owned())]), ..Declaration::default() };
     let told_with = |live: &Record, tags: &BTreeMap<String, NewTag>| {
-        told(&run_declared(&now, Some(&before), Some(live), OnDrift::Block, tags))
+        run_declared(&now, Some(&before), Some(live), OnDrift::Block, tags).0
     };
     assert_eq!(told_with(&record(SOURCE), &tag("aaaa")), "");
     assert_eq!(told_with(&record(SOURCE), &tag("bbbb")), r#"value (Some("aaaa") -> Some("bbbb"))"#);

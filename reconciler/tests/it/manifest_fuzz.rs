@@ -1,7 +1,8 @@
 //! Mutated manifests, models, front matter and `.env` files: no input makes the loader panic or hold much memory (P6).
 //!
-//! `HOLDFAST_FUZZ_INPUTS` says how many inputs are tried; the seed is fixed, so that a failure can be repeated. The inputs
-//! start from the projects of `testdata/manifests`.
+//! A short campaign runs with the other tests; `HOLDFAST_LONG=1 cargo test -p holdfast-reconciler --test it manifest_fuzz -- --nocapture`
+//! tries a million inputs, and `HOLDFAST_FUZZ_INPUTS` any other number. The seed is fixed, so that a failure can be repeated. The
+//! inputs start from the projects of `testdata/manifests`.
 
 use std::path::Path;
 
@@ -10,6 +11,9 @@ use holdfast_reconciler::manifest::{MemoryTree, environment, load};
 use crate::support::manifest::{cases, testdata};
 
 const INPUTS: u32 = 3_000;
+const INPUTS_LONG: u32 = 1_000_000;
+/// How the line begins that a campaign ends with.
+const SAYS: &str = "manifest fuzzing: ";
 const MEMORY_KIB_MAX: u64 = 64 * 1024;
 
 /// Pieces that mean something to one of the parsers.
@@ -143,11 +147,18 @@ fn no_input_makes_the_loader_panic_or_hold_much_memory() {
     let done = alone.args(["--exact", name, "--nocapture"]).env("HOLDFAST_FUZZ_ALONE", "1").output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success() && said.contains("1 passed"), "{said}");
+    let counted = said.lines().find_map(|line| line.split_once(SAYS));
+    say(counted.expect("a campaign says how many inputs it tried").1);
 }
 
 #[allow(clippy::print_stdout, reason = "a campaign prints how many cases it ran")]
+fn say(line: &str) {
+    println!("{SAYS}{line}");
+}
+
 fn fuzz() {
-    let inputs = std::env::var("HOLDFAST_FUZZ_INPUTS").ok().map_or(INPUTS, |text| text.parse().unwrap());
+    let usual = if std::env::var_os("HOLDFAST_LONG").is_some() { INPUTS_LONG } else { INPUTS };
+    let inputs = std::env::var("HOLDFAST_FUZZ_INPUTS").ok().map_or(usual, |text| text.parse().unwrap());
     let projects = projects();
     let mut numbers = Numbers(0x5eed_0001);
     let mut refused = 0;
@@ -169,5 +180,5 @@ fn fuzz() {
         "{refused} of {inputs} inputs were refused: the mutations are too weak or strong"
     );
     assert!(peak_kib() < MEMORY_KIB_MAX, "{} KiB", peak_kib());
-    println!("{inputs} inputs, {refused} of them refused, {} KiB at the peak", peak_kib());
+    say(&format!("{inputs} inputs, {refused} of them refused, {} KiB at the peak", peak_kib()));
 }

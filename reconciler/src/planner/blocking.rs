@@ -1,0 +1,74 @@
+//! What stands in the way of a row, as words and ways out.
+//!
+//! Never here: finding it (`diff.rs`, `guard.rs`).
+
+use holdfast_engine::Revision;
+
+use crate::diff::{Conflict, Obstacle};
+use crate::plan::Blocked;
+use crate::resource::{Address, KindName};
+use crate::value::Value;
+
+/// A field that cannot be set.
+pub(super) fn conflict(address: &Address, conflict: &Conflict) -> Blocked {
+    let Conflict { path, owner, revision, declared, live, obstacle } = conflict;
+    let field = path.top();
+    let shown = |value: &Option<Value>| value.as_ref().map_or("(secret)".to_owned(), ToString::to_string);
+    let (code, message, remedies) = match obstacle {
+        Obstacle::Immutable => (
+            "E_IMMUTABLE",
+            format!("`{path}` of `{address}` cannot be changed"),
+            vec![format!("remove `{address}`, apply, and declare it anew")],
+        ),
+        Obstacle::OtherSource => {
+            let what = if field.is_empty() { format!("`{address}`") } else { format!("`{field}` of `{address}`") };
+            let message = format!("{what} is declared by source `{owner}`");
+            ("E_OTHER_SOURCE", message, vec!["delete it from one of the two projects".to_owned()])
+        }
+        Obstacle::Actor => {
+            let values = format!("manifest: {}, live: {}", shown(declared), shown(live));
+            let message = format!("`{field}` of `{address}` was set by `{owner}` in {revision} ({values})");
+            let remedies = vec![
+                format!("reconcile adopt {address} {field}"),
+                format!("reconcile --take '{address} {field}={revision}'"),
+                format!("delete `{field}` from the manifest"),
+            ];
+            ("E_CONFLICT", message, remedies)
+        }
+    };
+    Blocked {
+        code: code.to_owned(),
+        address: address.to_string(),
+        path: Some(path.clone()).filter(|path| !path.steps().is_empty()),
+        owner: Some(owner.clone()).filter(|_| *obstacle != Obstacle::Immutable),
+        revision: Some(*revision),
+        message,
+        remedies,
+    }
+}
+
+/// A move whose both ends are live.
+pub(super) fn both_live(to: &Address, from: &Address, revision: Revision) -> Blocked {
+    Blocked {
+        code: "E_MOVED".to_owned(),
+        address: to.to_string(),
+        path: None,
+        owner: None,
+        revision: Some(revision),
+        message: format!("`{from}` cannot move to `{to}`, which is live already"),
+        remedies: vec![format!("take the `[[moved]]` entry out: `{from}` is deleted then, and `{to}` stays")],
+    }
+}
+
+/// A kind that another source declares with other fields.
+pub(super) fn other_kind(name: &KindName, owner: &str, revision: Revision) -> Blocked {
+    Blocked {
+        code: "E_OTHER_SOURCE".to_owned(),
+        address: format!("kind/{name}"),
+        path: None,
+        owner: Some(owner.to_owned()),
+        revision: Some(revision),
+        message: format!("the kind `{name}` is declared otherwise by source `{owner}`"),
+        remedies: vec!["declare the same fields in both projects, or give one of the kinds another name".to_owned()],
+    }
+}

@@ -1,0 +1,302 @@
+//! The rows of a plan: declared resources, those that the source declares no longer, and those of no source.
+//!
+//! Never here: what becomes of the fields of one resource (`diff.rs`), and putting the plan together (`planner.rs`).
+
+use std::collections::BTreeMap;
+
+use holdfast_engine::Revision;
+
+use super::sources::sources;
+use super::{Planner, RingState, Write, bare_label, blocking, damaged};
+use crate::desired::Declared;
+use crate::diagnostic::Diagnostic;
+use crate::diff::{self, NewTag};
+use crate::error::{Problem, ProblemKind};
+use crate::guard;
+use crate::kind::Effect;
+use crate::plan::{Action, Change, Reason};
+use crate::resource::{Address, Declaration, Record, SourceName, keys};
+use crate::secret::SecretValues;
+use crate::vault::record;
+
+impl<'p> Planner<'p> {
+    pub(super) fn declared_rows(&mut self) -> Result<(), Problem> {
+        let desired = self.input.desired;
+        let mut rows: Vec<&Declared> = desired.resources.iter().collect();
+        rows.sort_by_cached_key(|row| self.kinds.order(row.address.kind.as_str()));
+        for declared in rows {
+            if self.wanted(declared.address.kind.as_str()) {
+                self.declared_row(declared)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn declared_row(&mut self, declared: &'p Declared) -> Result<(), Problem> {
+        let address = &declared.address;
+        let key = keys::live(self.input.org, address);
+        if let Some(from) = self.moves.clashes.get(address).cloned() {
+            let modified = self.input.snapshot.get(&key).map_or(Revision::ZERO, holdfast_engine::Entry::modified);
+            self.blocked.push(blocking::both_live(address, &from, modified));
+            self.blocked_rows.insert(address.clone());
+            self.reads.extend([key, keys::live(self.input.org, &from)]);
+            return Ok(());
+        }
+        let origin = self.moves.origin(address).cloned();
+        // A resource that moves is compared with what it was under its old address.
+        let compared = origin.as_ref().unwrap_or(address);
+        let live_key = keys::live(self.input.org, compared);
+        let live = match self.input.snapshot.get(&live_key) {
+            None => None,
+            Some(entry) => Some((record(entry).map_err(|_| damaged(&live_key))?, entry.modified())),
+        };
+        let kinds = std::sync::Arc::clone(&self.kinds);
+        let Some(kind) = kinds.get(address.kind.as_str()) else {
+            let problem =
+                Problem::new(ProblemKind::Invalid, "E_UNKNOWN_KIND", format!("cannot plan `{address}`: unknown kind"));
+            return Err(problem.help(format!("declare the kind: `[kinds.{}]`", address.kind)));
+        };
+        let tags = self.new_tags(declared, compared);
+        let before = self.before.get(compared).cloned();
+        let mut outcome = diff::diff(diff::Inputs {
+            kind,
+            source: self.input.source.as_str(),
+            on_drift: self.input.desired.on_drift,
+            now: declared,
+            before: before.as_deref(),
+            live: live.as_ref().map(|(record, modified)| (record.as_ref(), *modified)),
+            tags: &tags,
+        });
+        self.reads.insert(key);
+        if origin.is_some() {
+            self.reads.insert(live_key);
+        }
+        self.note(declared, &outcome);
+        if !outcome.conflicts.is_empty() {
+            self.blocked.extend(outcome.conflicts.iter().map(|conflict| blocking::conflict(address, conflict)));
+            self.blocked_rows.insert(address.clone());
+            return Ok(());
+        }
+        if let Some(from) = &origin {
+            self.under_new_address(declared, &mut outcome);
+            if before.is_some() {
+                self.writes.push(Write::Undeclared(from.clone()));
+            }
+        }
+        let declares_anew =
+            origin.is_some() || before.as_deref().is_none_or(|before| !declares(before, declared, &outcome.record));
+        let fields = std::mem::take(&mut outcome.fields);
+        let changed = match (&origin, live.is_none()) {
+            (Some(_), _) => Some((Action::Move, Reason::Moved)),
+            (None, true) => Some((Action::Create, Reason::NewInManifest)),
+            (None, false) if fields.is_empty() => None,
+            (None, false) => Some((Action::Update, outcome.reason.unwrap_or(Reason::ManifestChanged))),
+        };
+        match changed {
+            Some((action, reason)) => self.changes.push(Change {
+                fields,
+                at: declared.at.clone(),
+                from: origin.clone(),
+                ..self.change(address, kind.effect, action, reason)
+            }),
+            None => {
+                self.unchanged.push(address.clone());
+                if outcome.adopts || declares_anew {
+                    self.adopts.push(address.clone());
+                }
+            }
+        }
+        if declares_anew {
+            self.writes.push(Write::Declared(address.clone(), declaration(declared, &outcome.record)));
+        }
+        let differs = matches!(outcome.record, std::borrow::Cow::Owned(_))
+            && live.as_ref().is_none_or(|(live, _)| **live != *outcome.record);
+        if origin.is_some() || live.is_none() || differs || !outcome.seals.is_empty() {
+            let value = |path: &String| Some((path.clone(), declared.secrets.get(path)?.value.clone()?));
+            let seal: SecretValues = outcome.seals.iter().filter_map(value).collect();
+            let reseals = origin.is_some() && !outcome.record.tags.is_empty();
+            if !seal.is_empty() || !outcome.missing.is_empty() || reseals {
+                self.pending.insert(address.clone());
+            }
+            let (reseal, record) = (!outcome.seals.is_empty(), outcome.record.into_owned());
+            self.writes.push(match origin {
+                Some(from) => Write::Moved { from, to: address.clone(), record, seal },
+                None => Write::Live { address: address.clone(), record, seal, reseal },
+            });
+        }
+        Ok(())
+    }
+
+    /// A tag covers its address: those of a resource that moves are made when its values are sealed anew.
+    fn under_new_address(&self, declared: &Declared, outcome: &mut diff::Outcome<'_>) {
+        let tags = self.new_tags(declared, &declared.address);
+        for field in outcome.fields.iter_mut().filter(|field| field.after_tag.is_some()) {
+            field.after_tag = match tags.get(&field.path.to_string()) {
+                Some(NewTag::Known(tag)) => Some(tag.clone()),
+                Some(NewTag::NoKeyYet | NewTag::NotComparable) | None => None,
+            };
+        }
+        if !outcome.record.tags.is_empty() {
+            outcome.record.to_mut().tags.values_mut().for_each(String::clear);
+        }
+    }
+
+    fn change(&self, address: &Address, effect: Effect, action: Action, reason: Reason) -> Change {
+        Change {
+            address: address.clone(),
+            org: self.input.org.clone(),
+            kind: address.kind.clone(),
+            name: address.name.clone(),
+            action,
+            reason,
+            from: None,
+            fields: Vec::new(),
+            effect: effect.as_text().to_owned(),
+            affects: Vec::new(),
+            at: None,
+        }
+    }
+
+    /// The tags of the known secret values, as they are under an address.
+    fn new_tags(&self, declared: &Declared, address: &Address) -> BTreeMap<String, NewTag> {
+        let known = declared.secrets.iter().filter_map(|(path, secret)| Some((path, secret.value.as_ref()?)));
+        known
+            .map(|(path, value)| {
+                let tag = match self.input.ring {
+                    RingState::AtHand(ring) => NewTag::Known(ring.tag(self.input.org, address, path, value)),
+                    RingState::NotMade => NewTag::NoKeyYet,
+                    RingState::Elsewhere => NewTag::NotComparable,
+                };
+                (path.clone(), tag)
+            })
+            .collect()
+    }
+
+    /// Findings that are about values: what is missing, what stays as it is sealed, what yields to somebody else.
+    fn note(&mut self, declared: &Declared, outcome: &diff::Outcome<'_>) {
+        let place = |path: &str| declared.field_at.get(path).or(declared.at.as_ref()).cloned().map(bare_label);
+        let mut say = |diagnostic: Diagnostic, path: &str| {
+            self.diagnostics.push(match place(path) {
+                Some(label) => diagnostic.label(label),
+                None => diagnostic,
+            });
+        };
+        for path in &outcome.missing {
+            let Some(secret) = declared.secrets.get(path) else { continue };
+            let message = format!("`{}` has no value, and `{}` is sealed nowhere", secret.origin, declared.address);
+            let help = format!("set `{}` and run again; an apply is refused until then", secret.origin);
+            say(Diagnostic::warning("W_MISSING_VALUE", message).help(help), path);
+            self.missing = true;
+        }
+        for path in &outcome.kept {
+            let Some(secret) = declared.secrets.get(path) else { continue };
+            let message =
+                format!("`{}` has no value here; `{}` stays as it is sealed", secret.origin, declared.address);
+            say(Diagnostic::note("N_KEPT_VALUE", message), path);
+        }
+        for (field, owner) in &outcome.yielded {
+            let message = format!("`{}` of `{}` stays as `{owner}` set it", field, declared.address);
+            say(Diagnostic::note("N_DRIFT_KEPT", message), field);
+        }
+    }
+
+    /// Resources that the source declared before and does no longer.
+    pub(super) fn removed_rows(&mut self) {
+        let mut gone: Vec<Address> =
+            self.before.keys().filter(|address| !self.declared.contains(address)).cloned().collect();
+        gone.retain(|address| self.wanted(address.kind.as_str()) && !self.moves.leaves(address));
+        for address in gone {
+            self.writes.push(Write::Undeclared(address.clone()));
+            let key = keys::live(self.input.org, &address);
+            let live = self.input.snapshot.get(&key).and_then(|entry| Some((record(entry).ok()?, entry.modified())));
+            self.reads.insert(key);
+            let Some((live, modified)) = live else { continue };
+            if live.owner.as_deref() != Some(self.input.source.as_str()) {
+                continue;
+            }
+            if let Some(heir) = self.other_declarer(&address) {
+                self.hand_over(&address, &live, &heir);
+                continue;
+            }
+            let before = self.before.get(&address);
+            let protected = before.is_some_and(|before| before.lifecycle.prevent_delete);
+            if let Some(blocked) = guard::protected(&address, modified, protected, &self.input.desired.protect) {
+                self.blocked.push(blocked);
+                self.blocked_rows.insert(address);
+                continue;
+            }
+            let effect = self.kinds.get(address.kind.as_str()).map_or(Effect::default(), |kind| kind.effect);
+            let at = before.and_then(|before| before.at.clone());
+            let change = self.change(&address, effect, Action::Delete, Reason::RemovedFromManifest);
+            self.changes.push(Change { at, ..change });
+            self.writes.push(Write::Gone(address));
+        }
+    }
+
+    /// Another source that declares the same resource, as two may do with a secret.
+    fn other_declarer(&self, address: &Address) -> Option<SourceName> {
+        let declares =
+            |source: &SourceName| self.input.snapshot.get(&keys::desired(self.input.org, source, address)).is_some();
+        sources(self.input.snapshot, self.input.org)
+            .into_iter()
+            .find(|source| source != self.input.source && declares(source))
+    }
+
+    fn hand_over(&mut self, address: &Address, live: &Record, heir: &SourceName) {
+        let ours = |owner: &String| owner == self.input.source.as_str();
+        let mut record = live.clone();
+        record.owner = Some(heir.to_string());
+        for owner in record.owners.values_mut().filter(|owner| ours(owner)) {
+            *owner = heir.to_string();
+        }
+        self.writes.push(Write::Live { address: address.clone(), record, seal: SecretValues::new(), reseal: false });
+        self.adopts.push(address.clone());
+    }
+
+    /// Live resources of no source.
+    pub(super) fn unmanaged_rows(&mut self) {
+        let prefix = keys::live_prefix(self.input.org);
+        for (key, entry) in self.input.snapshot.prefix(&prefix) {
+            // Most live resources are declared; those are told by their record's owner without reading the name apart.
+            let managed =
+                record(entry).is_ok_and(|record| record.owner.as_ref().is_some_and(|owner| !owner.contains(':')));
+            if managed {
+                continue;
+            }
+            let Ok(address) = key.as_str()[prefix.len()..].parse::<Address>() else { continue };
+            if !self.declared.contains(&address) && self.wanted(address.kind.as_str()) && !self.moves.leaves(&address) {
+                self.unmanaged.push(address);
+            }
+        }
+        let kinds = &self.kinds;
+        self.unmanaged.sort_by_cached_key(|address| (kinds.order(address.kind.as_str()), address.clone()));
+    }
+}
+
+/// Whether what a source declared before is what it declares now.
+fn declares(before: &Declaration, now: &Declared, record: &Record) -> bool {
+    let Declaration { fields, tags, lifecycle, at: _ } = before;
+    let present = || now.fields.iter().filter(|(_, value)| !value.is_null());
+    let tag = |path: &String| record.tags.get(path).map_or("", String::as_str);
+    *lifecycle == now.lifecycle
+        && fields.len() == present().count()
+        && fields.iter().zip(present()).all(|(before, now)| before == now)
+        && tags.len() == now.secrets.len()
+        && tags.iter().zip(now.secrets.keys()).all(|((path, before), now)| path == now && before == tag(now))
+}
+
+/// What the store keeps of a declaration; the tags are those of the record that results.
+fn declaration(declared: &Declared, record: &Record) -> Declaration {
+    let tag = |path: &String| record.tags.get(path).cloned().unwrap_or_default();
+    Declaration {
+        fields: declared
+            .fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        tags: declared.secrets.keys().map(|path| (path.clone(), tag(path))).collect(),
+        lifecycle: declared.lifecycle.clone(),
+        at: declared.at.clone(),
+    }
+}
