@@ -3,7 +3,7 @@
 //! Never here: what is done to it (the engine does it), and a store that is open.
 
 use std::fs::{self, TryLockError};
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -105,6 +105,28 @@ pub(crate) fn keep_aside(store: &Path) -> Result<PathBuf, Refused> {
         // Opening it tells who holds it.
         Err(TryLockError::WouldBlock) => Err(open(store).err().unwrap_or(Refused::Locked(None))),
         Err(TryLockError::Error(error)) => Err(failed(&error)),
+    }
+}
+
+/// Removes a copy that is of no use, because the store's data is still what it was; says whether it is gone.
+pub(crate) fn discard_same(store: &Path, aside: &Path) -> bool {
+    same(&store.join(DATA), &aside.join(DATA)).unwrap_or(false) && fs::remove_dir_all(aside).is_ok()
+}
+
+fn same(left: &Path, right: &Path) -> io::Result<bool> {
+    let (left, right) = (fs::File::open(left)?, fs::File::open(right)?);
+    if left.metadata()?.len() != right.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (BufReader::new(left), BufReader::new(right));
+    loop {
+        let (here, there) = (left.fill_buf()?, right.fill_buf()?);
+        let length = here.len().min(there.len());
+        if length == 0 || here[..length] != there[..length] {
+            return Ok(here.is_empty() && there.is_empty());
+        }
+        left.consume(length);
+        right.consume(length);
     }
 }
 

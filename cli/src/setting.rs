@@ -4,10 +4,12 @@
 //! Never here: opening anything.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use holdfast_reconciler::keyfile::KeySource;
 use holdfast_reconciler::resource::OrgId;
+use holdfast_server::user_name;
 
 use crate::args::Global;
 use crate::error::Failure;
@@ -93,6 +95,12 @@ impl Setting {
     pub(crate) fn author(&self, named: Option<&str>) -> String {
         let variables = ["HOLDFAST_AUTHOR", "USER", "LOGNAME"];
         let known = || variables.into_iter().find_map(|name| self.variable(name));
-        named.or_else(known).unwrap_or("unknown").to_owned()
+        let account = || uid().and_then(user_name).unwrap_or("unknown".to_owned());
+        named.or_else(known).map_or_else(account, str::to_owned)
     }
+}
+
+/// The user that this process runs as, where the operating system tells it as the owner of a file.
+fn uid() -> Option<u32> {
+    std::fs::metadata("/proc/self").ok().map(|found| found.uid())
 }

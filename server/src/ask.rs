@@ -20,6 +20,7 @@ use crate::problem::shown;
 use crate::protocol::{AUTHOR_HEADER, LAST_EVENT_HEADER, REQUEST_ID_HEADER, revision_of_etag};
 use crate::refusal::Refusal;
 use crate::router::App;
+use crate::users::user_name;
 
 /// Who is at the other end of a connection, as far as the operating system tells.
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,7 +138,7 @@ impl Ask {
     pub(crate) fn author(&self) -> String {
         match (&self.author, self.peer.uid) {
             (Some(author), _) => author.clone(),
-            (None, Some(uid)) => format!("uid:{uid}"),
+            (None, Some(uid)) => user_name(uid).unwrap_or_else(|| format!("uid:{uid}")),
             (None, None) => "http".to_owned(),
         }
     }

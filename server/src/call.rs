@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::limits::{CLIENT_RETRY_MAX, CLIENT_RETRY_REST};
 use crate::problem::ProblemBody;
 use crate::protocol::{AUTHOR_HEADER, PROTOCOL, REQUEST_ID_HEADER, etag};
+use crate::socket::server_pid;
 use crate::transport::{ExchangeError, Incoming, Outgoing, Streamed, Transport};
 
 /// What stands encoded in a part of a path: everything but letters, digits and the four marks that mean nothing anywhere.
@@ -165,6 +166,7 @@ impl Call {
 
 /// A failed exchange as a problem; `in_doubt` says that it was a write which may have been carried out.
 pub(crate) fn failure(socket: &Path, error: &ExchangeError, in_doubt: bool) -> Problem {
+    let pid = server_pid(socket);
     let socket = socket.display();
     let (kind, code, message, help) = match error {
         ExchangeError::Absent => (
@@ -191,12 +193,21 @@ pub(crate) fn failure(socket: &Path, error: &ExchangeError, in_doubt: bool) -> P
             format!("the server at `{socket}` went away before it answered"),
             "look at the server's log, then try again",
         ),
-        ExchangeError::Silent(patience) => (
-            ProblemKind::Unavailable,
-            "E_SERVER_SILENT",
-            format!("the server at `{socket}` did not answer within {} seconds", patience.as_secs()),
-            "see what it does; if it hangs, stop it and start it again",
-        ),
+        ExchangeError::Silent(patience) => {
+            let (who, help) = match pid {
+                Some(pid) => (
+                    format!("the server at `{socket}` (process {pid})"),
+                    format!("see what it does; if it hangs, stop it with `kill {pid}` and start it again"),
+                ),
+                None => (
+                    format!("the server at `{socket}`"),
+                    "see what it does; if it hangs, stop it and start it again".to_owned(),
+                ),
+            };
+            let message = format!("{who} did not answer within {} seconds", patience.as_secs());
+            let problem = Problem::new(ProblemKind::Unavailable, "E_SERVER_SILENT", message).help(help);
+            return if in_doubt { doubted(problem) } else { problem };
+        }
         ExchangeError::TooLarge => (
             ProblemKind::Failed,
             "E_ANSWER_TOO_LARGE",
@@ -219,10 +230,13 @@ pub(crate) fn failure(socket: &Path, error: &ExchangeError, in_doubt: bool) -> P
     let mut problem = Problem::new(kind, code, message).help(help);
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     problem.causes.extend(causes.map(ToString::to_string));
-    if in_doubt {
-        problem.causes.push("the request had been sent: whether it was carried out is not known".to_owned());
-        problem.help = Some("look at `reconcile history` before you repeat it".to_owned());
-    }
+    if in_doubt { doubted(problem) } else { problem }
+}
+
+/// Says that nobody knows whether a write was carried out.
+fn doubted(mut problem: Problem) -> Problem {
+    problem.causes.push("the request had been sent: whether it was carried out is not known".to_owned());
+    problem.help = Some("look at `reconcile history` before you repeat it".to_owned());
     problem
 }
 

@@ -25,6 +25,7 @@ mod serve;
 mod socket;
 mod sse;
 mod transport;
+mod users;
 mod watching;
 mod wire;
 
@@ -37,4 +38,5 @@ pub use protocol::{
 };
 pub use serve::{ServeOptions, ServerHandle, mount};
 pub use socket::{MountError, SOCKET_NAME};
+pub use users::user_name;
 pub use wire::Hello;

@@ -92,6 +92,13 @@ impl Drop for Bound {
     }
 }
 
+/// The process that serves a socket, as far as it left its name beside it.
+pub(crate) fn server_pid(socket: &Path) -> Option<u32> {
+    let mut text = String::new();
+    File::open(socket.parent()?.join(LOCK_NAME)).ok()?.take(20).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
 /// Binds the socket of a store's folder, replacing one that nobody answers on.
 pub(crate) fn bind(folder: &Path) -> Result<(UnixListener, Bound), MountError> {
     let lock = lock(folder)?;

@@ -4,7 +4,7 @@ use holdfast_engine::{RepairError, SledOptions, repair};
 use holdfast_reconciler::error::{Problem, ProblemKind};
 
 use super::Run;
-use crate::closed::{self, closed, keep_aside, refused};
+use crate::closed::{self, closed, discard_same, keep_aside, refused};
 use crate::connect::{DAMAGED_HELP, Refused};
 use crate::error::{Exit, Failure};
 use crate::render::keeping::{self, Repaired};
@@ -17,12 +17,15 @@ pub(super) fn run(run: &Run) -> Result<Exit, Failure> {
         let aside = keep_aside(&store)?;
         let progress = run.output.progress();
         let report = repair(&store, SledOptions::default, |done, all| progress.step("repairing", done, all));
-        let report = report.map_err(failure)?;
-        let mut kept_aside = Some(aside.display().to_string());
-        if report.before.is_sound() && std::fs::remove_dir_all(&aside).is_ok() {
-            // Nothing was changed: the copy is of no use.
-            kept_aside = None;
-        }
+        let report = match report {
+            Ok(report) => report,
+            Err(error) => {
+                discard_same(&store, &aside);
+                return Err(failure(error));
+            }
+        };
+        let untouched = report.before.is_sound() && std::fs::remove_dir_all(&aside).is_ok();
+        let kept_aside = (!untouched && !discard_same(&store, &aside)).then(|| aside.display().to_string());
         Ok(Repaired {
             before: closed::verification(&report.before),
             bases_dropped: report.bases_dropped as u64,

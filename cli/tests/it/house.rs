@@ -36,7 +36,7 @@ fn each_thing_from_outside_has_its_doors() {
         ("anstyle::", &["render/ink.rs"]),
         ("jiff::", &["clock.rs"]),
         ("Command::new", &["project.rs"]),
-        ("holdfast_server::", &["connect.rs", "commands/serve.rs", "commands/watch.rs"]),
+        ("holdfast_server::", &["connect.rs", "commands/serve.rs", "commands/watch.rs", "setting.rs"]),
     ];
     for (word, files) in doors {
         for (file, text) in sources() {

@@ -36,6 +36,43 @@ fn a_folder_that_is_no_store_is_left_alone() {
     assert_eq!(project.files(), before);
 }
 
+/// The checksum of the store's pieces (CRC-32, IEEE).
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |sum: u32, byte: &u8| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { (sum >> 1) ^ 0xedb8_8320 } else { sum >> 1 })
+    };
+    !bytes.iter().fold(u32::MAX, step)
+}
+
+#[test]
+fn p10_a_store_of_a_later_format_is_refused_by_every_verb_with_what_to_run_and_left_as_it_is() {
+    let project = Project::applied();
+    {
+        // As `docs/format.md` draws it: the meta record under the key 0x00 is a version, a checksum over key and payload, and a
+        // payload that begins with the format.
+        let db = sled::open(project.store()).unwrap();
+        let meta = db.get([0]).unwrap().unwrap();
+        let mut payload = meta[5..].to_vec();
+        assert_eq!(payload[0], 1, "the format of today");
+        payload[0] = 2;
+        let sum = crc32(&[&[0], payload.as_slice()].concat()).to_le_bytes();
+        db.insert([0], [&meta[..1], &sum, &payload].concat()).unwrap();
+        db.flush().unwrap();
+    }
+    let witness = std::fs::read(project.store().join("witness")).unwrap();
+    for verb in
+        [&["status"][..], &["verify"], &["repair"], &["backup", "saved"], &["--dry-run"], &["export"], &["serve"]]
+    {
+        let ended = project.run(verb);
+        assert_eq!(ended.code, Some(1), "{verb:?}: {}", ended.stdout);
+        for part in ["E_STORE_FORMAT", "format 2", "reads up to 1", "a newer `reconcile`"] {
+            assert!(ended.stderr.contains(part), "{verb:?}: {}", ended.stderr);
+        }
+    }
+    assert_eq!(std::fs::read(project.store().join("witness")).unwrap(), witness);
+    assert!(absent(&project.path().join("saved")) && absent(&project.store().join("aside-1")));
+}
+
 #[test]
 fn a_damaged_store_is_an_error_and_no_panic() {
     let project = Project::applied();

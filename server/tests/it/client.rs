@@ -281,8 +281,13 @@ fn a_server_that_does_not_answer_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join(SOCKET_NAME);
     let _listener = UnixListener::bind(&socket).unwrap();
-    let problem = Client::new(socket).patience(Duration::from_millis(50)).head().unwrap_err();
+    let silent = || Client::new(socket.clone()).patience(Duration::from_millis(50)).head().unwrap_err();
+    let problem = silent();
     assert_eq!((problem.kind, problem.code.as_str()), (ProblemKind::Unavailable, "E_SERVER_SILENT"));
+    assert!(problem.help.unwrap().contains("if it hangs, stop it and"));
+    std::fs::write(folder.path().join("server.lock"), "4711\n").unwrap();
+    let problem = silent();
+    assert!(problem.message.contains("(process 4711)") && problem.help.unwrap().contains("`kill 4711`"));
 }
 
 #[test]
