@@ -20,7 +20,7 @@ use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
 pub(crate) use self::editing::{AdoptArgs, EditArgs, SetArgs, UnsetArgs};
-pub(crate) use self::keeping::ImportArgs;
+pub(crate) use self::keeping::{BackupArgs, CompactArgs, CompactRule, ImportArgs, RestoreArgs, Span};
 pub(crate) use self::planning::{ApplyArgs, CheckArgs, PlanArgs};
 pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
@@ -135,8 +135,16 @@ pub(crate) enum Verb {
     Export(Here),
     /// Takes exported resources into the store, as one commit
     Import(ImportArgs),
+    /// Writes the whole store into one file, while it is in use
+    Backup(BackupArgs),
+    /// Makes a store of a backup; the store must be free
+    Restore(RestoreArgs),
     /// Reads the whole store and checks chain and checksums
     Verify(Here),
+    /// Mends a damaged store from its commits, its files kept aside; the store must be free
+    Repair(Here),
+    /// Gives up the commits before a revision or a time
+    Compact(CompactArgs),
     /// Prints a completion script for a shell
     Completions(CompletionsArgs),
     /// Prints the manual page

@@ -128,7 +128,11 @@ impl Verb {
             Self::Watch(_) => "watch",
             Self::Export(_) => "export",
             Self::Import(_) => "import",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
             Self::Verify(_) => "verify",
+            Self::Repair(_) => "repair",
+            Self::Compact(_) => "compact",
             Self::Completions(_) => "completions",
             Self::Man => "man",
         }

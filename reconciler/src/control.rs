@@ -13,7 +13,10 @@ mod secrets;
 mod sessions;
 mod store;
 mod transfer;
+mod upkeep;
 mod writing;
+
+use std::io::Write;
 
 use holdfast_engine::Revision;
 
@@ -25,10 +28,10 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, EditRequest,
-    Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileInfo, ProfileWrite,
-    ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, SecretInfo, SecretWrite, SessionRequest,
-    Status, Verification, WorkerToken, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
+    Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
+    ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Retention, Rotation,
+    SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -150,7 +153,29 @@ impl ControlPlane for Plane {
         watch::begin(self, request)
     }
 
+    fn storage(&self) -> Result<Storage, Problem> {
+        Ok(upkeep::storage(self))
+    }
+
+    fn compact(&self, request: &CompactRequest) -> Result<Compacted, Problem> {
+        upkeep::compact(self, request)
+    }
+
+    fn backup(&self, out: &mut (dyn Write + Send)) -> Result<(), Problem> {
+        upkeep::backup(self, out)
+    }
+
     fn verify(&self) -> Result<Verification, Problem> {
         store::verify(self)
+    }
+}
+
+impl Plane {
+    /// Gives up what no rule of the policy keeps; none if there is nothing to give up. A host calls it now and then.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::compact`].
+    pub fn retain(&self, retention: Retention) -> Result<Option<Compacted>, Problem> {
+        upkeep::retain(self, retention)
     }
 }

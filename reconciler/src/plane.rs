@@ -17,6 +17,7 @@ mod secrets;
 mod sessions;
 mod store;
 mod transfer;
+mod upkeep;
 
 pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
 pub use compare::{
@@ -31,8 +32,11 @@ pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
 pub use scope::{DESIRED, KV, LIVE, Scope};
 pub use secrets::{RotatedOrg, Rotation, SecretInfo, SecretWrite};
 pub use sessions::{Explanation, SessionRequest, WorkerToken};
-pub use store::{Head, Holder, SourceStatus, Status, Verification};
+pub use store::{Finding, Head, Holder, SourceStatus, Status, Verification};
 pub use transfer::{ImportRequest, Imported, MissingSecret};
+pub use upkeep::{CompactRequest, Compacted, KeepRule, Retention, Storage};
+
+use std::io::Write;
 
 use holdfast_engine::Revision;
 
@@ -224,6 +228,25 @@ pub trait ControlPlane: Send + Sync {
         Err(Problem::new(ProblemKind::Failed, "E_NO_WATCH", "this plane offers no watches")
             .help("ask the server itself"))
     }
+
+    /// The store on its disk.
+    ///
+    /// # Errors
+    /// Only if the plane cannot be reached.
+    fn storage(&self) -> Result<Storage, Problem>;
+
+    /// Gives up the commits before what is to be kept. What is in force is never touched.
+    ///
+    /// # Errors
+    /// `NotFound` for a revision that does not exist yet; a store that cannot be written.
+    fn compact(&self, request: &CompactRequest) -> Result<Compacted, Problem>;
+
+    /// Writes a backup of the whole store, of every organisation, while commits go on. Whether `out` got all of it is known
+    /// only by checking it: a backup that was cut off has no last frame.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn backup(&self, out: &mut (dyn Write + Send)) -> Result<(), Problem>;
 
     /// Reads every commit and entry and checks chain and checksums.
     ///

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use crate::limits::{CLIENT_RETRY_MAX, CLIENT_RETRY_REST};
 use crate::problem::ProblemBody;
 use crate::protocol::{AUTHOR_HEADER, PROTOCOL, REQUEST_ID_HEADER, etag};
-use crate::transport::{ExchangeError, Incoming, Outgoing, Transport};
+use crate::transport::{ExchangeError, Incoming, Outgoing, Streamed, Transport};
 
 /// What stands encoded in a part of a path: everything but letters, digits and the four marks that mean nothing anywhere.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -108,6 +108,24 @@ impl Call {
     /// Sends the request once.
     pub(crate) fn once(self, transport: &Transport, patience: Duration) -> Result<Incoming, ExchangeError> {
         transport.exchange(self.outgoing, patience)
+    }
+
+    /// Sends the request once and hands each piece of a good answer to `sink`, as it comes; inside, how the sink ended.
+    pub(crate) fn stream(
+        self,
+        transport: &Transport,
+        patience: Duration,
+        sink: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<std::io::Result<()>, Problem> {
+        match transport.stream(self.outgoing, patience, sink) {
+            Ok(Streamed::Whole) => Ok(Ok(())),
+            Ok(Streamed::Stopped(error)) => Ok(Err(error)),
+            Ok(Streamed::Refused(answer)) => Err(problem_of(&answer).unwrap_or_else(|| {
+                Problem::new(ProblemKind::Internal, "E_ANSWER", format!("the server answered {}", answer.status))
+                    .help("use a client and a server of the same release")
+            })),
+            Err(error) => Err(failure(transport.socket(), &error, false)),
+        }
     }
 
     /// Sends the request, again where that is safe, and gives the answer unless it is a problem.

@@ -90,6 +90,8 @@ const OPERATIONS: &[Operation] = &[
     read("/v1/head", "The head of the store, also as it was", &["at"], "Head"),
     read("/v1/status", "The state of the store and of what runs on it", &[], "Status"),
     post("/v1/verify", "Checks every commit and entry", Takes::Nothing, 200, "Verification"),
+    post("/v1/compact", "Gives up the commits before what is kept", Takes::Json("CompactRequest"), 200, "Compacted"),
+    Operation { gives: (200, Gives::Bytes), ..read("/v1/backup", "A backup of the whole store", &[], "") },
     post("/v1/plan", "Works out what an apply would do", Takes::Json("PlanRequest"), 200, "Plan"),
     post("/v1/seal", "A plan with the state it depends on", Takes::Json("PlanRequest"), 200, "Sealed"),
     post("/v1/apply", "Applies what a plan showed", Takes::Json("ApplyRequest"), 200, "Receipt"),

@@ -4,7 +4,9 @@
 
 mod adopt;
 mod apply;
+mod backup;
 mod check;
+mod compact;
 mod completions;
 mod diff;
 mod explain;
@@ -16,6 +18,8 @@ mod import;
 mod man;
 mod plan;
 mod profile;
+mod repair;
+mod restore;
 mod sealed;
 mod secret;
 mod serve;
@@ -96,7 +100,11 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Watch(args)) => watch::run(run, &args),
         Some(Verb::Export(_)) => export::run(run),
         Some(Verb::Import(args)) => import::run(run, args),
+        Some(Verb::Backup(args)) => backup::run(run, &args),
+        Some(Verb::Restore(args)) => restore::run(run, &args),
         Some(Verb::Verify(_)) => verify::run(run),
+        Some(Verb::Repair(_)) => repair::run(run),
+        Some(Verb::Compact(args)) => compact::run(run, &args),
         Some(Verb::Completions(args)) => completions::run(run, args),
         Some(Verb::Man) => man::run(run),
     }

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod at_rest;
 mod diff;
+mod flags;
+mod fresh;
 mod house;
+mod isolation;
 mod manifest_files;
 mod manifest_fuzz;
 mod manifest_invalid;
@@ -11,6 +15,7 @@ mod manifest_schema;
 mod manifest_secrets;
 mod manifest_valid;
 mod manifest_vectors;
+mod original;
 mod planes;
 mod profiles;
 mod rotation;

@@ -88,6 +88,9 @@ fn real_answers_are_as_the_schemas_say() {
     check("GET", "/v1/session-context", "/v1/session-context", &Value::Null, 401);
     read("/v1/agents/{agent}/explain", "/v1/agents/hotreload-test/explain?user=maria&at=r1");
     check("POST", "/v1/verify", "/v1/verify", &Value::Null, 200);
+    check("POST", "/v1/compact", "/v1/compact", &json!({"keep": {"newest": 0}, "dry_run": true}), 200);
+    check("POST", "/v1/compact", "/v1/compact", &json!({"keep": {"from": 0}}), 200);
+    check("POST", "/v1/compact", "/v1/compact", &json!({"keep": {"from": 999}}), 404);
     check("POST", "/v1/keys/rotate", "/v1/keys/rotate", &Value::Null, 200);
     let profile = "/v1/profiles/{user}/{provider}";
     check("PUT", profile, "/v1/profiles/maria%2Fb/z-ai?model=glm-4.6", &json!({"value": "x", "type": "oauth"}), 200);
