@@ -60,6 +60,7 @@ pub struct SledStore {
     pub(super) reclaiming: Option<Reclaiming>,
     pub(super) base_lag_bytes_min: u64,
     pub(super) reclaim_bytes_min: u64,
+    pub(super) reclaim_slice_bytes: usize,
 }
 
 impl SledStore {

@@ -15,7 +15,7 @@ use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::failpoint::failpoint;
 use crate::key::Key;
-use crate::limits::{BASE_LAG_BYTES_MIN, COMPACT_SLICE_BYTES, RECLAIM_BYTES_MIN};
+use crate::limits::{BASE_LAG_BYTES_MIN, COMPACT_SLICE_BYTES, RECLAIM_BYTES_MIN, RECLAIM_SLICE_BYTES};
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::base::BaseWriter;
@@ -36,6 +36,8 @@ pub struct SledOptions {
     pub base_lag_bytes_min: u64,
     /// The file is written anew after a compaction when it weighs this much more than twice what is in it.
     pub reclaim_bytes_min: u64,
+    /// About as many bytes of the file are written anew between two groups of commits.
+    pub reclaim_slice_bytes: usize,
 }
 
 impl Default for SledOptions {
@@ -45,6 +47,7 @@ impl Default for SledOptions {
             create: true,
             base_lag_bytes_min: BASE_LAG_BYTES_MIN,
             reclaim_bytes_min: RECLAIM_BYTES_MIN,
+            reclaim_slice_bytes: RECLAIM_SLICE_BYTES,
         }
     }
 }
@@ -130,7 +133,7 @@ impl SledStore {
     /// [`StoreOpenError::Locked`] at once if another process holds it; the other variants as they say. It never panics, also
     /// not on a damaged folder.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, StoreOpenError> {
-        let SledOptions { syncer, create, base_lag_bytes_min, reclaim_bytes_min } = options;
+        let SledOptions { syncer, create, base_lag_bytes_min, reclaim_bytes_min, reclaim_slice_bytes } = options;
         match folder::look(path)? {
             Look::Foreign => return Err(StoreOpenError::NotAStore { path: path.to_owned() }),
             Look::Gutted => {
@@ -215,6 +218,7 @@ impl SledStore {
             reclaiming: None,
             base_lag_bytes_min,
             reclaim_bytes_min,
+            reclaim_slice_bytes,
         })
     }
 

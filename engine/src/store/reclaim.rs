@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use crate::error::StoreError;
-use crate::limits::{CHUNK_BYTES_MAX, RECLAIM_SLICE_BYTES};
+use crate::limits::CHUNK_BYTES_MAX;
 use crate::store::Progress;
 use crate::store::embedded::SledStore;
 
@@ -36,7 +36,7 @@ impl SledStore {
             }
             Some(Reclaiming::Weighing { from, bytes }) => self.weigh(&from, bytes),
             Some(Reclaiming::Copying) => {
-                if !self.disk.copy_slice(RECLAIM_SLICE_BYTES)? {
+                if !self.disk.copy_slice(self.reclaim_slice_bytes)? {
                     self.reclaiming = Some(Reclaiming::Copying);
                     return Ok(Progress::More);
                 }
@@ -47,9 +47,10 @@ impl SledStore {
     }
 
     fn weigh(&mut self, from: &[u8], mut bytes: u64) -> Result<Progress, StoreError> {
+        let slice = self.reclaim_slice_bytes;
         let (mut seen, mut next) = (0, None);
         self.disk.scan(from, &[u8::MAX], &mut |key, value| {
-            if seen >= RECLAIM_SLICE_BYTES {
+            if seen >= slice {
                 next = Some(key.to_vec());
                 return ControlFlow::Break(());
             }

@@ -97,7 +97,13 @@ fn child() {
     };
     // Small enough that files are written anew all the time; in the long form of a power cut they are also reused.
     let reclaim_bytes_min = if is_long() && matches!(mode, Mode::Power | Mode::PowerUnsynced) { 2 << 20 } else { 0 };
-    let options = SledOptions { syncer, base_lag_bytes_min: 4000, reclaim_bytes_min, ..SledOptions::default() };
+    let options = SledOptions {
+        syncer,
+        base_lag_bytes_min: 4000,
+        reclaim_bytes_min,
+        reclaim_slice_bytes: 3000,
+        ..SledOptions::default()
+    };
     let engine = open(Box::new(SledStore::open(Path::new(&folder), options).expect("opens"))).expect("recovers");
     if matches!(mode, Mode::UntilKilled | Mode::Compacting) {
         std::thread::scope(|scope| {
@@ -159,21 +165,23 @@ fn commit_until_refused(engine: &Engine) {
     std::io::stdout().lock().write_all(b"refused\n").expect("the parent listens");
 }
 
-/// Puts, overwrites and deletes in all sizes, with compactions between.
+/// Puts, overwrites and deletes in all sizes, with compactions meanwhile.
 fn commit_with_everything(engine: &Engine) {
     let count = if is_long() { 4000 } else { 150 };
-    for number in 0_u64..count {
-        let size = (number * 7919 % 3000) as usize;
-        let value = format!("{number} ").into_bytes().into_iter().cycle().take(size).collect::<Vec<_>>();
-        let txn = Txn::new().put(key(&format!("left/{}", number % 11)), value.clone());
-        let txn = txn.put(key(&format!("right/{}", number % 11)), value.clone());
-        let txn =
-            if number % 5 == 0 { txn.put_sealed(key("sealed"), *b"tag", value) } else { txn.put(key("open"), value) };
-        acknowledge(engine.commit(txn).expect("holds").revision.get());
-        if number % 50 == 49 {
-            engine.compact(Keep::Newest(20)).expect("compacts");
+    std::thread::scope(|scope| {
+        for number in 0_u64..count {
+            let size = (number * 7919 % 3000) as usize;
+            let value = format!("{number} ").into_bytes().into_iter().cycle().take(size).collect::<Vec<_>>();
+            let txn = Txn::new().put(key(&format!("left/{}", number % 11)), value.clone());
+            let txn = txn.put(key(&format!("right/{}", number % 11)), value.clone());
+            let is_open = number % 5 > 0;
+            let txn = if is_open { txn.put(key("open"), value) } else { txn.put_sealed(key("sealed"), *b"tag", value) };
+            acknowledge(engine.commit(txn).expect("holds").revision.get());
+            if number % 50 == 39 {
+                scope.spawn(|| engine.compact(Keep::Newest(20)).expect("compacts"));
+            }
         }
-    }
+    });
 }
 
 /// Tells the parent, in one write, that a revision was acknowledged.

@@ -25,7 +25,7 @@ use crate::support::{is_long, key, open, report};
 const POINT: &str = "HOLDFAST_TEST_FAILPOINT";
 
 fn options() -> SledOptions {
-    SledOptions { base_lag_bytes_min: 6000, reclaim_bytes_min: 0, ..SledOptions::default() }
+    SledOptions { base_lag_bytes_min: 6000, reclaim_bytes_min: 0, reclaim_slice_bytes: 3000, ..SledOptions::default() }
 }
 
 fn engine(path: &Path) -> Engine {
@@ -49,17 +49,20 @@ pub(crate) fn every_step(folder: &Path) {
 
 fn commit_and_compact(path: &Path) {
     let engine = engine(path);
-    for number in 0_u64..24 {
-        let value = vec![u8::try_from(number).expect("small"); (number * 1237 % 6000) as usize];
-        let name = number % 5;
-        let txn = Txn::new().put(key(&format!("left/{name}")), value.clone());
-        let txn = txn.put(key(&format!("right/{name}")), value.clone());
-        let txn = txn.put_sealed(key("sealed"), *b"tag", number.to_be_bytes().to_vec());
-        acknowledge(engine.commit(txn).expect("holds").revision.get());
-        if number % 12 == 11 {
-            engine.compact(Keep::Newest(6)).expect("compacts");
+    std::thread::scope(|scope| {
+        for number in 0_u64..24 {
+            let value = vec![u8::try_from(number).expect("small"); (number * 1237 % 6000) as usize];
+            let name = number % 5;
+            let txn = Txn::new().put(key(&format!("left/{name}")), value.clone());
+            let txn = txn.put(key(&format!("right/{name}")), value.clone());
+            let txn = txn.put_sealed(key("sealed"), *b"tag", number.to_be_bytes().to_vec());
+            acknowledge(engine.commit(txn).expect("holds").revision.get());
+            if number % 12 == 9 {
+                // Commits go on meanwhile.
+                scope.spawn(|| engine.compact(Keep::Newest(6)).expect("compacts"));
+            }
         }
-    }
+    });
     // A base behind the last compaction, for the repair.
     while engine.status().trail_lag > 4 {
         let txn = Txn::new().put(key("left/x"), vec![7; 3000]).put(key("right/x"), vec![7; 3000]);

@@ -92,7 +92,12 @@ fn an_error_at_any_sync_is_typed_and_loses_nothing() {
 }
 
 fn small() -> SledOptions {
-    SledOptions { base_lag_bytes_min: 20_000, reclaim_bytes_min: 0, ..SledOptions::default() }
+    SledOptions {
+        base_lag_bytes_min: 20_000,
+        reclaim_bytes_min: 0,
+        reclaim_slice_bytes: 3000,
+        ..SledOptions::default()
+    }
 }
 
 /// What the child does: commits and compacts until a call fails that its parent has fail, and says what it was told.

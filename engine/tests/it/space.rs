@@ -12,7 +12,9 @@ use holdfast_engine::{CompactPhase, DiskSyncer, Engine, Keep, Revision, SledOpti
 use crate::support::{Over, key, open, put, report, value};
 
 fn store(path: &Path, reclaim_bytes_min: u64) -> Engine {
-    let options = SledOptions { reclaim_bytes_min, ..SledOptions::default() };
+    // Small slices, so that commits come between them.
+    let reclaim_slice_bytes = if reclaim_bytes_min == 0 { 5000 } else { SledOptions::default().reclaim_slice_bytes };
+    let options = SledOptions { reclaim_bytes_min, reclaim_slice_bytes, ..SledOptions::default() };
     open(Box::new(SledStore::open(path, options).expect("opens"))).expect("recovers")
 }
 
@@ -72,7 +74,7 @@ fn a_store_of_much_history_shrinks_to_what_is_left() {
 fn commits_go_on_while_space_is_given_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = store(folder.path(), 0);
-    write(&engine, 20);
+    write(&engine, 8);
     let done = AtomicBool::new(false);
     let (before, during) = std::thread::scope(|scope| {
         let over = Over(&done);
