@@ -4,6 +4,7 @@
 
 mod client;
 mod gateway;
+mod hammer;
 mod input;
 mod limits;
 mod logs;
