@@ -19,14 +19,14 @@ use clap_complete::Shell;
 use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
-pub(crate) use self::editing::{EditArgs, SetArgs, UnsetArgs};
-pub(crate) use self::keeping::ImportArgs;
+pub(crate) use self::editing::{AdoptArgs, EditArgs, SetArgs, UnsetArgs};
+pub(crate) use self::keeping::{BackupArgs, CompactArgs, CompactRule, ImportArgs, RestoreArgs, Span};
 pub(crate) use self::planning::{ApplyArgs, CheckArgs, GrammarName, InitArgs, PlanArgs};
 pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
 pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
-pub(crate) use self::sessions::SessionArgs;
+pub(crate) use self::sessions::{ExplainVerb, SessionArgs};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -106,8 +106,13 @@ pub(crate) enum Verb {
     Serve(ServeArgs),
     /// Shows what a session of an agent is given, and why
     Session(SessionArgs),
+    /// Shows the chain of evidence for a decision
+    #[command(subcommand)]
+    Explain(ExplainVerb),
     /// Changes fields of one live resource at once, as an actor and not as a source
     Set(SetArgs),
+    /// Writes live values into the manifest that declares them, comments and order kept
+    Adopt(AdoptArgs),
     /// Takes fields out of one live resource, or deletes it, as an actor
     Unset(UnsetArgs),
     /// Sets, lists and removes shared secrets; values never stand in arguments
@@ -132,8 +137,16 @@ pub(crate) enum Verb {
     Export(Here),
     /// Takes exported resources into the store, as one commit
     Import(ImportArgs),
+    /// Writes the whole store into one file, while it is in use
+    Backup(BackupArgs),
+    /// Makes a store of a backup; the store must be free
+    Restore(RestoreArgs),
     /// Reads the whole store and checks chain and checksums
     Verify(Here),
+    /// Mends a damaged store from its commits, its files kept aside; the store must be free
+    Repair(Here),
+    /// Gives up the commits before a revision or a time
+    Compact(CompactArgs),
     /// Prints a completion script for a shell
     Completions(CompletionsArgs),
     /// Prints the manual page

@@ -59,10 +59,21 @@ pub(crate) fn existing(setting: &Setting, store: &Path, output: &Output) -> Resu
 
 /// Finds the plane of a store that must exist.
 pub(crate) fn required(setting: &Setting, store: &Path, output: &Output) -> Result<Reached, Failure> {
-    existing(setting, store, output)?.ok_or_else(|| {
-        Failure::new("E_NO_STORE", format!("there is no store in `{}`", store.display()))
-            .help("the first `reconcile` that applies makes it; `--store` and `-C` say where it is")
-    })
+    existing(setting, store, output)?.ok_or_else(|| no_store(store))
+}
+
+/// There is no store where one is needed.
+pub(crate) fn no_store(store: &Path) -> Failure {
+    Failure::new("E_NO_STORE", format!("there is no store in `{}`", store.display()))
+        .help("the first `reconcile` that applies makes it; `--store` and `-C` say where it is")
+}
+
+/// The process of the server that has a store, as far as it says so; none if there is no server.
+pub(crate) fn server_of(store: &Path) -> Result<Option<Option<u32>>, Failure> {
+    match discover(store)? {
+        Discovery::Server(client) => Ok(Some(client.hello().ok().map(|hello| hello.pid))),
+        Discovery::Stale | Discovery::None => Ok(None),
+    }
 }
 
 /// A plane over nothing, in memory: what a dry run asks where there is no store.
@@ -135,9 +146,13 @@ pub(crate) fn hold(setting: &Setting, store: &Path, output: &Output, holder: Hol
     }
 }
 
-enum Refused {
+/// Why a store is not ours to work on.
+pub(crate) enum Refused {
+    /// There is none.
     Absent,
+    /// Another process holds it.
     Locked(Option<u32>),
+    /// It does not open.
     Failed(Failure),
 }
 
@@ -156,11 +171,10 @@ fn open(setting: &Setting, store: &Path, embedded: Embedded) -> Result<Plane, Re
 }
 
 /// What to do about a store that cannot be read back.
-const DAMAGED_HELP: &str =
-    "`reconcile verify` shows what is damaged where the store still opens; `reconcile restore` goes back to a backup";
+pub(crate) const DAMAGED_HELP: &str = "`reconcile verify` shows what is damaged, `reconcile repair` mends what it can; `reconcile restore` goes back to a backup";
 
 /// The engine's words hold the way out already; here what, why and help stand apart.
-fn store_failure(error: &StoreOpenError) -> Failure {
+pub(crate) fn store_failure(error: &StoreOpenError) -> Failure {
     let (code, message, help) = match error {
         StoreOpenError::NotAStore { path } => (
             "E_NOT_A_STORE",
@@ -193,7 +207,7 @@ fn unrecovered(store: &Path, error: &OpenError) -> Failure {
 }
 
 /// How long a held store is waited for, and what is said meanwhile.
-struct Patience<'o> {
+pub(crate) struct Patience<'o> {
     begun: Instant,
     limit: Duration,
     output: &'o Output,
@@ -201,12 +215,14 @@ struct Patience<'o> {
 }
 
 impl<'o> Patience<'o> {
-    fn new(setting: &Setting, output: &'o Output) -> Self {
+    /// Begins to wait.
+    pub(crate) fn new(setting: &Setting, output: &'o Output) -> Self {
         let limit = Duration::from_secs(setting.global.lock_timeout);
         Self { begun: Instant::now(), limit, output, told: std::cell::Cell::new(false) }
     }
 
-    fn wait(&self, store: &Path, pid: Option<u32>) -> Result<(), Failure> {
+    /// Rests a while before the next try, or gives up.
+    pub(crate) fn wait(&self, store: &Path, pid: Option<u32>) -> Result<(), Failure> {
         let who = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
         let waited = self.begun.elapsed();
         if waited >= self.limit {

@@ -92,6 +92,7 @@ impl From<Problem> for Failure {
             | ProblemKind::Conflict
             | ProblemKind::Failed
             | ProblemKind::Gone
+            | ProblemKind::Denied
             | ProblemKind::Unavailable
             | ProblemKind::Internal => Exit::Failed,
         };

@@ -5,6 +5,7 @@
 
 mod args;
 mod clock;
+mod closed;
 mod commands;
 mod confirm;
 mod connect;
@@ -12,6 +13,7 @@ mod error;
 mod output;
 mod project;
 mod render;
+mod retention;
 mod setting;
 mod usage;
 

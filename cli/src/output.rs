@@ -4,7 +4,10 @@
 //! command: what was to be done is done. Never here: what is said.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one door to the terminal")]
 
+use std::cell::Cell;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use holdfast_reconciler::diagnostic::Diagnostic;
 use serde::Serialize;
@@ -15,6 +18,9 @@ use crate::render::diagnostic;
 use crate::render::escape::visible;
 use crate::render::ink::{Colour, Text};
 use crate::render::{github, json, markdown, problem};
+
+/// How often progress is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// How much is said on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +86,12 @@ impl Output {
         write_on(&text.render(self.data))
     }
 
+    /// Begins to tell how far long work has come.
+    pub(crate) fn progress(&self) -> Progress {
+        let shown = self.verbosity > Verbosity::Quiet && std::io::stderr().is_terminal();
+        Progress { shown, last: Cell::new(None), told: Cell::new(false) }
+    }
+
     /// Says something, unless only errors are wanted.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         if self.verbosity > Verbosity::Quiet {
@@ -137,6 +149,40 @@ impl Output {
         if !failure.documented {
             // The failure itself is what counts; that its document cannot be written adds nothing.
             let _ = write_data(&data);
+        }
+    }
+}
+
+/// How far long work has come, told on a terminal and nowhere else.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    shown: bool,
+    last: Cell<Option<Instant>>,
+    told: Cell<bool>,
+}
+
+impl Progress {
+    /// Tells how far it is, not more often than can be read.
+    pub(crate) fn tell(&self, text: impl FnOnce() -> String) {
+        let due = self.last.get().is_none_or(|last| last.elapsed() >= PROGRESS_EVERY);
+        if self.shown && due {
+            self.last.set(Some(Instant::now()));
+            self.told.set(true);
+            write_talk(&format!("\r\x1b[K{}", visible(&text())));
+        }
+    }
+
+    /// Tells that so many of so many are done; the form that the engine's reports take.
+    pub(crate) fn step(&self, doing: &str, done: u64, all: u64) -> ControlFlow<()> {
+        self.tell(|| format!("{doing}: {done} of {all}"));
+        ControlFlow::Continue(())
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.told.get() {
+            write_talk("\r\x1b[K");
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, Exit> {
 /// Refuses flags of the default command in front of a verb, and forms that a verb does not have.
 pub(crate) fn check(cli: &Cli) -> Result<(), Failure> {
     let name = cli.verb.as_ref().map_or("reconcile", Verb::name);
-    let reads_past = matches!(cli.verb, Some(Verb::Session(_) | Verb::Get(_) | Verb::Export(_)));
+    let reads_past = matches!(cli.verb, Some(Verb::Session(_) | Verb::Explain(_) | Verb::Get(_) | Verb::Export(_)));
     if cli.global.at.is_some() && !reads_past {
         let message = format!("`{name}` does not take `--at`");
         return Err(
@@ -114,7 +114,9 @@ impl Verb {
             Self::Check(_) => "check",
             Self::Serve(_) => "serve",
             Self::Session(_) => "session",
+            Self::Explain(_) => "explain",
             Self::Apply(_) => "apply",
+            Self::Adopt(_) => "adopt",
             Self::Set(_) => "set",
             Self::Unset(_) => "unset",
             Self::Secret(_) => "secret",
@@ -127,7 +129,11 @@ impl Verb {
             Self::Watch(_) => "watch",
             Self::Export(_) => "export",
             Self::Import(_) => "import",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
             Self::Verify(_) => "verify",
+            Self::Repair(_) => "repair",
+            Self::Compact(_) => "compact",
             Self::Completions(_) => "completions",
             Self::Man => "man",
         }

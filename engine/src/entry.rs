@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::digest::Digest;
+use crate::limits::DECODED_TYPES_MAX;
 use crate::revision::Revision;
 
 /// One version of a key's value. Immutable; cloning is O(1).
@@ -20,7 +21,16 @@ struct Inner {
     version: u64,
     // Boxed: few entries have one, and a million entries are held in memory.
     sealed: Option<Box<Digest>>,
-    decoded: OnceLock<Arc<dyn Any + Send + Sync>>,
+    decoded: Slot,
+}
+
+/// Where a decoded value is kept, once there is one.
+type Slot = OnceLock<Box<Decoded>>;
+
+/// A decoded value of one type, and the slot of the next type.
+struct Decoded {
+    value: Arc<dyn Any + Send + Sync>,
+    next: Slot,
 }
 
 impl Entry {
@@ -68,7 +78,7 @@ impl Entry {
     /// The value decoded by `decode`; the result is kept with this version, so that later calls with the same type cost one
     /// pointer. An error is not kept.
     ///
-    /// The first type that was decoded is the one that is kept; another type is decoded anew at each call.
+    /// Each of the first [`DECODED_TYPES_MAX`] types that are asked for is kept; others are decoded anew at each call.
     ///
     /// # Errors
     /// Whatever `decode` returns.
@@ -76,15 +86,33 @@ impl Entry {
     where
         T: Send + Sync + 'static,
     {
-        if let Some(kept) = self.0.decoded.get()
-            && let Ok(kept) = Arc::clone(kept).downcast::<T>()
-        {
+        if let Some(kept) = self.kept() {
             return Ok(kept);
         }
         let fresh = Arc::new(decode(&self.0.value)?);
-        // Another thread, or another type, may have been first: its result stays, ours is as good.
-        let _ = self.0.decoded.set(Arc::clone(&fresh) as Arc<dyn Any + Send + Sync>);
+        let mut slot = &self.0.decoded;
+        for _ in 0..DECODED_TYPES_MAX {
+            let ours =
+                || Box::new(Decoded { value: Arc::clone(&fresh) as Arc<dyn Any + Send + Sync>, next: Slot::new() });
+            let kept = slot.get_or_init(ours);
+            if kept.value.is::<T>() {
+                // Ours, or that of another thread that was first, which is as good.
+                break;
+            }
+            slot = &kept.next;
+        }
         Ok(fresh)
+    }
+
+    fn kept<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let mut next = self.0.decoded.get();
+        while let Some(kept) = next {
+            if kept.value.is::<T>() {
+                return Arc::clone(&kept.value).downcast().ok();
+            }
+            next = kept.next.get();
+        }
+        None
     }
 }
 
@@ -112,5 +140,34 @@ impl fmt::Debug for Entry {
             .field("version", &self.0.version)
             .field("sealed", &self.0.sealed)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_type_is_decoded_once_up_to_the_most_that_are_kept() {
+        let entry = Entry::new(b"41".as_slice().into(), None, Revision::ZERO, Revision::ZERO, 1);
+        let calls = std::cell::Cell::new(0);
+        fn parse<T: std::str::FromStr>(calls: &std::cell::Cell<u32>) -> impl FnOnce(&[u8]) -> Result<T, T::Err> + '_ {
+            |bytes| {
+                calls.set(calls.get() + 1);
+                std::str::from_utf8(bytes).expect("it is text").parse()
+            }
+        }
+        for round in 1..=3 {
+            assert_eq!(entry.decoded(parse::<u8>(&calls)).map(|kept| *kept), Ok(41));
+            assert_eq!(entry.decoded(parse::<u16>(&calls)).map(|kept| *kept), Ok(41));
+            assert_eq!(entry.decoded(parse::<u32>(&calls)).map(|kept| *kept), Ok(41));
+            assert_eq!(entry.decoded(parse::<String>(&calls)).map(|kept| kept.len()), Ok(2));
+            assert_eq!(calls.get(), 4, "round {round}");
+        }
+        for more in 1..=2 {
+            assert_eq!(entry.decoded(parse::<u64>(&calls)).map(|kept| *kept), Ok(41));
+            assert_eq!(calls.get(), 4 + more, "a fifth type is decoded each time");
+        }
+        assert!(entry.decoded(parse::<bool>(&calls)).is_err());
     }
 }

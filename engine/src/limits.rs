@@ -44,6 +44,8 @@ pub const RECENT_COMMITS_MAX: usize = 4096;
 pub const RECENT_BYTES_MAX: usize = 32 << 20;
 /// A page of commits read from the store ends after this many bytes.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
+/// How many types of decoded values are kept with one version of a key; more are decoded at each read.
+pub const DECODED_TYPES_MAX: usize = 4;
 /// Revisions that a counter remembers to have touched its scope.
 pub const TOUCHES_KEPT: usize = 16;
 /// Most commits that a watch reads at a time.

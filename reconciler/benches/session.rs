@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use holdfast_engine::{Engine, Key, MemoryStore, Options, Timestamp, Txn};
+use holdfast_reconciler::agents::profile::ProfileType;
 use holdfast_reconciler::agents::resolver::SystemEnvironment;
 use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::keyfile::KeySource;
-use holdfast_reconciler::plane::{ControlPlane, SecretWrite};
+use holdfast_reconciler::plane::{ControlPlane, ProfileChange, ProfileCredential, ProfileWrite, SecretWrite};
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::{Plane, PlaneOptions};
 
@@ -61,7 +62,25 @@ fn plane(agents: usize) -> Plane {
         allow_break: Default::default(),
     };
     plane.write_secret(&secret).unwrap();
+    let credential = ProfileCredential::Value(SecretText::new("a-key-of-usual-length-9876543210".to_owned()));
+    let profile = ProfileWrite {
+        org: None,
+        user: "maria".to_owned(),
+        provider: "z-ai".to_owned(),
+        model: None,
+        change: ProfileChange::Set { kind: ProfileType::ApiKey, credential, expires: None },
+        author: "bench".to_owned(),
+        allow_break: Default::default(),
+    };
+    plane.write_profile(&profile).unwrap();
     plane
+}
+
+/// Settings as a program of one's own may read them.
+#[derive(serde::Deserialize)]
+struct Typed {
+    #[serde(rename = "identityMd")]
+    identity: String,
 }
 
 fn measure(plane: &Plane, agents: usize, what: &str) {
@@ -92,7 +111,11 @@ fn measure(plane: &Plane, agents: usize, what: &str) {
         println!("    {name:<24} {:>7.0} ns", start.elapsed().as_nanos() as f64 / 100_000.0);
     };
     per_call("is_current()", &|| assert!(std::hint::black_box(&session).is_current() || what != "alone"));
+    per_call("get::<T>(address)", &|| assert!(!session.get::<Typed>(&address).unwrap().identity.is_empty()));
     per_call("record of a resource", &|| drop(session.record(&address).unwrap()));
+    let user = plane.session(&org, &names[0], Some("maria")).unwrap();
+    per_call("session of a user", &|| drop(user.refresh().unwrap()));
+    per_call("credential of a session", &|| drop(session.credential("z-ai").unwrap()));
 }
 
 fn commit_until(plane: &Plane, done: &AtomicBool) -> u64 {

@@ -13,21 +13,25 @@ mod secrets;
 mod sessions;
 mod store;
 mod transfer;
+mod upkeep;
 mod writing;
+
+use std::io::Write;
 
 use holdfast_engine::Revision;
 
 use self::resources::{PAGE_DEFAULT, PAGE_MAX};
 use crate::agents::context::SessionContext;
 use crate::commits;
+use crate::desired::SecretText;
 use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, EditRequest, Head,
-    ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileInfo, ProfileWrite, ProfilesQuery,
-    ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, SecretInfo, SecretWrite, SessionRequest, Status,
-    Verification, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
+    Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
+    ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Retention, Rotation,
+    SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -97,6 +101,18 @@ impl ControlPlane for Plane {
         sessions::close(self, org, id)
     }
 
+    fn explain(&self, request: &SessionRequest) -> Result<Explanation, Problem> {
+        sessions::explain(self, request)
+    }
+
+    fn worker_token(&self, org: Option<&OrgId>, id: &str, life_ms: Option<i64>) -> Result<WorkerToken, Problem> {
+        sessions::worker_token(self, org, id, life_ms)
+    }
+
+    fn session_context(&self, token: &SecretText) -> Result<SessionContext, Problem> {
+        sessions::session_context(self, token)
+    }
+
     fn write_secret(&self, request: &SecretWrite) -> Result<WriteReceipt, Problem> {
         secrets::write(self, request)
     }
@@ -137,7 +153,29 @@ impl ControlPlane for Plane {
         watch::begin(self, request)
     }
 
+    fn storage(&self) -> Result<Storage, Problem> {
+        Ok(upkeep::storage(self))
+    }
+
+    fn compact(&self, request: &CompactRequest) -> Result<Compacted, Problem> {
+        upkeep::compact(self, request)
+    }
+
+    fn backup(&self, out: &mut (dyn Write + Send)) -> Result<(), Problem> {
+        upkeep::backup(self, out)
+    }
+
     fn verify(&self) -> Result<Verification, Problem> {
         store::verify(self)
+    }
+}
+
+impl Plane {
+    /// Gives up what no rule of the policy keeps; none if there is nothing to give up. A host calls it now and then.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::compact`].
+    pub fn retain(&self, retention: Retention) -> Result<Option<Compacted>, Problem> {
+        upkeep::retain(self, retention)
     }
 }

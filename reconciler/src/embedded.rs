@@ -22,7 +22,7 @@ use crate::kind::Kinds;
 use crate::kind_record;
 use crate::open_sessions::OpenSessions;
 use crate::plan::PlanRequest;
-use crate::plane::{ControlPlane, Holder, Moment, SessionRequest};
+use crate::plane::{ControlPlane, Holder, Moment, Retention, SessionRequest};
 use crate::planner::{self, PlanInput, Planned, RingState, Write};
 use crate::resource::{Address, OrgId, ResourceName, SourceName, keys};
 use crate::secret::KeyRing;
@@ -55,6 +55,8 @@ struct Inner {
     open: OpenSessions,
     /// One apply at a time: two at once would only make each other plan anew.
     applying: Mutex<()>,
+    /// How much of the past the host keeps by itself.
+    retention: Mutex<Option<Retention>>,
 }
 
 impl fmt::Debug for Plane {
@@ -68,8 +70,8 @@ impl Plane {
     pub fn new(engine: Engine, options: PlaneOptions) -> Self {
         let PlaneOptions { keys, system, clock, holder } = options;
         let keys = Keys::new(keys);
-        let (open, applying) = (OpenSessions::default(), Mutex::new(()));
-        Self(Arc::new(Inner { engine, keys, system, clock, holder, kinds: kinds::kinds(), open, applying }))
+        let (open, applying, retention) = (OpenSessions::default(), Mutex::new(()), Mutex::new(None));
+        Self(Arc::new(Inner { engine, keys, system, clock, holder, kinds: kinds::kinds(), open, applying, retention }))
     }
 
     /// The engine.
@@ -117,6 +119,15 @@ impl Plane {
             SystemEnvironment::Known(variables) => variables.get(name).cloned().map(SecretText::new),
             SystemEnvironment::NotKnown => None,
         }
+    }
+
+    /// Says how much of the past the host keeps, for who asks for the state of the store.
+    pub fn keeps(&self, retention: Retention) {
+        *self.0.retention.lock().unwrap_or_else(PoisonError::into_inner) = Some(retention);
+    }
+
+    pub(crate) fn retention(&self) -> Option<Retention> {
+        *self.0.retention.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The built-in kinds with those that the organisation has in a snapshot.

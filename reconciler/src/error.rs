@@ -28,6 +28,8 @@ pub enum ProblemKind {
     Failed,
     /// The store's state of that time is gone.
     Gone,
+    /// The caller has not shown that it may.
+    Denied,
     /// Not now: try again.
     Unavailable,
     /// The store or the program is at fault.

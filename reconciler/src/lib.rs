@@ -38,5 +38,6 @@ pub mod suggest;
 pub mod value;
 pub mod vault;
 pub mod watch;
+pub mod worker_token;
 
 pub use embedded::{Plane, PlaneOptions};

@@ -12,6 +12,8 @@ use crate::resource::OrgId;
 
 /// How many sessions a face may hold open at once.
 pub(crate) const OPEN_SESSIONS_MAX: usize = 100_000;
+/// How often sessions that nobody asked for in time are looked for, in milliseconds.
+const SWEEP_EVERY_MS: i64 = 60 * 1000;
 /// How long a session that nobody asks for stays open, in milliseconds.
 pub(crate) const OPEN_SESSION_IDLE_MS: i64 = 24 * 60 * 60 * 1000;
 const ID_BYTES: usize = 16;
@@ -33,6 +35,8 @@ pub(crate) struct OpenSessions(Arc<Mutex<Table>>);
 struct Table {
     by_revision: BTreeMap<Revision, u64>,
     by_id: BTreeMap<String, Named>,
+    /// When expired sessions were looked for last, in milliseconds.
+    swept_ms: i64,
 }
 
 #[derive(Debug)]
@@ -40,6 +44,32 @@ struct Named {
     context: SessionContext,
     used: Timestamp,
     _mark: OpenMark,
+}
+
+impl Named {
+    fn is_stale(&self, now: Timestamp) -> bool {
+        now.as_millis().saturating_sub(self.used.as_millis()) > OPEN_SESSION_IDLE_MS
+    }
+}
+
+/// Closes a session that is open under an id when its holder lets go of it.
+#[derive(Debug)]
+pub(crate) struct OpenName {
+    sessions: OpenSessions,
+    org: OrgId,
+    id: String,
+}
+
+impl OpenName {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for OpenName {
+    fn drop(&mut self) {
+        self.sessions.close(&self.org, &self.id);
+    }
 }
 
 /// Keeps one session in the count of its revision for as long as it lives.
@@ -95,11 +125,18 @@ impl OpenSessions {
         if full { Err(OpenIdError::Full) } else { Ok(context) }
     }
 
+    /// The same for a session of this process, which is closed with its holder.
+    pub(crate) fn name(&self, context: SessionContext, now: Timestamp) -> Result<OpenName, OpenIdError> {
+        let context = self.open(context, now)?;
+        let id = context.session.unwrap_or_default();
+        Ok(OpenName { sessions: self.clone(), org: context.org, id })
+    }
+
     /// The context of an open session, as it was opened.
     pub(crate) fn get(&self, org: &OrgId, id: &str, now: Timestamp) -> Option<SessionContext> {
         drop(self.expire(now));
         let mut table = lock(&self.0);
-        let named = table.by_id.get_mut(id).filter(|named| named.context.org == *org)?;
+        let named = table.by_id.get_mut(id).filter(|named| named.context.org == *org && !named.is_stale(now))?;
         named.used = now;
         Some(named.context.clone())
     }
@@ -121,15 +158,17 @@ impl OpenSessions {
         lock(&self.0).by_revision.iter().map(|(revision, count)| (revision.get(), *count)).collect()
     }
 
-    /// Takes out what nobody asked for in time. The full sweep is linear, so it runs only when the table is half full.
+    /// Takes out what nobody asked for in time. The full sweep is linear, so it runs now and then, and when the table is full.
     #[must_use = "what expired must be dropped outside the lock"]
     fn expire(&self, now: Timestamp) -> Vec<Named> {
         let mut table = lock(&self.0);
-        if table.by_id.len() < OPEN_SESSIONS_MAX / 2 {
+        let due = now.as_millis().saturating_sub(table.swept_ms).abs() >= SWEEP_EVERY_MS;
+        if !due && table.by_id.len() < OPEN_SESSIONS_MAX {
             return Vec::new();
         }
-        let stale = |named: &Named| now.as_millis().saturating_sub(named.used.as_millis()) > OPEN_SESSION_IDLE_MS;
-        let ids: Vec<String> = table.by_id.iter().filter(|(_, named)| stale(named)).map(|(id, _)| id.clone()).collect();
+        table.swept_ms = now.as_millis();
+        let ids: Vec<String> =
+            table.by_id.iter().filter(|(_, named)| named.is_stale(now)).map(|(id, _)| id.clone()).collect();
         ids.iter().filter_map(|id| table.by_id.remove(id)).collect()
     }
 }

@@ -17,6 +17,7 @@ mod secrets;
 mod sessions;
 mod store;
 mod transfer;
+mod upkeep;
 
 pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
 pub use compare::{
@@ -30,13 +31,17 @@ pub use profiles::{ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, 
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
 pub use scope::{DESIRED, KV, LIVE, Scope};
 pub use secrets::{RotatedOrg, Rotation, SecretInfo, SecretWrite};
-pub use sessions::SessionRequest;
-pub use store::{Head, Holder, SourceStatus, Status, Verification};
+pub use sessions::{Explanation, SessionRequest, WorkerToken};
+pub use store::{Finding, Head, Holder, SourceStatus, Status, Verification};
 pub use transfer::{ImportRequest, Imported, MissingSecret};
+pub use upkeep::{CompactRequest, Compacted, KeepRule, Retention, Storage};
+
+use std::io::Write;
 
 use holdfast_engine::Revision;
 
 use crate::agents::context::SessionContext;
+use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
 use crate::plan::{Plan, PlanRequest};
 use crate::resource::{Address, OrgId};
@@ -141,6 +146,24 @@ pub trait ControlPlane: Send + Sync {
     /// `NotFound` as for `session`.
     fn close_session(&self, org: Option<&OrgId>, id: &str) -> Result<(), Problem>;
 
+    /// Says why a session gets what it gets, or gets nothing: every step of the resolution, whether or not it succeeds.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown agent, with near matches.
+    fn explain(&self, request: &SessionRequest) -> Result<Explanation, Problem>;
+
+    /// Gives a token that a worker of an open session shows, for a life in milliseconds.
+    ///
+    /// # Errors
+    /// `NotFound` as for `session`, a life out of bounds, or a master key that cannot be used.
+    fn worker_token(&self, org: Option<&OrgId>, id: &str, life_ms: Option<i64>) -> Result<WorkerToken, Problem>;
+
+    /// The context of the session that a worker token names, as it was opened. The organisation comes from the token.
+    ///
+    /// # Errors
+    /// `Denied` if it is no token of this store, has expired, or its session is closed.
+    fn session_context(&self, token: &SecretText) -> Result<SessionContext, Problem>;
+
     /// Sets or removes a shared secret.
     ///
     /// # Errors
@@ -205,6 +228,25 @@ pub trait ControlPlane: Send + Sync {
         Err(Problem::new(ProblemKind::Failed, "E_NO_WATCH", "this plane offers no watches")
             .help("ask the server itself"))
     }
+
+    /// The store on its disk.
+    ///
+    /// # Errors
+    /// Only if the plane cannot be reached.
+    fn storage(&self) -> Result<Storage, Problem>;
+
+    /// Gives up the commits before what is to be kept. What is in force is never touched.
+    ///
+    /// # Errors
+    /// `NotFound` for a revision that does not exist yet; a store that cannot be written.
+    fn compact(&self, request: &CompactRequest) -> Result<Compacted, Problem>;
+
+    /// Writes a backup of the whole store, of every organisation, while commits go on. Whether `out` got all of it is known
+    /// only by checking it: a backup that was cut off has no last frame.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn backup(&self, out: &mut (dyn Write + Send)) -> Result<(), Problem>;
 
     /// Reads every commit and entry and checks chain and checksums.
     ///

@@ -245,6 +245,8 @@ impl Declaration {
 
 /// The keys under which records lie in the engine.
 pub mod keys {
+    use std::cell::RefCell;
+
     use super::{Address, KindName, OrgId, SourceName};
 
     /// The prefix of everything of one organisation.
@@ -254,12 +256,29 @@ pub mod keys {
 
     /// The prefix of all live resources of an organisation.
     pub fn live_prefix(org: &OrgId) -> String {
-        format!("org/{org}/live/")
+        ["org/", org.as_str(), "/live/"].concat()
     }
 
     /// The key of a live resource.
     pub fn live(org: &OrgId, address: &Address) -> String {
-        format!("org/{org}/live/{address}")
+        ["org/", org.as_str(), "/live/", address.kind.as_str(), "/", address.name.as_str()].concat()
+    }
+
+    thread_local! {
+        static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+
+    /// Calls with the key of a live resource, written into a text that is kept: a read makes no text of its own.
+    pub(crate) fn with_live<T>(org: &OrgId, address: &Address, call: impl FnOnce(&str) -> T) -> T {
+        // Taken out, so that a call that comes back here writes another.
+        let mut text = TEXT.take();
+        text.clear();
+        for part in ["org/", org.as_str(), "/live/", address.kind.as_str(), "/", address.name.as_str()] {
+            text.push_str(part);
+        }
+        let result = call(&text);
+        TEXT.set(text);
+        result
     }
 
     /// The prefix of what one source declared last.

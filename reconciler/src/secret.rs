@@ -27,6 +27,8 @@ const KEY_BYTES: usize = 32;
 /// How many hexadecimal digits of the keyed digest a tag shows: 48 bits, enough to tell values apart and too few to be a
 /// fingerprint of the value for anybody without the key.
 const TAG_DIGITS: usize = 12;
+/// The associated data of tokens. That of a record begins with the form and a length, so it is never this.
+const TOKEN_DATA: &[u8] = b"holdfast worker token";
 const KEY_LINE: &str = "holdfast-key-1";
 
 /// The secret values of one record, by the text form of their path.
@@ -171,9 +173,22 @@ impl KeyRing {
     /// Seals the secret values of one record.
     pub fn seal(&self, org: &OrgId, address: &Address, values: &SecretValues) -> Vec<u8> {
         let plain = Zeroizing::new(serde_json::to_vec(&Plain { values }).expect("a map of strings is always JSON"));
+        self.encrypt(&associated_data(org, address), &plain)
+    }
+
+    /// Seals what a token says. It opens as a token only.
+    pub(crate) fn seal_token(&self, plain: &[u8]) -> Vec<u8> {
+        self.encrypt(TOKEN_DATA, plain)
+    }
+
+    /// Opens what a token says; none if it was not sealed here, as a token.
+    pub(crate) fn open_token(&self, bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.decrypt(TOKEN_DATA, bytes).ok()
+    }
+
+    fn encrypt(&self, aad: &[u8], plain: &[u8]) -> Vec<u8> {
         let nonce = XNonce::generate();
-        let aad = associated_data(org, address);
-        let payload = Payload { msg: plain.as_slice(), aad: &aad };
+        let payload = Payload { msg: plain, aad };
         let sealed = self.newest_key().cipher.encrypt(&nonce, payload).expect("the values fit the cipher's limit");
         let mut bytes = Vec::with_capacity(HEADER_BYTES + sealed.len());
         bytes.push(FORM);
@@ -188,13 +203,16 @@ impl KeyRing {
     /// # Errors
     /// Says whether the key is another one or the bytes are not those that were sealed for this record.
     pub fn open(&self, org: &OrgId, address: &Address, bytes: &[u8]) -> Result<SecretValues, OpenError> {
+        let plain = self.decrypt(&associated_data(org, address), bytes)?;
+        serde_json::from_slice::<PlainOwned>(&plain).map(|plain| plain.values).map_err(|_| OpenError::Damaged)
+    }
+
+    fn decrypt(&self, aad: &[u8], bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let sealed_under = sealed_under(bytes)?;
         let key = self.keys.get(&sealed_under).ok_or(OpenError::OtherKey { sealed_under, at_hand: self.newest })?;
         let nonce = XNonce::try_from(&bytes[1 + KEY_ID_BYTES..HEADER_BYTES]).map_err(|_| OpenError::Damaged)?;
-        let aad = associated_data(org, address);
-        let payload = Payload { msg: &bytes[HEADER_BYTES..], aad: &aad };
-        let plain = Zeroizing::new(key.cipher.decrypt(&nonce, payload).map_err(|_| OpenError::Damaged)?);
-        serde_json::from_slice::<PlainOwned>(&plain).map(|plain| plain.values).map_err(|_| OpenError::Damaged)
+        let payload = Payload { msg: &bytes[HEADER_BYTES..], aad };
+        key.cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError::Damaged)
     }
 
     /// The keyed tag of a value at its place: equal values have equal tags under one key, and nothing else can be told from it.

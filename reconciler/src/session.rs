@@ -4,7 +4,7 @@
 //! [`Plane::session_with`]. The agents' own resolver lies in `agents/`. Never here: deciding what anybody gets.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use holdfast_engine::{Revision, Snapshot};
 use serde::de::DeserializeOwned;
@@ -14,7 +14,7 @@ use crate::agents::session::AgentResolver;
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
 use crate::freshness::Freshness;
-use crate::open_sessions::OpenMark;
+use crate::open_sessions::{OpenMark, OpenName};
 use crate::planner;
 use crate::resource::{Address, KindName, OrgId, Record, ResourceName, keys};
 use crate::vault::record;
@@ -116,6 +116,8 @@ pub struct Session<R: Resolver = AgentResolver> {
     context: R::Context,
     evidence: Vec<Evidence>,
     fresh: Freshness,
+    /// The id under which faces know it, once it has one.
+    name: OnceLock<OpenName>,
     _mark: OpenMark,
 }
 
@@ -143,8 +145,8 @@ impl Plane {
         let context = resolver.resolve(&mut reading, &request)?;
         let Reading { scopes, evidence, .. } = reading;
         let mark = self.open_sessions().mark(snapshot.revision());
-        let (plane, org, fresh) = (self.clone(), org.clone(), Freshness::new(scopes));
-        Ok(Session { plane, snapshot, org, resolver, request, context, evidence, fresh, _mark: mark })
+        let (plane, org, fresh, name) = (self.clone(), org.clone(), Freshness::new(scopes), OnceLock::new());
+        Ok(Session { plane, snapshot, org, resolver, request, context, evidence, fresh, name, _mark: mark })
     }
 }
 
@@ -177,6 +179,10 @@ impl<R: Resolver> Session<R> {
     /// The state that the session is pinned to.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    pub(crate) fn name(&self) -> &OnceLock<OpenName> {
+        &self.name
     }
 
     pub(crate) fn plane(&self) -> &Plane {
@@ -233,8 +239,8 @@ pub fn typed<T: DeserializeOwned + Send + Sync + 'static>(
     org: &OrgId,
     address: &Address,
 ) -> Result<Arc<T>, Problem> {
-    let entry = snapshot.get(&keys::live(org, address)).ok_or_else(|| missing(address))?;
-    typed_entry(entry, address)
+    let entry = keys::with_live(org, address, |key| snapshot.get(key));
+    typed_entry(entry.ok_or_else(|| missing(address))?, address)
 }
 
 /// The fields of a record alone, so that a caller's type is not taken for the record's own.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use holdfast_engine::Revision;
+use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -20,7 +21,7 @@ use zeroize::Zeroizing;
 use crate::limits::{CLIENT_RETRY_MAX, CLIENT_RETRY_REST};
 use crate::problem::ProblemBody;
 use crate::protocol::{AUTHOR_HEADER, PROTOCOL, REQUEST_ID_HEADER, etag};
-use crate::transport::{ExchangeError, Incoming, Outgoing, Transport};
+use crate::transport::{ExchangeError, Incoming, Outgoing, Streamed, Transport};
 
 /// What stands encoded in a part of a path: everything but letters, digits and the four marks that mean nothing anywhere.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -72,6 +73,17 @@ impl Call {
         self
     }
 
+    /// Shows a token. No log and no error holds the headers of a request.
+    pub(crate) fn bearer(mut self, token: &SecretText) -> Self {
+        let mut text = Zeroizing::new(String::from("Bearer "));
+        text.push_str(token.expose());
+        if let Ok(mut value) = HeaderValue::from_str(&text) {
+            value.set_sensitive(true);
+            self.outgoing.headers.insert(header::AUTHORIZATION, value);
+        }
+        self
+    }
+
     /// Gives a write its id, which makes a repetition harmless.
     pub(crate) fn request_id(mut self, id: &str) -> Self {
         put_header(&mut self.outgoing.headers, REQUEST_ID_HEADER, id);
@@ -96,6 +108,24 @@ impl Call {
     /// Sends the request once.
     pub(crate) fn once(self, transport: &Transport, patience: Duration) -> Result<Incoming, ExchangeError> {
         transport.exchange(self.outgoing, patience)
+    }
+
+    /// Sends the request once and hands each piece of a good answer to `sink`, as it comes; inside, how the sink ended.
+    pub(crate) fn stream(
+        self,
+        transport: &Transport,
+        patience: Duration,
+        sink: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<std::io::Result<()>, Problem> {
+        match transport.stream(self.outgoing, patience, sink) {
+            Ok(Streamed::Whole) => Ok(Ok(())),
+            Ok(Streamed::Stopped(error)) => Ok(Err(error)),
+            Ok(Streamed::Refused(answer)) => Err(problem_of(&answer).unwrap_or_else(|| {
+                Problem::new(ProblemKind::Internal, "E_ANSWER", format!("the server answered {}", answer.status))
+                    .help("use a client and a server of the same release")
+            })),
+            Err(error) => Err(failure(transport.socket(), &error, false)),
+        }
     }
 
     /// Sends the request, again where that is safe, and gives the answer unless it is a problem.

@@ -4,19 +4,22 @@
 //! decides.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::{HeaderName, Method, header};
-use holdfast_engine::Revision;
+use holdfast_engine::{BackupError, Revision};
 use holdfast_reconciler::agents::context::SessionContext;
+use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, ControlPlane, DiffQuery, Differences, Edit, EditRequest, Head,
-    ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment, ProfileChange, ProfileCredential, ProfileInfo,
-    ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Rotation, Scope, SecretInfo, SecretWrite,
-    SessionRequest, Status, Verification, WriteReceipt,
+    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
+    Differences, Edit, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
+    ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage,
+    ResourcesQuery, Rotation, Scope, SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification,
+    WorkerToken, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -26,14 +29,16 @@ use uuid::Uuid;
 
 use crate::call::{Call, decode, failure, target, text};
 use crate::limits::{
-    CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT, EDIT_BODY_BYTES_MAX, PLAN_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX,
-    TXN_BODY_BYTES_MAX,
+    CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT, CLIENT_PIECE_TIMEOUT, EDIT_BODY_BYTES_MAX, PLAN_BODY_BYTES_MAX,
+    SMALL_BODY_BYTES_MAX, TXN_BODY_BYTES_MAX,
 };
 use crate::protocol::{CREATED_HEADER, REVISION_HEADER, VERSION_HEADER, revision_of_etag};
 use crate::socket::SOCKET_NAME;
 use crate::transport::{ExchangeError, Incoming, Transport};
 use crate::watching::Watching;
-use crate::wire::{Hello, ProfileBodyRef, ProfilesAnswer, SecretBodyRef, SecretsAnswer, SessionBody, TxnBody};
+use crate::wire::{
+    Hello, ProfileBodyRef, ProfilesAnswer, SecretBodyRef, SecretsAnswer, SessionBody, TokenBody, TxnBody,
+};
 
 /// What a store's folder says about a server.
 #[derive(Debug)]
@@ -272,6 +277,21 @@ impl ControlPlane for Client {
         self.run(Call::write(Method::DELETE, target)).map(drop)
     }
 
+    fn explain(&self, request: &SessionRequest) -> Result<Explanation, Problem> {
+        let SessionRequest { org, agent, user, at, allow_missing: _, ephemeral: _ } = request;
+        let parameters = [("org", text(org.as_ref())), ("user", user.clone()), ("at", text(at.as_ref()))];
+        self.ask(Call::read(target(&["agents", agent, "explain"], &parameters)))
+    }
+
+    fn worker_token(&self, org: Option<&OrgId>, id: &str, life_ms: Option<i64>) -> Result<WorkerToken, Problem> {
+        let target = target(&["sessions", id, "token"], &[("org", text(org))]);
+        self.ask(Call::write(Method::POST, target).body(&TokenBody { life_ms }, SMALL_BODY_BYTES_MAX)?)
+    }
+
+    fn session_context(&self, token: &SecretText) -> Result<SessionContext, Problem> {
+        self.ask(Call::read(target(&["session-context"], &[])).bearer(token))
+    }
+
     fn write_secret(&self, request: &SecretWrite) -> Result<WriteReceipt, Problem> {
         let SecretWrite { org, name, value, expires, author, allow_break } = request;
         let org = ("org", text(org.as_ref()));
@@ -356,6 +376,23 @@ impl ControlPlane for Client {
 
     fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem> {
         self.ask(Call::read(target(&["status"], &[("org", text(org))])))
+    }
+
+    fn storage(&self) -> Result<Storage, Problem> {
+        self.status(None).map(|status| status.storage)
+    }
+
+    fn compact(&self, request: &CompactRequest) -> Result<Compacted, Problem> {
+        self.ask(Call::compute(target(&["compact"], &[])).body(request, SMALL_BODY_BYTES_MAX)?)
+    }
+
+    fn backup(&self, out: &mut (dyn Write + Send)) -> Result<(), Problem> {
+        let sink = |piece: &[u8]| out.write_all(piece);
+        match Call::read(target(&["backup"], &[])).stream(&self.transport, CLIENT_PIECE_TIMEOUT, sink)? {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Problem::from_error(ProblemKind::Failed, "E_BACKUP", &BackupError::Write(error))
+                .help("check the room and the rights where it is written, and try again")),
+        }
     }
 
     fn verify(&self) -> Result<Verification, Problem> {

@@ -45,6 +45,11 @@ pub const WRITES_MAX: usize = 64;
 /// The most plans and verifications that run at once; each can keep a core busy.
 pub const PLANS_MAX: usize = 4;
 
+/// How large the pieces are in which a backup is sent.
+pub const BACKUP_PIECE_BYTES: usize = 256 * KIB;
+/// How many pieces of a backup wait for a client at most.
+pub const BACKUP_PIECES_WAITING: usize = 4;
+
 /// The most watches at once.
 pub const WATCHERS_MAX: usize = 16_384;
 /// How often a watch tells where it is, so that a client can resume there and sees that the server lives.
@@ -77,6 +82,8 @@ pub const CLIENT_IDLE_MAX: Duration = Duration::from_secs(10);
 pub const CLIENT_HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a client waits for an answer; a plan of a very large project takes seconds.
 pub const CLIENT_ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a client waits for the next piece of an answer that comes in pieces, such as a backup.
+pub const CLIENT_PIECE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest answer that a client reads.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 512 * MIB;
 /// How long a client repeats a request that is safe to repeat after the server went away.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use holdfast_engine::Revision;
+use holdfast_reconciler::plane::Storage;
 
 /// The upper bounds of the buckets that durations are counted in, with their label.
 const BUCKETS: [(Duration, &str); 9] = [
@@ -89,13 +90,20 @@ impl Metrics {
     }
 
     /// All counts in the text form of Prometheus.
-    pub(crate) fn text(&self, head: Revision) -> String {
+    pub(crate) fn text(&self, head: Revision, storage: &Storage) -> String {
         let mut out = String::new();
-        let gauges = [
-            ("holdfast_revision", "The newest revision.", i64::try_from(head.get()).unwrap_or(i64::MAX)),
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let mut gauges = vec![
+            ("holdfast_revision", "The newest revision.", whole(head.get())),
+            ("holdfast_compacted_revision", "The oldest revision that can be read.", whole(storage.compacted.get())),
+            ("holdfast_trail_lag", "Commits that a reopening would replay.", whole(storage.trail_lag)),
+            ("holdfast_poisoned", "1 if no commits are taken.", i64::from(storage.poisoned.is_some())),
             ("holdfast_connections", "Open connections.", self.connections.load(Ordering::Relaxed)),
             ("holdfast_watches", "Open watches.", self.watches.load(Ordering::Relaxed)),
         ];
+        if let Some(bytes) = storage.bytes {
+            gauges.push(("holdfast_store_bytes", "Bytes that the store takes on its disk.", whole(bytes)));
+        }
         for (name, help, value) in gauges {
             let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
         }
@@ -137,15 +145,19 @@ mod tests {
     #[test]
     fn counts_are_cumulative_and_labels_few() {
         let metrics = Metrics::default();
+        let compacted = Revision::new(3);
+        let storage = Storage { compacted, trail_lag: 2, bytes: Some(4096), retention: None, poisoned: None };
         let open = metrics.connection();
         for (method, micros) in [("GET", 50), ("GET", 200), ("GET", 20_000_000), ("BREW", 1), ("COFFEE", 1)] {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             metrics.answered(&method, "/v1/head", 200, Duration::from_micros(micros));
         }
-        let text = metrics.text(Revision::new(7));
+        let text = metrics.text(Revision::new(7), &storage);
         for line in [
             "holdfast_revision 7",
             "holdfast_connections 1",
+            "holdfast_compacted_revision 3",
+            "holdfast_store_bytes 4096",
             "holdfast_request_seconds_bucket{route=\"/v1/head\",method=\"GET\",status=\"200\",le=\"0.0001\"} 1",
             "holdfast_request_seconds_bucket{route=\"/v1/head\",method=\"GET\",status=\"200\",le=\"10\"} 2",
             "holdfast_request_seconds_bucket{route=\"/v1/head\",method=\"GET\",status=\"200\",le=\"+Inf\"} 3",
@@ -154,6 +166,6 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         drop(open);
-        assert!(metrics.text(Revision::ZERO).contains("holdfast_connections 0\n"));
+        assert!(metrics.text(Revision::ZERO, &storage).contains("holdfast_connections 0\n"));
     }
 }

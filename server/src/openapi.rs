@@ -25,6 +25,8 @@ struct Operation {
     takes: Takes,
     /// Its good answer.
     gives: (u16, Gives),
+    /// Whether it takes a worker's token, which also says which organisation is meant.
+    secured: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -51,11 +53,19 @@ const fn read(
     query: &'static [&'static str],
     gives: &'static str,
 ) -> Operation {
-    Operation { method: "get", path, summary, query, takes: Takes::Nothing, gives: (200, Gives::Json(gives)) }
+    Operation {
+        method: "get",
+        path,
+        summary,
+        query,
+        takes: Takes::Nothing,
+        gives: (200, Gives::Json(gives)),
+        secured: false,
+    }
 }
 
 const fn post(path: &'static str, summary: &'static str, takes: Takes, status: u16, gives: &'static str) -> Operation {
-    Operation { method: "post", path, summary, query: &[], takes, gives: (status, Gives::Json(gives)) }
+    Operation { method: "post", path, summary, query: &[], takes, gives: (status, Gives::Json(gives)), secured: false }
 }
 
 const fn write(
@@ -66,7 +76,7 @@ const fn write(
     gives: Gives,
 ) -> Operation {
     let status = if matches!(gives, Gives::Nothing) { 204 } else { 200 };
-    Operation { method, path, summary, query: &[], takes, gives: (status, gives) }
+    Operation { method, path, summary, query: &[], takes, gives: (status, gives), secured: false }
 }
 
 /// What an edit may say beside its body.
@@ -80,6 +90,8 @@ const OPERATIONS: &[Operation] = &[
     read("/v1/head", "The head of the store, also as it was", &["at"], "Head"),
     read("/v1/status", "The state of the store and of what runs on it", &[], "Status"),
     post("/v1/verify", "Checks every commit and entry", Takes::Nothing, 200, "Verification"),
+    post("/v1/compact", "Gives up the commits before what is kept", Takes::Json("CompactRequest"), 200, "Compacted"),
+    Operation { gives: (200, Gives::Bytes), ..read("/v1/backup", "A backup of the whole store", &[], "") },
     post("/v1/plan", "Works out what an apply would do", Takes::Json("PlanRequest"), 200, "Plan"),
     post("/v1/seal", "A plan with the state it depends on", Takes::Json("PlanRequest"), 200, "Sealed"),
     post("/v1/apply", "Applies what a plan showed", Takes::Json("ApplyRequest"), 200, "Receipt"),
@@ -110,6 +122,23 @@ const OPERATIONS: &[Operation] = &[
     },
     read("/v1/agents/{agent}/session", "What a session would get", &["user", "at", "allow_missing"], "Session"),
     post("/v1/agents/{agent}/sessions", "Opens a session", Takes::MaybeJson("SessionRequest"), 201, "Session"),
+    read(
+        "/v1/agents/{agent}/explain",
+        "Why a session gets what it gets, or gets nothing",
+        &["user", "at"],
+        "Explanation",
+    ),
+    Operation {
+        secured: true,
+        ..read("/v1/session-context", "The session that a worker's token names", &[], "Session")
+    },
+    post(
+        "/v1/sessions/{id}/token",
+        "A token for the worker of a session",
+        Takes::MaybeJson("TokenRequest"),
+        201,
+        "WorkerToken",
+    ),
     read("/v1/sessions/{id}", "An open session", &[], "Session"),
     write("delete", "/v1/sessions/{id}", "Closes a session", Takes::Nothing, Gives::Nothing),
     read("/v1/profiles", "Profiles of users without their values", &["user"], "Profiles"),
@@ -171,14 +200,18 @@ fn document() -> Value {
             "description": "A declarative state engine: plan, apply, sessions. `docs/http.md` tells it in words.",
         },
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"workerToken": {"type": "http", "scheme": "bearer"}},
+        },
     })
 }
 
 fn describe(operation: &Operation) -> Value {
-    let Operation { method, path, summary, query, takes, gives: (status, gives) } = *operation;
+    let Operation { method, path, summary, query, takes, gives: (status, gives), secured } = *operation;
     let named = path.split(['{', '}']).skip(1).step_by(2).map(|name| parameter("path", name));
-    let asked = ["org", "min_revision"].iter().chain(query).map(|name| parameter("query", name));
+    let all: &[&str] = if secured { &["min_revision"] } else { &["org", "min_revision"] };
+    let asked = all.iter().chain(query).map(|name| parameter("query", name));
     let parameters: Vec<Value> = named.chain(asked).collect();
     let mut answers = Map::new();
     answers.insert(status.to_string(), answer(gives));
@@ -195,6 +228,9 @@ fn describe(operation: &Operation) -> Value {
     let mut described = json!({
         "operationId": format!("{method}{words}"), "summary": summary, "parameters": parameters, "responses": answers,
     });
+    if secured {
+        described["security"] = json!([{"workerToken": []}]);
+    }
     let body = match takes {
         Takes::Nothing => None,
         Takes::Json(name) => Some((content("application/json", &schema(name), "The body"), true)),

@@ -99,6 +99,7 @@ pub fn status(kind: ProblemKind) -> StatusCode {
         ProblemKind::Stale | ProblemKind::Blocked => StatusCode::CONFLICT,
         ProblemKind::Failed => StatusCode::UNPROCESSABLE_ENTITY,
         ProblemKind::Gone => StatusCode::GONE,
+        ProblemKind::Denied => StatusCode::UNAUTHORIZED,
         ProblemKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ProblemKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -114,6 +115,7 @@ fn title(kind: ProblemKind) -> &'static str {
         ProblemKind::Blocked => "a guard refuses",
         ProblemKind::Failed => "the request cannot be carried out",
         ProblemKind::Gone => "the state of that time is gone",
+        ProblemKind::Denied => "a token is needed",
         ProblemKind::Unavailable => "not now",
         ProblemKind::Internal => "the server is at fault",
     }

@@ -28,7 +28,7 @@ use crate::openapi::openapi;
 use crate::problem::shown;
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, Spoken, revision_value, spoken};
 use crate::refusal::{Refusal, write_body};
-use crate::routes::{commits, compare, health, kv, plans, profiles, resources, secrets, sessions};
+use crate::routes::{commits, compare, health, kv, plans, profiles, resources, secrets, sessions, upkeep};
 use crate::serve::ServeOptions;
 use crate::wire::Hello;
 
@@ -76,6 +76,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/head", get(health::head))
         .route("/v1/status", get(health::status))
         .route("/v1/verify", post(health::verify))
+        .route("/v1/compact", post(upkeep::compact))
+        .route("/v1/backup", get(upkeep::backup))
         .route("/v1/plan", post(plans::plan))
         .route("/v1/seal", post(plans::seal))
         .route("/v1/apply", post(plans::apply))
@@ -87,6 +89,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/resources/{kind}/{*name}", get(resources::one).patch(resources::patch).delete(resources::delete))
         .route("/v1/agents/{agent}/session", get(sessions::look))
         .route("/v1/agents/{agent}/sessions", post(sessions::open))
+        .route("/v1/agents/{agent}/explain", get(sessions::explain))
+        .route("/v1/session-context", get(sessions::context))
+        .route("/v1/sessions/{id}/token", post(sessions::token))
         .route("/v1/sessions/{id}", get(sessions::one).delete(sessions::close))
         .route("/v1/profiles", get(profiles::list))
         .route("/v1/profiles/{user}/{provider}", put(profiles::set).delete(profiles::remove))

@@ -40,6 +40,17 @@ pub(crate) struct Incoming {
     pub(crate) body: Bytes,
 }
 
+/// How an answer that comes in pieces ended.
+#[derive(Debug)]
+pub(crate) enum Streamed {
+    /// All pieces were handed on.
+    Whole,
+    /// Whoever takes the pieces takes no more.
+    Stopped(io::Error),
+    /// The answer is no success; it was read whole.
+    Refused(Incoming),
+}
+
 /// Why an exchange failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExchangeError {
@@ -113,6 +124,20 @@ impl Transport {
         &self.socket
     }
 
+    /// Sends a request on a connection of its own and hands each piece of a good answer to `sink`.
+    ///
+    /// # Panics
+    /// On a thread that drives asynchronous tasks.
+    pub(crate) fn stream(
+        &self,
+        request: Outgoing,
+        patience: Duration,
+        sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<Streamed, ExchangeError> {
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build();
+        runtime.map_err(ExchangeError::Connect)?.block_on(stream(&self.socket, request, patience, sink))
+    }
+
     /// Sends a request and reads the whole answer, once.
     ///
     /// # Panics
@@ -153,6 +178,34 @@ impl Channel {
             Ok(answer)
         })
     }
+}
+
+/// Sends a request and hands on the pieces of a good answer.
+async fn stream(
+    path: &Path,
+    request: Outgoing,
+    patience: Duration,
+    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<Streamed, ExchangeError> {
+    let silent = || ExchangeError::Silent(patience);
+    let response = timeout(patience, async {
+        let mut sender = connect(path).await?;
+        send(&mut sender, request).await
+    });
+    let response = response.await.map_err(|_| silent())??;
+    if !response.status().is_success() {
+        return read_whole(response).await.map(Streamed::Refused);
+    }
+    let mut body = response.into_body();
+    while let Some(frame) = timeout(patience, body.frame()).await.map_err(|_| silent())? {
+        let frame = frame.map_err(|source| ExchangeError::Lost { sent: true, source: Some(source) })?;
+        if let Ok(piece) = frame.into_data()
+            && let Err(error) = sink(&piece)
+        {
+            return Ok(Streamed::Stopped(error));
+        }
+    }
+    Ok(Streamed::Whole)
 }
 
 /// A kept connection, if the server has not closed it meanwhile.

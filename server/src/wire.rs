@@ -53,6 +53,14 @@ pub(crate) struct SessionBody {
     pub(crate) allow_missing: bool,
 }
 
+/// The body of `POST /v1/sessions/{id}/token`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TokenBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) life_ms: Option<i64>,
+}
+
 /// The body of `PUT /v1/secrets/{name}`, as a server reads it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,4 +1,4 @@
-//! Flags of live edits.
+//! Flags of live edits, and of taking them into the manifest.
 //!
 //! Never here: what is done with them.
 
@@ -38,7 +38,19 @@ pub(crate) struct UnsetArgs {
     pub(crate) edit: EditArgs,
 }
 
-/// Flags of both.
+/// Flags of `adopt`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AdoptArgs {
+    /// The resource, as in `settings/triage`
+    pub(crate) address: String,
+    /// The field, as in `providerModelPreferences` [default: all that differ]
+    pub(crate) field: Option<String>,
+    /// Shows what would be written
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Flags of `set` and `unset`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct EditArgs {
     /// Only if the resource was last touched in this revision

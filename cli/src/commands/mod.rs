@@ -2,10 +2,14 @@
 //!
 //! Never here: deciding what a plan, a session or a store means.
 
+mod adopt;
 mod apply;
+mod backup;
 mod check;
+mod compact;
 mod completions;
 mod diff;
+mod explain;
 mod export;
 mod get;
 mod given;
@@ -15,6 +19,8 @@ mod init;
 mod man;
 mod plan;
 mod profile;
+mod repair;
+mod restore;
 mod sealed;
 mod secret;
 mod serve;
@@ -82,6 +88,8 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),
         Some(Verb::Session(args)) => session::run(run, args),
+        Some(Verb::Adopt(args)) => adopt::run(run, &args),
+        Some(Verb::Explain(verb)) => explain::run(run, verb),
         Some(Verb::Set(args)) => set::set(run, &args),
         Some(Verb::Unset(args)) => set::unset(run, &args),
         Some(Verb::Secret(verb)) => secret::run(run, verb),
@@ -94,7 +102,11 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Watch(args)) => watch::run(run, &args),
         Some(Verb::Export(_)) => export::run(run),
         Some(Verb::Import(args)) => import::run(run, args),
+        Some(Verb::Backup(args)) => backup::run(run, &args),
+        Some(Verb::Restore(args)) => restore::run(run, &args),
         Some(Verb::Verify(_)) => verify::run(run),
+        Some(Verb::Repair(_)) => repair::run(run),
+        Some(Verb::Compact(args)) => compact::run(run, &args),
         Some(Verb::Completions(args)) => completions::run(run, args),
         Some(Verb::Man) => man::run(run),
     }

@@ -2,9 +2,10 @@
 //! itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_reconciler::error::{Problem, ProblemKind};
-use holdfast_reconciler::plane::Holder;
+use holdfast_reconciler::plane::{Holder, Retention};
 use holdfast_server::{ServeOptions, mount};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -12,11 +13,16 @@ use super::Run;
 use crate::args::ServeArgs;
 use crate::connect;
 use crate::error::{Exit, Failure};
+use crate::retention;
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
     let directory = run.directory(args.directory.as_ref())?;
     let store = run.setting.store(&directory);
+    let every = Duration::from_millis(u64::try_from(args.compact_every.millis).unwrap_or(0));
+    if every.is_zero() {
+        return Err(Failure::usage("`--compact-every` is no time at all").help("write a span, as in `1h`"));
+    }
     run.output.log();
     let pid = std::process::id();
     let holder = Holder { pid, version: env!("CARGO_PKG_VERSION").to_owned() };
@@ -31,6 +37,8 @@ pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
         let mut signals = Signals::take().map_err(|error| failed(&error))?;
         let program = concat!("reconcile/", env!("CARGO_PKG_VERSION")).to_owned();
         let options = ServeOptions { program, ..ServeOptions::default() };
+        let retention = Retention { commits: args.keep, age_ms: args.keep_for.map(|span| span.millis) };
+        let retaining = retention::begin(plane.clone(), retention, every);
         let handle = mount(Arc::new(plane), &store, options)
             .await
             .map_err(|error| Failure::from(Problem::from_error(ProblemKind::Failed, "E_SERVE", &error)))?;
@@ -38,6 +46,9 @@ pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
         run.output.insist(format!("serving {}, pid {pid}", shown.display()));
         let why = signals.stop().await;
         tracing::info!(signal = why, "stopping");
+        if let Some(retaining) = retaining {
+            retaining.abort();
+        }
         handle.shutdown().await;
         Ok::<(), Failure>(())
     })?;

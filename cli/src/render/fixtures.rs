@@ -233,13 +233,14 @@ pub(super) fn status() -> Status {
             {"source": "other", "resources": 1, "committed": null, "git": null}],
         "holder": {"pid": 4711, "version": "0.1.0"}, "open_sessions": {"1": 1, "2": 3},
         "durability": "fdatasync", "keys": 12,
+        "storage": {"compacted": 0, "trail_lag": 3, "bytes": 4_194_304, "retention": null, "poisoned": null},
     }))
     .unwrap()
 }
 
 pub(super) fn verification(damage: &[&str]) -> Verification {
     let damage: Vec<String> = damage.iter().map(|&text| text.to_owned()).collect();
-    from_value(json!({"revision": 12, "commits": 12, "entries": 34, "damage": damage})).unwrap()
+    from_value(json!({"revision": 12, "commits": 12, "entries": 34, "damage": damage, "findings": []})).unwrap()
 }
 
 fn label(line: u32, column: u32, length: u32, source_line: &str, text: &str) -> Label {

@@ -4,16 +4,17 @@
 
 use holdfast_engine::Revision;
 use holdfast_reconciler::plane::{
-    CommitInfo, CommitsPage, ProfileInfo, ResourceInfo, RotatedOrg, Rotation, SecretInfo, Status, Verification,
+    CommitInfo, CommitsPage, ProfileInfo, ResourceInfo, Retention, RotatedOrg, Rotation, SecretInfo, Status, Storage,
+    Verification,
 };
 use holdfast_reconciler::raw_value::RawValue;
 
 use serde::Serialize;
 
-use super::compare;
 use super::ink::{Role, Text, table};
 use super::text::{counted, counts, git, short};
 use super::value::{Length, inline, secret};
+use super::{compare, keeping};
 
 /// Draws commits, newest first, one on a line.
 pub(crate) fn history(page: &CommitsPage) -> Text {
@@ -171,7 +172,7 @@ pub(crate) fn profiles(profiles: &[ProfileInfo]) -> Text {
 
 /// Draws the state of the store.
 pub(crate) fn status(status: &Status) -> Text {
-    let Status { org, head, resources, sources, holder, open_sessions, durability, keys } = status;
+    let Status { org, head, resources, sources, holder, open_sessions, durability, keys, storage } = status;
     let mut text = Text::new();
     text.add(Role::Strong, "Status").plain(format!("   {}   org {org}", head.revision)).end().end();
     let time = head.time.as_deref().map_or("no commit yet".to_owned(), ToOwned::to_owned);
@@ -187,11 +188,16 @@ pub(crate) fn status(status: &Status) -> Text {
         ("store", format!("{}, epoch {}", head.store, head.epoch)),
         ("held by", held),
         ("durability", durability.clone()),
+        ("history", history_kept(storage)),
+        ("on disk", on_disk(storage)),
         ("keys", keys.to_string()),
         ("resources", or_none(resources)),
         ("open sessions", or_none(sessions)),
     ];
     text.append(table(&named(facts), 2));
+    if let Some(cause) = &storage.poisoned {
+        text.plain("  ").add(Role::Error, "takes no commits").plain(format!(": {cause}")).end();
+    }
     if !sources.is_empty() {
         text.end().add(Role::Strong, "Sources:").end();
     }
@@ -211,9 +217,26 @@ pub(crate) fn status(status: &Status) -> Text {
     text
 }
 
+/// How far back the store can be read, and what its holder gives up by itself.
+fn history_kept(storage: &Storage) -> String {
+    let since = match storage.compacted.get() {
+        0 => "all of it".to_owned(),
+        _ => format!("since {}", storage.compacted),
+    };
+    let Some(Retention { commits, age_ms }) = storage.retention else { return since };
+    let rules = commits.map(|count| format!("the newest {}", counted(count, "commit")));
+    let rules = rules.into_iter().chain(age_ms.map(|age| format!("those of the last {}", keeping::span(age))));
+    format!("{since}; the server keeps {}", rules.collect::<Vec<_>>().join(" and "))
+}
+
+fn on_disk(storage: &Storage) -> String {
+    let bytes = storage.bytes.map_or("unknown".to_owned(), keeping::size);
+    format!("{bytes}, {} to replay when it is opened", counted(storage.trail_lag, "commit"))
+}
+
 /// Draws what a verification found.
 pub(crate) fn verification(found: &Verification) -> Text {
-    let Verification { revision, commits, entries, damage } = found;
+    let Verification { revision, commits, entries, damage, findings: _ } = found;
     let mut text = Text::new();
     let read = format!("{revision}: {} and {} read", counted(*commits, "commit"), counted(*entries, "entry"));
     if damage.is_empty() {

@@ -9,6 +9,7 @@ pub(crate) mod escape;
 pub(crate) mod github;
 pub(crate) mod ink;
 pub(crate) mod json;
+pub(crate) mod keeping;
 pub(crate) mod listing;
 pub(crate) mod markdown;
 pub(crate) mod problem;

@@ -2,12 +2,41 @@
 //!
 //! Never here: credential values; the context has none.
 
-use holdfast_reconciler::agents::context::SessionContext;
+use holdfast_reconciler::agents::context::{CredentialSource, SessionContext};
+use holdfast_reconciler::plane::Explanation;
 
 use super::ink::{Role, Text, table};
 use super::problem::evidence;
 use super::text::short;
 use super::value::{Length, inline};
+
+/// Draws why a session gets what it gets, or gets nothing.
+pub(crate) fn explanation(explanation: &Explanation) -> Text {
+    let Explanation { org, agent, user, revision, commit, model, credential, error, help, evidence: steps } =
+        explanation;
+    let mut text = Text::new();
+    text.add(Role::Strong, format!("Session {agent}"));
+    text.plain(format!("   {revision} ({})   org {org}", short(commit)));
+    text.plain(user.as_ref().map_or(String::new(), |user| format!("   user {user}"))).end().end();
+    for step in steps {
+        text.append(evidence(step));
+    }
+    text.end();
+    match (model, error) {
+        (Some(model), _) => {
+            let credential = credential.map_or("no credential", CredentialSource::as_text);
+            text.line(format!("so it runs on {}/{} with the {credential} credential", model.provider, model.id));
+        }
+        (None, Some(error)) => {
+            text.plain("so there is no session: ").add(Role::Error, error).end();
+        }
+        (None, None) => {}
+    }
+    if let Some(help) = help {
+        text.add(Role::Strong, "  help").plain(format!(": {help}")).end();
+    }
+    text
+}
 
 /// Draws what a session is given.
 pub(crate) fn draw(context: &SessionContext, length: Length) -> Text {

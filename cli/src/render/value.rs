@@ -10,6 +10,8 @@ use super::ink::{Role, Text};
 
 /// Longer values are cut here, in characters.
 const WIDTH_MAX: usize = 120;
+/// How many lines around a change are shown.
+const CONTEXT_LINES: usize = 3;
 /// Longer diffs are cut here, in lines.
 const DIFF_LINES_MAX: usize = 60;
 /// How much of a secret's tag is shown; the JSON form has all of it.
@@ -36,7 +38,7 @@ pub(crate) fn field(text: &mut Text, action: Action, field: &FieldChange, indent
     } else if let Some((before, after)) = lines_to_compare(action, field, length) {
         taken(text, field);
         text.end();
-        return diff(text, before, after, indent + 2, length);
+        return diff(text, before, after, indent + 2, length, CONTEXT_LINES);
     } else {
         match (action, &field.before, &field.after) {
             (Action::Create, _, after) => one(text, Role::Create, after.as_ref(), length),
@@ -49,6 +51,12 @@ pub(crate) fn field(text: &mut Text, action: Action, field: &FieldChange, indent
     }
     taken(text, field);
     text.end();
+}
+
+/// The changed lines of a file. The lines around them are not shown: they may hold a secret.
+pub(crate) fn file_change(text: &mut Text, path: &str, before: &str, after: &str) {
+    text.add(Role::Strong, path).end();
+    diff(text, before, after, 2, Length::Full, 0);
 }
 
 /// A secret by its tag, which tells equal values from different ones and nothing else.
@@ -111,10 +119,10 @@ fn lines_to_compare<'f>(action: Action, field: &'f FieldChange, length: Length) 
 }
 
 /// A unified diff. Each line begins with a bar, so that no value can pass for a row of the plan.
-fn diff(text: &mut Text, before: &str, after: &str, indent: usize, length: Length) {
+fn diff(text: &mut Text, before: &str, after: &str, indent: usize, length: Length, context: usize) {
     let diff = TextDiff::from_lines(before, after);
     let mut lines: Vec<(Role, String)> = Vec::new();
-    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
+    for hunk in diff.unified_diff().context_radius(context).iter_hunks() {
         lines.push((Role::Quiet, hunk.header().to_string()));
         for change in hunk.iter_changes() {
             let (sign, role) = match change.tag() {

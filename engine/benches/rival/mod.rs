@@ -60,16 +60,10 @@ impl Server {
                 .map(|writer| {
                     let stop = &stop;
                     scope.spawn(move || {
-                        let mut connection = Connection::open().unwrap();
+                        let mut writer = Writer::new(writer);
                         let mut times = Vec::new();
-                        let mut number = 0_u64;
                         while !stop.load(Ordering::Relaxed) {
-                            let key = format!("key/{writer:03}{number:09}");
-                            let value = number.to_le_bytes().repeat(25);
-                            let start = Instant::now();
-                            connection.put(&key, &value).unwrap();
-                            times.push(start.elapsed());
-                            number += 1;
+                            times.push(writer.put());
                         }
                         times
                     })
@@ -82,6 +76,29 @@ impl Server {
         let elapsed = start.elapsed();
         assert_eq!(revision() - before, times.len() as u64, "every put was made");
         Measured { times, elapsed }
+    }
+}
+
+/// One writer with a connection of its own.
+pub(crate) struct Writer {
+    connection: Connection,
+    name: u64,
+    number: u64,
+}
+
+impl Writer {
+    pub(crate) fn new(name: u64) -> Self {
+        Self { connection: Connection::open().unwrap(), name, number: 0 }
+    }
+
+    /// Puts 200 bytes under a new key; says how long that took.
+    pub(crate) fn put(&mut self) -> Duration {
+        let key = format!("key/{:03}{:09}", self.name, self.number);
+        let value = self.number.to_le_bytes().repeat(25);
+        self.number += 1;
+        let start = Instant::now();
+        self.connection.put(&key, &value).unwrap();
+        start.elapsed()
     }
 }
 

@@ -129,13 +129,16 @@ pub(crate) fn until_a_call_fails(folder: &Path) {
     say("done");
 }
 
-/// Runs the child with `fault` injected by strace; gives what it said, or nothing where it cannot be.
-fn with_fault(folder: &Path, fault: &str) -> Option<String> {
+/// Runs the child with `fault` injected by strace, into calls on the file `only` if it is given; gives what it said, or nothing
+/// where it does not start.
+fn with_fault(folder: &Path, fault: &str, only: Option<&Path>) -> Option<String> {
     let (calls, _) = fault.split_once(':').expect("calls and what becomes of them");
     let (trace, inject) = (format!("trace={calls}"), format!("inject={fault}"));
     let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    let only = only.map(|only| only.to_str().expect("a plain path"));
     // One that waits for ever is ended, and fails the test by its status.
-    let wrapped: Vec<&str> = ["timeout", "60"].into_iter().chain(strace).collect();
+    let wrapped: Vec<&str> =
+        ["timeout", "60"].into_iter().chain(strace).chain(only.into_iter().flat_map(|only| ["-P", only])).collect();
     let output = command(&wrapped, folder, Mode::Faulty).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if text.is_empty() && !output.status.success() {
@@ -146,10 +149,33 @@ fn with_fault(folder: &Path, fault: &str) -> Option<String> {
     Some(text)
 }
 
+fn has_strace() -> bool {
+    std::process::Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn a_disk_that_is_full_while_space_is_given_back_costs_nothing_but_the_space() {
+    if !has_strace() {
+        return;
+    }
+    for first in [1, 2] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("store");
+        let fault = format!("pwrite64:error=ENOSPC:when={first}+");
+        let said = with_fault(&path, &fault, Some(&path.join("next/db"))).expect("it starts");
+        assert!(said.contains("not reclaimed") && said.contains("done"), "the old file goes on: {said}");
+        assert!(!path.join("next").exists(), "what was begun is removed");
+        let engine = open(Box::new(SledStore::open(&path, small()).expect("opens"))).expect("recovers");
+        assert_eq!(engine.head().revision.get(), 60);
+        assert!(engine.verify(|_, _| ControlFlow::Continue(())).expect("readable").is_sound());
+        engine.compact(Keep::Newest(1)).expect("there is space again");
+    }
+}
+
 #[test]
 fn an_error_at_any_call_that_writes_is_typed_and_loses_nothing() {
     // Without strace the tests of syncs and of a full disk stand alone.
-    if command(&["strace", "-V"], Path::new("/"), Mode::Faulty).output().is_err() {
+    if !has_strace() {
         return report("faults: no strace, no call was made to fail");
     }
     let (mut failed, mut runs) = (0, 0);
@@ -167,7 +193,7 @@ fn an_error_at_any_call_that_writes_is_typed_and_loses_nothing() {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("store");
             // The first opening and some commits are part of what fails.
-            let Some(said) = with_fault(&path, &fault) else {
+            let Some(said) = with_fault(&path, &fault, None) else {
                 idle = 0;
                 continue;
             };

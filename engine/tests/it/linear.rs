@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use holdfast_engine::{AtError, CommitError, Engine, Keep, Precondition, Revision, Txn};
 
-use crate::support::{Bed, MemoryBed, SledBed, is_long, key, report, value};
+use crate::support::{Bed, MemoryBed, Over, SledBed, is_long, key, report, value};
 use crate::watched::{self, Watched};
 
 const CLIENTS: u64 = 8;
@@ -47,6 +47,7 @@ fn record(engine: &Engine, seed: u64) -> History {
     let clock = AtomicU64::new(1);
     let done = &AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let over = Over(done);
         let watchers: Vec<_> =
             (0..watched::KINDS).map(|kind| scope.spawn(move || watched::watch(engine, kind, done))).collect();
         if seed.is_multiple_of(5) {
@@ -66,7 +67,7 @@ fn record(engine: &Engine, seed: u64) -> History {
             })
             .collect();
         let records = clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect();
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         History { records, watched: watchers.into_iter().map(|watcher| watcher.join().expect("no panic")).collect() }
     })
 }

@@ -11,7 +11,7 @@ use holdfast_engine::{
     Txn, WatchEvent, WatchFrom, WatchOptions, restore,
 };
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::support::{id, is_long, key, open, report};
 
@@ -355,26 +355,35 @@ fn known(snapshot: &Snapshot) -> State {
         .collect()
 }
 
-#[test]
-fn random_operations_do_what_the_model_says() {
-    let wanted = if is_long() { 1_000_000 } else { 10_000 };
-    let ran = AtomicU64::new(0);
+/// Runs rounds, each with a seed of its own, until all threads together ran `wanted` operations; says what failed.
+fn rounds(wanted: u64, ran: &AtomicU64, round: &AtomicU64) -> Result<(), String> {
     let config = Config { cases: 25, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
-    let mut round = 0_u8;
     while ran.load(Ordering::Relaxed) < wanted {
-        round = round.wrapping_add(1);
-        let seed = proptest::test_runner::TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &[round; 32]);
-        let mut runner = TestRunner::new_with_rng(config.clone(), seed);
-        let outcome = runner.run(&ops(), |ops| {
+        let round = round.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&round.to_le_bytes());
+        let seed = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let outcome = TestRunner::new_with_rng(config.clone(), seed).run(&ops(), |ops| {
             let mut run = Run::new();
             ops.iter().for_each(|op| run.step(op));
             ran.fetch_add(ops.len() as u64, Ordering::Relaxed);
             Ok(())
         });
-        if let Err(failure) = outcome {
-            panic!("round {round}: {failure}");
-        }
+        outcome.map_err(|failure| format!("round {round}: {failure}"))?;
     }
+    Ok(())
+}
+
+#[test]
+fn random_operations_do_what_the_model_says() {
+    let wanted = if is_long() { 1_000_000 } else { 10_000 };
+    let (ran, round) = (AtomicU64::new(0), AtomicU64::new(0));
+    // Most of the time goes by waiting for the disk.
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..12).map(|_| scope.spawn(|| rounds(wanted, &ran, &round))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().expect("no panic").err()).collect()
+    });
+    assert!(failures.is_empty(), "{failures:#?}");
     let ran = ran.into_inner();
     report(&format!("model: {ran} operations"));
     assert!(ran >= wanted, "the campaign did its work: {ran} operations");

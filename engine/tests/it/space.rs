@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use holdfast_engine::{CompactPhase, DiskSyncer, Engine, Keep, Revision, SledOptions, SledStore, Syncer, Txn};
 
-use crate::support::{key, open, put, report, value};
+use crate::support::{Over, key, open, put, report, value};
 
 fn store(path: &Path, reclaim_bytes_min: u64) -> Engine {
     let options = SledOptions { reclaim_bytes_min, ..SledOptions::default() };
@@ -75,6 +75,7 @@ fn commits_go_on_while_space_is_given_back() {
     write(&engine, 20);
     let done = AtomicBool::new(false);
     let (before, during) = std::thread::scope(|scope| {
+        let over = Over(&done);
         let writer = scope.spawn(|| {
             let mut count = 0_u64;
             while !done.load(Ordering::Relaxed) || count < 20 {
@@ -87,7 +88,7 @@ fn commits_go_on_while_space_is_given_back() {
         for _ in 0..3 {
             engine.compact(Keep::From(before)).expect("compacts");
         }
-        done.store(true, Ordering::Relaxed);
+        drop(over);
         (before, writer.join().expect("no panic"))
     });
     assert!(during >= 20);

@@ -1,7 +1,7 @@
 //! What tests share: engines over the kinds of store, keys, a clock that counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use holdfast_engine::{
     Engine, Key, MemoryStore, OpenError, Options, RequestId, SledOptions, SledStore, Timestamp, Txn,
@@ -82,4 +82,13 @@ pub(crate) fn is_long() -> bool {
 #[expect(clippy::print_stdout, reason = "a campaign tells how many cases it ran")]
 pub(crate) fn report(what: &str) {
     println!("campaign: {what}");
+}
+
+/// Raises a flag when it is dropped, also by a failure: threads that go on until then do not outlive the test.
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::context::SessionContext;
 use super::resolver::{AgentRequest, Place};
@@ -11,7 +12,8 @@ use super::{references, resolver};
 use crate::desired::SecretText;
 use crate::embedded::{Plane, log_session};
 use crate::error::{Problem, ProblemKind};
-use crate::plane::SessionRequest;
+use crate::open_sessions::{OpenIdError, OpenName};
+use crate::plane::{ControlPlane, SessionRequest, WorkerToken};
 use crate::session::{Reading, Resolver, Session};
 
 /// The agents' resolver as sessions use it: what `resolver.rs` decides, with the key, clock and environment of a plane.
@@ -88,7 +90,11 @@ impl Session {
                 }
             }
         }
-        for credential in &self.context().credentials {
+        // Two providers may share a variable: the one that the session runs on has it.
+        let used = &self.context().model.provider;
+        let (first, others): (Vec<_>, Vec<_>) =
+            self.context().credentials.iter().partition(|credential| credential.provider == *used);
+        for credential in first.into_iter().chain(others) {
             if let Ok(value) = self.credential(&credential.provider) {
                 env.entry(credential.env.clone()).or_insert(value);
             }
@@ -96,11 +102,33 @@ impl Session {
         env
     }
 
+    /// A token for the worker of this session, which shows it at `/v1/session-context`. It ends with its life (two hours if
+    /// nobody says, a day at most), and when the session is dropped.
+    ///
+    /// # Errors
+    /// A life out of bounds, too many open sessions, or a master key that cannot be used.
+    pub fn worker_token(&self, life: Option<Duration>) -> Result<WorkerToken, Problem> {
+        let life_ms = life.map(|life| i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
+        let plane = self.plane();
+        if self.name().get().is_none() {
+            let name = plane.open_sessions().name(self.context().clone(), plane.now()).map_err(|error| full(&error))?;
+            // Another thread may have been first; then this one is closed again.
+            let _ = self.name().set(name);
+        }
+        let id = self.name().get().map(OpenName::id).unwrap_or_default();
+        plane.worker_token(Some(self.org()), id, life_ms)
+    }
+
     /// What stands in the environment of a worker that is not trusted with values: a placeholder for each credential.
     pub fn worker_placeholders(&self) -> BTreeMap<String, String> {
         let pair = |credential: &super::context::Credential| (credential.env.clone(), credential.placeholder.clone());
         self.context().credentials.iter().map(pair).collect()
     }
+}
+
+/// No session can be opened under an id.
+pub(crate) fn full(error: &OpenIdError) -> Problem {
+    Problem::from_error(ProblemKind::Unavailable, "E_SESSIONS_FULL", error).help("close sessions that are done")
 }
 
 /// A request as the resolver takes it.

@@ -83,6 +83,7 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
         holder: plane.holder(),
         open_sessions: plane.open_sessions().by_revision(),
         durability: engine.durability.to_owned(),
+        storage: super::upkeep::storage(plane),
         keys: snapshot.prefix(&keys::org(&org)).count() as u64,
         org,
     })
@@ -90,9 +91,5 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
 
 pub(super) fn verify(plane: &Plane) -> Result<Verification, Problem> {
     let report = plane.engine().verify(|_, _| ControlFlow::Continue(())).map_err(at_problem)?;
-    let mut damage: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
-    if report.findings_omitted > 0 {
-        damage.push(format!("{} more findings", report.findings_omitted));
-    }
-    Ok(Verification { revision: report.head.revision, commits: report.commits, entries: report.keys, damage })
+    Ok(Verification::of(&report))
 }

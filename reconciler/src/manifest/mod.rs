@@ -4,6 +4,7 @@
 //! is allowed and `check.rs` compares, `agents.rs` and its peers make resources, `findings.rs` collects what is wrong.
 //! Loading is a pure function of the files and the environment. Never here: what is live, and the store.
 
+mod adopt;
 mod agents;
 mod check;
 mod connectors;
@@ -38,6 +39,7 @@ mod toml;
 mod tree;
 mod yaml;
 
+pub use adopt::{AdoptError, Adoption, FileEdit};
 pub use dotenv::{environment, parse_env};
 pub use findings::CODES;
 pub use folder::Folder;

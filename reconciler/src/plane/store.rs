@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_engine::Revision;
+use holdfast_engine::{Damage, Revision, VerifyReport};
 use serde::{Deserialize, Serialize};
 
+use super::upkeep::Storage;
 use crate::desired::GitState;
 use crate::resource::OrgId;
 
@@ -44,6 +45,8 @@ pub struct Status {
     pub durability: String,
     /// How many keys the store holds of the organisation.
     pub keys: u64,
+    /// The store on its disk.
+    pub storage: Storage,
 }
 
 /// What a source has in force.
@@ -79,4 +82,34 @@ pub struct Verification {
     pub entries: u64,
     /// What is damaged; empty if all is well.
     pub damage: Vec<String>,
+    /// The same for programs: what, at which revision, of which key. At most a thousand.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is damaged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What was found.
+    pub what: String,
+    /// The commit that it concerns.
+    pub revision: Option<Revision>,
+    /// The key of the store that it concerns, its organisation included.
+    pub key: Option<String>,
+}
+
+impl Verification {
+    /// What the engine's report says.
+    pub fn of(report: &VerifyReport) -> Self {
+        let mut damage: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+        if report.findings_omitted > 0 {
+            damage.push(format!("{} more findings", report.findings_omitted));
+        }
+        let finding = |Damage { what, revision, key }: &Damage| Finding {
+            what: what.clone(),
+            revision: *revision,
+            key: key.as_ref().map(ToString::to_string),
+        };
+        let findings = report.findings.iter().map(finding).collect();
+        Self { revision: report.head.revision, commits: report.commits, entries: report.keys, damage, findings }
+    }
 }

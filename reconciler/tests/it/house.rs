@@ -13,6 +13,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("crc32fast", &["engine/src/codec.rs", "engine/src/codec/"]),
     ("chacha20poly1305", &["reconciler/src/secret.rs"]),
     ("toml", &["reconciler/src/manifest/"]),
+    ("toml_edit", &["reconciler/src/manifest/adopt.rs"]),
     ("saphyr_parser", &["reconciler/src/manifest/yaml.rs"]),
     ("croner", &["reconciler/src/manifest/schedule.rs"]),
     ("rustix", &["reconciler/src/manifest/folder.rs"]),
@@ -45,6 +46,25 @@ const DEEDS: &[(&str, &[&str], &[&str])] = &[
     ("std::env::var", &["engine/src/", "reconciler/src/", "server/src/"], &[]),
     ("SystemTime::now", &["engine/src/", "reconciler/src/", "server/src/"], &[]),
     ("unsafe ", &["engine/src/", "reconciler/src/", "server/src/", "cli/src/"], &[]),
+];
+
+/// What looks at credentials, and the files that may: deciding is the resolver's alone, the others seal, rotate, or fetch a value
+/// where the resolver said that it is.
+const CREDENTIALS: &[(&str, &[&str])] = &[
+    ("kinds::provider_secret(", &["reconciler/src/agents/credential.rs", "reconciler/src/manifest/context.rs"]),
+    (".check(world.org", &["reconciler/src/agents/credential.rs"]),
+    (
+        "ProfileSet::of(",
+        &[
+            "reconciler/src/agents/credential.rs",
+            "reconciler/src/control/profiles.rs",
+            "reconciler/src/control/rotating.rs",
+        ],
+    ),
+    ("plane.value(", &["reconciler/src/agents/session.rs"]),
+    ("vault.open(", &["reconciler/src/apply.rs", "reconciler/src/control/rotating.rs"]),
+    ("vault()?.open(", &["reconciler/src/control/profiles.rs", "reconciler/src/control/rotating.rs"]),
+    ("resolver::place(", &["reconciler/src/agents/session.rs"]),
 ];
 
 fn root() -> PathBuf {
@@ -124,6 +144,23 @@ fn libraries_do_not_print_nor_read_environment_or_clock() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn p4_nothing_but_the_resolver_decides_about_credentials() {
+    let (mut broken, mut seen) = (Vec::new(), std::collections::BTreeSet::new());
+    for (file, text) in sources().iter().filter(|(file, _)| file.contains("/src/")) {
+        for (deed, allowed) in CREDENTIALS {
+            if code(text).any(|line| line.contains(deed)) {
+                seen.insert(*deed);
+                if !allowed.contains(&file.as_str()) {
+                    broken.push(format!("{file}: {deed}"));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert_eq!(seen.len(), CREDENTIALS.len(), "a rule that nothing can break any more: {seen:?}");
 }
 
 #[test]

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod at_rest;
 mod diff;
+mod flags;
+mod fresh;
 mod house;
+mod isolation;
 mod manifest_files;
 mod manifest_fuzz;
 mod manifest_invalid;
@@ -12,6 +16,7 @@ mod manifest_secrets;
 mod manifest_valid;
 mod manifest_vectors;
 mod moved;
+mod original;
 mod own_kinds;
 mod planes;
 mod profiles;
@@ -19,3 +24,4 @@ mod rotation;
 mod session_cases;
 mod story;
 mod support;
+mod workers;

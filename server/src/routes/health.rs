@@ -34,8 +34,9 @@ pub(crate) async fn readyz(State(app): State<App>, ask: Ask) -> Answer {
 pub(crate) async fn metrics(State(app): State<App>, ask: Ask) -> Answer {
     ask.finish()?;
     let head = app.gate.head().await?.revision;
+    let storage = app.gate.call(Lane::Read, |plane| plane.storage()).await?;
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))];
-    Ok(at_revision((kind, app.metrics.text(head)).into_response(), head))
+    Ok(at_revision((kind, app.metrics.text(head, &storage)).into_response(), head))
 }
 
 /// `GET /v1/head`: the newest commit, or with `at` the one that was the newest then.

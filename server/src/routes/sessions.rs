@@ -4,14 +4,17 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
+use holdfast_reconciler::desired::SecretText;
+use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::SessionRequest;
 
 use super::{Answer, at_revision, json};
 use crate::ask::Ask;
 use crate::gate::Lane;
 use crate::limits::SMALL_BODY_BYTES_MAX;
+use crate::refusal::Refusal;
 use crate::router::{App, At};
-use crate::wire::SessionBody;
+use crate::wire::{SessionBody, TokenBody};
 
 /// `GET /v1/agents/{agent}/session`: what a session would get; opens none.
 pub(crate) async fn look(State(app): State<App>, At(agent): At<String>, mut ask: Ask) -> Answer {
@@ -26,6 +29,20 @@ pub(crate) async fn look(State(app): State<App>, At(agent): At<String>, mut ask:
     ask.finish()?;
     let context = app.gate.call(Lane::Read, move |plane| plane.look(&request)).await?;
     Ok(at_revision(json(&context)?, context.revision))
+}
+
+/// `GET /v1/agents/{agent}/explain`: every step of the resolution, whether or not there is a session.
+pub(crate) async fn explain(State(app): State<App>, At(agent): At<String>, mut ask: Ask) -> Answer {
+    let request = SessionRequest {
+        org: ask.org.clone(),
+        agent,
+        user: ask.take("user")?,
+        at: ask.take("at")?,
+        ..SessionRequest::default()
+    };
+    ask.finish()?;
+    let explanation = app.gate.call(Lane::Read, move |plane| plane.explain(&request)).await?;
+    Ok(at_revision(json(&explanation)?, explanation.revision))
 }
 
 /// `POST /v1/agents/{agent}/sessions`: opens a session on the newest revision.
@@ -57,6 +74,52 @@ pub(crate) async fn one(State(app): State<App>, At(id): At<String>, ask: Ask) ->
     ask.finish()?;
     let context = app.gate.call(Lane::Read, move |plane| plane.session(ask.org.as_ref(), &id)).await?;
     Ok(at_revision(json(&context)?, context.revision))
+}
+
+/// `POST /v1/sessions/{id}/token`: a token for the session's worker.
+pub(crate) async fn token(
+    State(app): State<App>,
+    At(id): At<String>,
+    ask: Ask,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    ask.finish()?;
+    ask.no_preconditions()?;
+    let body = app.bodies.read(&headers, body, SMALL_BODY_BYTES_MAX).await?;
+    let TokenBody { life_ms } = if body.is_empty() { TokenBody::default() } else { body.json()? };
+    let token = app.gate.call(Lane::Read, move |plane| plane.worker_token(ask.org.as_ref(), &id, life_ms)).await?;
+    let mut response = json(&token)?;
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}
+
+/// `GET /v1/session-context`: the context of the session that the worker's token names. The organisation comes from it alone.
+pub(crate) async fn context(State(app): State<App>, ask: Ask, headers: HeaderMap) -> Answer {
+    if ask.org.is_some() {
+        let help = "leave `org` out; the organisation comes from the worker's token";
+        return Err(Refusal::invalid("E_QUERY", "this route has no parameter `org`", help));
+    }
+    ask.finish()?;
+    let token = bearer(&headers)?;
+    let context = app.gate.call(Lane::Read, move |plane| plane.session_context(&token)).await?;
+    Ok(at_revision(json(&context)?, context.revision))
+}
+
+/// The token of the header `Authorization`.
+fn bearer(headers: &HeaderMap) -> Result<SecretText, Refusal> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let token = match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok().and_then(|text| text.split_once(' ')),
+        (None, _) | (Some(_), Some(_)) => None,
+    };
+    match token {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(SecretText::new(token.trim().to_owned())),
+        Some(_) | None => {
+            let problem = Problem::new(ProblemKind::Denied, "E_TOKEN", "there is no worker token");
+            Err(problem.help("send it as `Authorization: Bearer hfw_..`").into())
+        }
+    }
 }
 
 /// `DELETE /v1/sessions/{id}`: closes it.

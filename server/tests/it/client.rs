@@ -117,6 +117,33 @@ fn p11_the_client_answers_what_the_plane_answers() {
 }
 
 #[test]
+fn a_backup_comes_whole_in_pieces_and_one_that_cannot_be_written_is_told() {
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let server = Server::start();
+    let (client, plane) = (server.client(), &server.plane);
+    for number in 0..6 {
+        let put = KvOp::Put(format!("large/{number}"), vec![number; 1 << 20]);
+        client.kv_txn(&txn(Vec::new(), vec![put])).unwrap();
+    }
+    let (mut here, mut there) = (Vec::new(), Vec::new());
+    plane.backup(&mut here).unwrap();
+    client.backup(&mut there).unwrap();
+    assert!(here == there, "{} and {} bytes", here.len(), there.len());
+    let report = holdfast_engine::check_backup(&mut there.as_slice()).unwrap();
+    assert_eq!((report.head.revision, report.keys), (Revision::new(6), 6));
+    assert_eq!(client.backup(&mut Full).unwrap_err().code, "E_BACKUP");
+    assert_eq!(client.storage(), plane.storage());
+}
+
+#[test]
 fn p11_the_client_fails_as_the_plane_fails() {
     let server = Server::start();
     let (client, plane) = (server.client(), &server.plane);

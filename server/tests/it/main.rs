@@ -12,3 +12,4 @@ mod openapi;
 mod routes;
 mod support;
 mod watches;
+mod workers;

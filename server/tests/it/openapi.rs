@@ -83,7 +83,14 @@ fn real_answers_are_as_the_schemas_say() {
     }
     let opened = check("POST", "/v1/agents/{agent}/sessions", "/v1/agents/hotreload-test/sessions", &Value::Null, 201);
     read("/v1/sessions/{id}", &format!("/v1/sessions/{}", opened["session"].as_str().unwrap()));
+    let token = format!("/v1/sessions/{}/token", opened["session"].as_str().unwrap());
+    check("POST", "/v1/sessions/{id}/token", &token, &json!({"life_ms": 60_000}), 201);
+    check("GET", "/v1/session-context", "/v1/session-context", &Value::Null, 401);
+    read("/v1/agents/{agent}/explain", "/v1/agents/hotreload-test/explain?user=maria&at=r1");
     check("POST", "/v1/verify", "/v1/verify", &Value::Null, 200);
+    check("POST", "/v1/compact", "/v1/compact", &json!({"keep": {"newest": 0}, "dry_run": true}), 200);
+    check("POST", "/v1/compact", "/v1/compact", &json!({"keep": {"from": 0}}), 200);
+    check("POST", "/v1/compact", "/v1/compact", &json!({"keep": {"from": 999}}), 404);
     check("POST", "/v1/keys/rotate", "/v1/keys/rotate", &Value::Null, 200);
     let profile = "/v1/profiles/{user}/{provider}";
     check("PUT", profile, "/v1/profiles/maria%2Fb/z-ai?model=glm-4.6", &json!({"value": "x", "type": "oauth"}), 200);

@@ -16,9 +16,17 @@ fn gateway() -> PathBuf {
 }
 
 fn chat(address: &str) -> Value {
+    ask(address, "GET /chat/hotreload-test", "", "")
+}
+
+fn ask(address: &str, request: &str, headers: &str, body: &str) -> Value {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET /chat/hotreload-test HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let length = body.len();
+    let head = format!(
+        "{request} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n"
+    );
+    write!(stream, "{head}{body}").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let body = answer.split_once("\r\n\r\n").unwrap().1;
@@ -58,6 +66,25 @@ fn p4_a_program_of_ones_own_serves_the_new_model_without_a_restart() {
     project.run_with_input(&["secret", "set", "provider:z-ai:apiKey"], Some("mended")).exits(0);
     let mended = chat(&address);
     assert_eq!((&mended["model"], &mended["pid"]), (&json!("glm-4.5"), &json!(pid)));
+
+    // A user brings a key of her own; the shared one goes, and her sessions go on.
+    let set = ask(&address, "PUT /users/maria/keys/z-ai", "", "canary-of-maria\n");
+    assert_eq!(set["outcome"], json!("committed"), "{set}");
+    project.run(&["secret", "remove", "provider:z-ai:apiKey", "--allow-break", "hotreload-test"]).exits(0);
+    assert_eq!(chat(&address)["code"], json!("E_NO_PROVIDER"));
+    let hers = ask(&address, "GET /chat/hotreload-test?user=maria", "", "");
+    assert_eq!((&hers["credential"], &hers["pid"]), (&json!("profile"), &json!(pid)), "{hers}");
+    project.run(&["profile", "list"]).exits(0).says("maria  z-ai  *  api-key").says("gateway:users");
+
+    // Her worker shows its token, and nothing else says whose session it is.
+    let worker = ask(&address, "GET /workers/hotreload-test?user=maria", "", "");
+    let bearer = format!("Authorization: Bearer {}\r\n", worker["token"].as_str().unwrap());
+    let context = ask(&address, "GET /session-context", &bearer, "");
+    assert_eq!((&context["session"], &context["user"]), (&worker["session"], &json!("maria")), "{context}");
+    assert!(!context.to_string().contains("canary"), "{context}");
+    assert_eq!(ask(&address, "GET /session-context", "", "")["code"], json!("E_TOKEN"));
+    assert_eq!(ask(&address, "GET /session-context", "Authorization: Bearer hfw_x\r\n", "")["code"], json!("E_TOKEN"));
+
     let status = project.run(&["status", "--format", "json"]).exits(0).json();
     assert_eq!(status["holder"]["pid"], json!(pid));
     assert!(server.is_running());

@@ -4,6 +4,7 @@ mod bench;
 mod crash;
 mod gateway;
 mod history;
+mod keeping;
 mod profiles;
 mod refusals;
 mod rotate;

@@ -34,10 +34,19 @@ fn profiles(server: bool) -> Vec<String> {
     assert_eq!(listed["profiles"].as_array().unwrap().len(), 2, "{listed}");
     tell(project.run(&["session", "hotreload-test", "--user", "maria"]).exits(0).says("oauth glm-4.6: expired").out);
 
+    let explain = ["explain", "session", "hotreload-test"];
+    let explained = project.run(&[&explain[..], &["--user", "maria"]].concat()).exits(0);
+    tell(explained.says("so it runs on z-ai/glm-4.6 with the profile credential").out);
+
     // The shared key goes: sessions without a user break, maria's do not.
     project.run(&["secret", "remove", "provider:z-ai:apiKey"]).exits(3).complains("hotreload-test` work now");
     project.run(&["secret", "remove", "provider:z-ai:apiKey", "--allow-break", "hotreload-test"]).exits(0);
     project.run(&["session", "hotreload-test"]).exits(1);
+    // Only a server knows the environment that sessions run in, so this one step is told in other words.
+    project.run(&explain).exits(0).says("so there is no session: No provider specified").says("help: set the key");
+    let json = [&explain[..], &["--format", "json", "--at", "r1"]].concat();
+    assert_eq!(project.run(&json).exits(0).json()["credential"], json!("org-secret"));
+    project.run(&["explain", "session", "nobody"]).exits(1).complains("unknown agent");
     project.run(&["session", "hotreload-test", "--user", "maria"]).exits(0);
     let remove = ["profile", "remove", "maria", "z-ai"];
     let refused = project.run(&remove).exits(3).complains("hotreload-test for maria");

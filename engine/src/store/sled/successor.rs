@@ -129,7 +129,9 @@ impl Disk {
         failpoint("successor-after-rename");
         let synced = if planted("skip-rename-sync") { Ok(()) } else { self.syncer.sync_folder(&self.path) };
         if let Err(source) = synced {
-            self.successor = None;
+            if let Some(Successor { db, .. }) = self.successor.take() {
+                drop(contained(move || drop(db)));
+            }
             self.close();
             return Err(StoreError::Io { action: "sync", path: self.path.clone(), source });
         }
