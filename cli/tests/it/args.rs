@@ -1,6 +1,6 @@
 //! The command line itself: help, mistakes, and what they exit with.
 
-use crate::support::{Project, check, check_run};
+use crate::support::{Project, TRIAGE, check, check_run};
 
 #[test]
 fn help_is_data_and_exits_with_0() {
@@ -13,7 +13,7 @@ fn help_is_data_and_exits_with_0() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_exits_with_64_and_says_what_to_do() {
-    let project = Project::empty();
+    let project = Project::with(TRIAGE);
     let mistakes: [&[&str]; 17] = [
         &["sesion"],
         &["sesion", "triage"],

@@ -92,10 +92,11 @@ impl Project {
         self.write("lobu.toml", &text.replace(from, to));
     }
 
-    /// The command without any variable but HOME.
+    /// The command without any variable but HOME and USER.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reconcile"));
-        command.args(arguments).current_dir(self.path()).env_clear().env("HOME", self.home());
+        command.args(arguments).current_dir(self.path()).env_clear();
+        command.env("HOME", self.home()).env("USER", "maria");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
