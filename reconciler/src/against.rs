@@ -210,6 +210,7 @@ fn source_of(state: &State, org: &OrgId, request: &PlanRequest) -> SourceName {
     if let Some(name) = &hint.name {
         return name.clone();
     }
+    let directory = || hint.directory.clone().unwrap_or_default();
     let rows = || state.resources.iter().filter(|row| row.org.as_ref().is_none_or(|row| row == org));
     let mut owners: Vec<&String> =
         rows().filter_map(|row| row.owner.as_ref()).filter(|owner| !owner.contains(':')).collect();
@@ -221,9 +222,9 @@ fn source_of(state: &State, org: &OrgId, request: &PlanRequest) -> SourceName {
     };
     match owners.as_slice() {
         [only] if rows().any(|row| row.owner.as_ref() == Some(only) && declared(row)) => {
-            SourceName::new(only).unwrap_or_else(|_| hint.directory.clone())
+            SourceName::new(only).unwrap_or_else(|_| directory())
         }
-        _ => hint.directory.clone(),
+        _ => directory(),
     }
 }
 

@@ -30,8 +30,8 @@ use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
     Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
-    ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Retention, Rotation,
-    SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification, WorkerToken, WriteReceipt,
+    ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Retention,
+    Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -56,6 +56,10 @@ impl ControlPlane for Plane {
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
         applying::apply(self, request)
+    }
+
+    fn resume(&self, request: &ResumeRequest) -> Result<WriteReceipt, Problem> {
+        applying::resume(self, request)
     }
 
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {

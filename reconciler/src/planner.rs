@@ -22,7 +22,9 @@ use crate::kind_record::{self, KindRecord};
 use crate::leaves::parse_path;
 use crate::moves::{Known, Moves};
 use crate::own_kind::OwnKind;
-use crate::plan::{Action, Base, Blocked, Change, FORMAT_VERSION, KindChange, Plan, PlanOptions, Source, Summary};
+use crate::plan::{
+    Action, Base, Blocked, Change, FORMAT_VERSION, KindChange, Plan, PlanOptions, Reason, Source, Summary,
+};
 use crate::resource::{Address, Declaration, KindName, OrgId, Record, SourceName, keys};
 use crate::secret::{KeyRing, SecretValues};
 use crate::vault::{self, Vault};
@@ -196,7 +198,10 @@ impl<'p> Planner<'p> {
     }
 
     fn wanted(&self, kind: &str) -> bool {
-        self.input.options.only.is_empty() || self.input.options.only.contains(kind)
+        let PlanOptions { only, rollback, .. } = self.input.options;
+        // A rollback keeps secrets as they are.
+        let kept = rollback.is_some() && kind == kinds::SECRET;
+        !kept && (only.is_empty() || only.contains(kind))
     }
 
     fn finish(mut self) -> Result<Planned, Problem> {
@@ -209,6 +214,11 @@ impl<'p> Planner<'p> {
         self.unresolved_references(world);
         let effects = effect::foresee(world, &self.writes, &self.pending);
         for change in &mut self.changes {
+            if options.rollback.is_some() {
+                // The places are those of then.
+                (change.reason, change.at) = (Reason::Rollback, None);
+                change.fields.iter_mut().for_each(|field| field.at = None);
+            }
             change.affects = effects.affects.get(&keys::live(org, &change.address)).cloned().unwrap_or_default();
         }
         self.reads.extend(effects.reads);
@@ -230,6 +240,7 @@ impl<'p> Planner<'p> {
             org: org.clone(),
             base: Base { revision: snapshot.revision(), commit: snapshot.commit_id().to_string() },
             source: Source { name: source.clone(), git: desired.git.clone(), digest: desired.digest.clone() },
+            rollback: options.rollback,
             summary,
             unmanaged: texts(&self.unmanaged),
             unchanged: texts(&self.unchanged),

@@ -139,6 +139,12 @@ impl Default for OrgId {
     }
 }
 
+impl Default for SourceName {
+    fn default() -> Self {
+        Self("project".into())
+    }
+}
+
 /// One resource inside an organisation: `settings/triage`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -314,6 +320,11 @@ pub mod keys {
     /// The key under which an organisation says which master key seals for it, once that was ever changed.
     pub fn sealing(org: &OrgId) -> String {
         format!("org/{org}/key")
+    }
+
+    /// The key that says that a source is held.
+    pub fn hold(org: &OrgId, source: &SourceName) -> String {
+        format!("org/{org}/hold/{source}")
     }
 
     /// The organisation that a key belongs to, as text.

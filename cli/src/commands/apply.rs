@@ -40,6 +40,20 @@ pub(super) struct Consent<'a> {
     pub(super) message: Option<&'a str>,
 }
 
+impl<'a> Consent<'a> {
+    /// As the flags say.
+    pub(super) fn of(args: &'a PlanArgs) -> Result<Self, Failure> {
+        if args.exit_code {
+            return Err(Failure::usage("`--exit-code` is for a plan; add `--dry-run`"));
+        }
+        if args.out.is_some() {
+            return Err(Failure::usage("`--out` is for a plan; add `--dry-run`"));
+        }
+        let (author, message) = (args.author.as_deref(), args.message.as_deref());
+        Ok(Self { yes: args.yes, allow_delete: None, author, message })
+    }
+}
+
 /// What is asked of an apply: what of the plan is shown, and what was agreed to.
 pub(super) struct Asked<'a> {
     /// The flags that say what is shown.
@@ -50,15 +64,8 @@ pub(super) struct Asked<'a> {
 
 /// Plans, shows, asks and applies.
 pub(super) fn run(run: &Run, args: &PlanArgs) -> Result<Exit, Failure> {
-    if args.exit_code {
-        return Err(Failure::usage("`--exit-code` is for a plan; add `--dry-run`"));
-    }
-    if args.out.is_some() {
-        return Err(Failure::usage("`--out` is for a plan; add `--dry-run`"));
-    }
+    let consent = Consent::of(args)?;
     check_format(run)?;
-    let consent =
-        Consent { yes: args.yes, allow_delete: None, author: args.author.as_deref(), message: args.message.as_deref() };
     let drafted = draft(run, args)?;
     run_drafted(run, &Asked { shown: args, consent }, drafted)
 }
@@ -155,6 +162,11 @@ fn tell(run: &Run, plan: &Plan, ended: Ended) -> Result<Exit, Failure> {
     match &ended {
         Ended::Applied(receipt) => {
             run.output.raw(&format!("\nApplied as {} ({})\n", receipt.revision, counts(&plan.summary)))?;
+            if plan.rollback.is_some() {
+                let source = &plan.source.name;
+                run.output
+                    .say(format!("`{source}` is held: a loop waits for other manifests, or for `reconcile resume`"));
+            }
         }
         Ended::Before(receipt) => run.output.raw(&format!("\nAlready applied as {}\n", receipt.revision))?,
         Ended::NothingToDo => run.output.say(format!("nothing to apply, {} stays", plan.base.revision)),

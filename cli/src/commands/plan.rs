@@ -34,7 +34,12 @@ pub(super) fn run(run: &Run, args: &PlanArgs) -> Result<Exit, Failure> {
     if args.yes {
         return Err(Failure::usage("a plan applies nothing, so `--yes` has no meaning for it"));
     }
-    let Drafted { plan, request, seal, .. } = draft(run, args)?;
+    present(run, args, draft(run, args)?)
+}
+
+/// Shows a plan, seals it if that is asked, and says with the exit code what it is.
+pub(super) fn present(run: &Run, args: &PlanArgs, drafted: Drafted) -> Result<Exit, Failure> {
+    let Drafted { plan, request, seal, .. } = drafted;
     show(run, args, &plan)?;
     run.output.diagnostics(&plan.diagnostics);
     if let (Some(out), Some(seal)) = (&args.out, seal) {
@@ -109,6 +114,8 @@ fn options(args: &PlanArgs, desired: &Desired) -> Result<PlanOptions, Failure> {
         only: only(&args.only, desired)?,
         allow_delete: args.allow_delete,
         allow_break: args.allow_break.iter().cloned().collect(),
+        rollback: None,
+        hold: args.hold,
     })
 }
 
@@ -136,7 +143,7 @@ fn nothing() -> State {
     State { format: "holdfast/state".to_owned(), version: 1, revision: 0, resources: Vec::new() }
 }
 
-fn parts(sealed: Sealed) -> (Plan, Option<Seal>) {
+pub(super) fn parts(sealed: Sealed) -> (Plan, Option<Seal>) {
     let Sealed { plan, seal } = sealed;
     (plan, Some(seal))
 }

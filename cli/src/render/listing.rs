@@ -4,8 +4,8 @@
 
 use holdfast_engine::Revision;
 use holdfast_reconciler::plane::{
-    CommitInfo, CommitsPage, ProfileInfo, ResourceInfo, Retention, RotatedOrg, Rotation, SecretInfo, Status, Storage,
-    Verification,
+    CommitInfo, CommitsPage, Held, ProfileInfo, ResourceInfo, Retention, RotatedOrg, Rotation, SecretInfo, Status,
+    Storage, Verification,
 };
 use holdfast_reconciler::raw_value::RawValue;
 
@@ -39,8 +39,20 @@ pub(crate) fn history(page: &CommitsPage) -> Text {
 
 /// Draws one commit with the keys that it touched.
 pub(crate) fn commit(info: &CommitInfo) -> Text {
-    let CommitInfo { revision, commit, parent, time, author, message, source, git: state, plan, summary, changes } =
-        info;
+    let CommitInfo {
+        revision,
+        commit,
+        parent,
+        time,
+        author,
+        message,
+        source,
+        git: state,
+        plan,
+        summary,
+        rollback,
+        changes,
+    } = info;
     let mut text = Text::new();
     text.add(Role::Strong, format!("Commit {revision}")).end().end();
     let mut facts = vec![("id", commit.clone()), ("parent", parent.clone()), ("time", time.clone())];
@@ -49,6 +61,7 @@ pub(crate) fn commit(info: &CommitInfo) -> Text {
     facts.extend(source.iter().map(|source| ("source", source.clone())));
     facts.extend(state.iter().map(|state| ("git", git(state))));
     facts.extend(plan.iter().map(|plan| ("plan", plan.clone())));
+    facts.extend(rollback.iter().map(|to| ("rollback", format!("to {to}"))));
     facts.extend(summary.iter().map(|summary| ("counts", counts(summary))));
     text.append(table(&named(facts), 2));
     if !changes.is_empty() {
@@ -210,11 +223,19 @@ pub(crate) fn status(status: &Status) -> Text {
                 (Role::Plain, counted(source.resources, "resource")),
                 (Role::Plain, format!("committed {committed}")),
                 (Role::Plain, format!("git {}", source.git.as_ref().map_or("unknown".to_owned(), git))),
+                (Role::Warning, source.held.as_ref().map(why_held).unwrap_or_default()),
             ]
         })
         .collect();
     text.append(table(&rows, 2));
     text
+}
+
+/// Why a source is held.
+fn why_held(held: &Held) -> String {
+    let Held { since, rollback, author } = held;
+    let why = rollback.map(|to| format!(", rolled back to {to}")).unwrap_or_default();
+    format!("held since {since} by {author}{why}")
 }
 
 /// How far back the store can be read, and what its holder gives up by itself.

@@ -171,6 +171,7 @@ impl<'c> Context<'c> {
         let origin = reference(text).unwrap_or(SecretOrigin::Literal);
         let value = match &origin {
             SecretOrigin::Literal => Some(text.to_owned()),
+            SecretOrigin::Sealed => None,
             SecretOrigin::Env(name) => self.environment.get(name).map(str::to_owned),
             SecretOrigin::File(path) => self.secret_file(path, spot),
         };

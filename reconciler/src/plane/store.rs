@@ -60,6 +60,20 @@ pub struct SourceStatus {
     pub committed: Option<Revision>,
     /// The Git state of that commit.
     pub git: Option<GitState>,
+    /// What keeps a loop from applying it, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// Why a source is held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The revision that set the hold.
+    pub since: Revision,
+    /// The revision that was put back; null after an apply by hand.
+    pub rollback: Option<Revision>,
+    /// Who holds it.
+    pub author: String,
 }
 
 /// A process that holds a store.

@@ -8,7 +8,7 @@ use holdfast_engine::Revision;
 
 use super::sources::sources;
 use super::{Planner, RingState, Write, bare_label, blocking, damaged};
-use crate::desired::Declared;
+use crate::desired::{Declared, SecretOrigin};
 use crate::diagnostic::Diagnostic;
 use crate::diff::{self, NewTag};
 use crate::error::{Problem, ProblemKind};
@@ -189,7 +189,9 @@ impl<'p> Planner<'p> {
             self.missing = true;
         }
         for path in &outcome.kept {
-            let Some(secret) = declared.secrets.get(path) else { continue };
+            let Some(secret) = declared.secrets.get(path).filter(|secret| secret.origin != SecretOrigin::Sealed) else {
+                continue;
+            };
             let message =
                 format!("`{}` has no value here; `{}` stays as it is sealed", secret.origin, declared.address);
             say(Diagnostic::note("N_KEPT_VALUE", message), path);
