@@ -6,6 +6,7 @@
 pub mod against;
 pub mod agents;
 mod apply;
+pub mod attempts;
 mod commits;
 mod control;
 pub mod desired;

@@ -99,17 +99,13 @@ pub(super) fn run_drafted(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Res
 fn carry_out(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Result<Ended, Failure> {
     let Drafted { request, plan, store, plane, seal } = drafted;
     let Consent { yes, allow_delete, author, message } = asked.consent;
-    if plan.is_blocked() {
-        return Ok(Ended::Blocked);
-    }
-    if !plan.applyable {
-        return Err(missing_values(&plan.diagnostics));
-    }
-    if !plan.has_changes() {
+    let mut confirmed_deletes = allow_delete.unwrap_or_default();
+    let blocked = plan.is_blocked();
+    let refused = blocked || !plan.applyable;
+    if !refused && !plan.has_changes() {
         return Ok(Ended::NothingToDo);
     }
-    let mut confirmed_deletes = allow_delete.unwrap_or_default();
-    if !yes {
+    if !refused && !yes {
         if !agreed(run, asked.shown, &plan)? {
             return Ok(Ended::Declined);
         }
@@ -117,18 +113,28 @@ fn carry_out(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Result<Ended, Fa
     }
     let plane = match plane {
         Some(plane) => plane,
+        None if blocked => return Ok(Ended::Blocked),
+        None if refused => return Err(missing_values(&plan.diagnostics)),
         None => connect::or_new(&run.setting, &store, &run.output)?,
     };
-    let receipt = plane.apply(&ApplyRequest {
+    let applied = plane.apply(&ApplyRequest {
         plan: request,
-        plan_id: plan.plan_id,
+        plan_id: plan.plan_id.clone(),
         confirmed_deletes,
         author: run.setting.author(author),
         message: message.unwrap_or_default().to_owned(),
         sealed: seal,
         // With it the client may repeat the request when the connection is lost in between.
         request_id: Some(uuid::Uuid::new_v4().to_string()),
-    })?;
+    });
+    // The plane refuses it too, and remembers the attempt; what was shown says more.
+    if blocked {
+        return Ok(Ended::Blocked);
+    }
+    if refused {
+        return Err(missing_values(&plan.diagnostics));
+    }
+    let receipt = applied?;
     Ok(match receipt.outcome {
         WriteOutcome::Committed => Ended::Applied(receipt),
         WriteOutcome::Replayed => Ended::Before(receipt),

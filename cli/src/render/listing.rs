@@ -3,9 +3,10 @@
 //! Unknown is written `unknown`, never left out. Never here: a plan (`text.rs`) and a session (`session.rs`).
 
 use holdfast_engine::Revision;
+use holdfast_reconciler::attempts::Attempt;
 use holdfast_reconciler::plane::{
-    CommitInfo, CommitsPage, Held, ProfileInfo, ResourceInfo, Retention, RotatedOrg, Rotation, SecretInfo, Status,
-    Storage, Verification,
+    CommitInfo, CommitsPage, Held, ProfileInfo, ResourceInfo, Retention, RotatedOrg, Rotation, SecretInfo,
+    SourceStatus, Status, Storage, Verification,
 };
 use holdfast_reconciler::raw_value::RawValue;
 
@@ -185,7 +186,7 @@ pub(crate) fn profiles(profiles: &[ProfileInfo]) -> Text {
 
 /// Draws the state of the store.
 pub(crate) fn status(status: &Status) -> Text {
-    let Status { org, head, resources, sources, holder, open_sessions, durability, keys, storage } = status;
+    let Status { org, head, resources, sources, holder, attempts, open_sessions, durability, keys, storage } = status;
     let mut text = Text::new();
     text.add(Role::Strong, "Status").plain(format!("   {}   org {org}", head.revision)).end().end();
     let time = head.time.as_deref().map_or("no commit yet".to_owned(), ToOwned::to_owned);
@@ -228,7 +229,31 @@ pub(crate) fn status(status: &Status) -> Text {
         })
         .collect();
     text.append(table(&rows, 2));
+    attempted(&mut text, attempts, sources);
     text
+}
+
+/// The newest refused apply of each source, unless the source was applied since.
+fn attempted(text: &mut Text, attempts: &[Attempt], sources: &[SourceStatus]) {
+    let committed = |attempt: &Attempt| {
+        let source = sources.iter().find(|source| source.source == attempt.source.as_str());
+        source.and_then(|source| source.committed)
+    };
+    let mut open: Vec<&Attempt> = Vec::new();
+    for attempt in attempts {
+        let newest = !open.iter().any(|known| known.source == attempt.source);
+        if newest && committed(attempt).is_none_or(|committed| committed <= attempt.base) {
+            open.push(attempt);
+        }
+    }
+    if open.is_empty() {
+        return;
+    }
+    text.end().add(Role::Strong, "Refused:").end();
+    for Attempt { time, source, author, base, code, message, .. } in open {
+        text.plain(format!("  {source}  {time}  {author}  on {base}  ")).add(Role::Error, code).end();
+        text.plain("      ").plain(message).end();
+    }
 }
 
 /// Why a source is held.

@@ -11,6 +11,7 @@ use super::writing::{
     WRITE_ATTEMPTS, actor, answer, blocked_problem, commit_problem, contended, request_id, settled, unchanged,
 };
 use crate::apply::{self, Authorship, annotation};
+use crate::attempts;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::embedded::{Plane, at_problem};
 use crate::error::{Problem, ProblemKind};
@@ -30,6 +31,14 @@ const LINES_MAX: usize = 20;
 const NAMES_MAX: usize = 5;
 
 pub(super) fn apply(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
+    let applied = carry_out(plane, request);
+    if let Err(problem) = &applied {
+        attempts::record(plane, request, problem);
+    }
+    applied
+}
+
+fn carry_out(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
     let request_id = request_id(request.request_id.as_deref())?;
     if let Some(receipt) = replayed(plane, request_id.as_ref())? {
         return Ok(receipt);

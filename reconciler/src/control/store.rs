@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use holdfast_engine::Revision;
 
+use crate::attempts;
 use crate::commits;
 use crate::embedded::{Plane, at_problem, rfc3339};
 use crate::error::{Problem, ProblemKind};
@@ -83,6 +84,7 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
         head: head(plane)?,
         resources,
         sources: sources.collect::<Result<_, Problem>>()?,
+        attempts: attempts::list(plane, &org),
         holder: plane.holder(),
         open_sessions: plane.open_sessions().by_revision(),
         durability: engine.durability.to_owned(),

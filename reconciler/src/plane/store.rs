@@ -8,6 +8,7 @@ use holdfast_engine::{Damage, Revision, VerifyReport};
 use serde::{Deserialize, Serialize};
 
 use super::upkeep::Storage;
+use crate::attempts::Attempt;
 use crate::desired::GitState;
 use crate::resource::OrgId;
 
@@ -37,6 +38,9 @@ pub struct Status {
     pub resources: BTreeMap<String, u64>,
     /// The sources that declare something, with the commit each was last applied in.
     pub sources: Vec<SourceStatus>,
+    /// Applies that were refused or failed, newest first; a bounded number is kept.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
     /// The process that holds the store; none if nothing but this command does.
     pub holder: Option<Holder>,
     /// How many sessions are open, by revision.
