@@ -43,8 +43,9 @@ impl SourceFile {
     fn lines(&self) -> &Lines {
         self.lines.get_or_init(|| {
             let bytes = self.text.as_bytes();
-            let mut starts = vec![0];
-            starts.extend(self.text.match_indices('\n').map(|(at, _)| at as u32 + 1));
+            let mut starts: Vec<u32> = vec![0];
+            starts.reserve(bytes.len() / 32);
+            starts.extend(bytes.iter().zip(1..).filter(|(byte, _)| **byte == b'\n').map(|(_, next)| next));
             let blocks = (!bytes.is_ascii()).then(|| {
                 let mut before = 0;
                 let count = |block: &[u8]| block.iter().filter(|byte| is_char_start(**byte)).count() as u32;
