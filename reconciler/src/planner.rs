@@ -4,7 +4,7 @@
 //! blocks from `guard.rs`; here they are put together, counted and sealed under the plan's id. Never here: writing, drawing,
 //! and where manifests come from.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use holdfast_engine::{Digest, Revision, Snapshot, Timestamp};
@@ -127,7 +127,7 @@ pub fn plan(input: PlanInput<'_>) -> Result<Planned, Problem> {
     let mut planner = Planner::new(input)?;
     vault::check_master_key(input.snapshot, input.org, input.vault)?;
     planner.declared_rows()?;
-    planner.removed_rows();
+    planner.removed_rows()?;
     planner.unmanaged_rows();
     planner.kind_rows()?;
     planner.finish()
@@ -137,9 +137,9 @@ struct Planner<'p> {
     input: PlanInput<'p>,
     /// The built-in kinds, those that the store knows, and those that the manifests declare; the last one counts.
     kinds: Arc<Kinds>,
-    declared: HashSet<&'p Address>,
+    /// Kind and name of what is declared.
+    declared: HashSet<(&'p str, &'p str)>,
     moves: Moves,
-    before: BTreeMap<Address, Arc<Declaration>>,
     kinds_changed: Vec<KindChange>,
     unmanaged: Vec<Address>,
     changes: Vec<Change>,
@@ -156,24 +156,15 @@ struct Planner<'p> {
 
 impl<'p> Planner<'p> {
     fn new(input: PlanInput<'p>) -> Result<Self, Problem> {
-        let prefix = keys::desired_prefix(input.org, input.source);
-        let mut before = BTreeMap::new();
-        for (key, entry) in input.snapshot.prefix(&prefix) {
-            let address: Option<Address> = key.as_str()[prefix.len()..].parse().ok();
-            let declaration = entry.decoded(|bytes| serde_json::from_slice::<Declaration>(bytes));
-            let (Some(address), Ok(declaration)) = (address, declaration) else {
-                return Err(damaged(key.as_str()));
-            };
-            before.insert(address, declaration);
-        }
         let mut kinds = kind_record::known(input.kinds, input.snapshot, input.org)?;
         kinds.add(input.desired.kinds.iter().map(OwnKind::spec));
-        let declared: HashSet<&Address> = input.desired.resources.iter().map(|declared| &declared.address).collect();
+        let declared: HashSet<_> = input.desired.resources.iter().map(|declared| parts(&declared.address)).collect();
+        let before = |address: &Address| keys::desired(input.org, input.source, address);
         let known = Known {
             snapshot: input.snapshot,
             org: input.org,
-            declared: &|address| declared.contains(address),
-            before: &|address| before.contains_key(address),
+            declared: &|address| declared.contains(&parts(address)),
+            before: &|address| input.snapshot.get(&before(address)).is_some(),
         };
         let moves = Moves::settle(&input.desired.moved, &known)?;
         Ok(Self {
@@ -181,7 +172,6 @@ impl<'p> Planner<'p> {
             kinds: Arc::new(kinds),
             declared,
             moves,
-            before,
             kinds_changed: Vec::new(),
             unmanaged: Vec::new(),
             changes: Vec::new(),
@@ -195,6 +185,13 @@ impl<'p> Planner<'p> {
             reads: BTreeSet::new(),
             pending: BTreeSet::new(),
         })
+    }
+
+    /// What the source declared of a resource before.
+    fn before(&self, address: &Address) -> Result<Option<Arc<Declaration>>, Problem> {
+        let key = keys::desired(self.input.org, self.input.source, address);
+        let entry = self.input.snapshot.get(&key);
+        entry.map(vault::declaration).transpose().map_err(|_| damaged(&key))
     }
 
     fn wanted(&self, kind: &str) -> bool {
@@ -222,12 +219,14 @@ impl<'p> Planner<'p> {
             change.affects = effects.affects.get(&keys::live(org, &change.address)).cloned().unwrap_or_default();
         }
         self.reads.extend(effects.reads);
-        let summary = self.summary();
+        let (summary, before) = (self.summary(), keys::desired_prefix(org, source));
         self.blocked.extend(guard::breaks(&effects.sessions, &options.allow_break, snapshot.revision()));
         self.blocked.extend(guard::deletes(guard::Deletes {
             changes: &self.changes,
             kinds,
-            declared_before: self.before.keys(),
+            declared_before: snapshot
+                .prefix(&before)
+                .filter_map(|(key, _)| key.as_str()[before.len()..].split('/').next()),
             empty: desired.resources.is_empty(),
             allowed: options.allow_delete == Some(summary.delete),
             revision: snapshot.revision(),
@@ -283,6 +282,11 @@ impl<'p> Planner<'p> {
             unchanged: self.unchanged.len() as u64,
         }
     }
+}
+
+/// Kind and name of an address.
+fn parts(address: &Address) -> (&str, &str) {
+    (address.kind.as_str(), address.name.as_str())
 }
 
 /// A place without the line that stands there, which may hold a secret.

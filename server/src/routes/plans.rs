@@ -11,6 +11,7 @@ use holdfast_reconciler::resource::OrgId;
 
 use super::{Answer, at_revision, encode, json, json_bytes};
 use crate::ask::Ask;
+use crate::body::from_json;
 use crate::gate::Lane;
 use crate::limits::{EDIT_BODY_BYTES_MAX, PLAN_BODY_BYTES_MAX};
 use crate::problem::json_problem;
@@ -49,9 +50,11 @@ async fn work_out(
     let call = move |plane: &dyn ControlPlane| {
         let mut request: PlanRequest = parse(&body)?;
         request.org = one_org(ask.org, request.org)?;
-        planned(plane, &request)
+        Ok((planned(plane, &request)?, (request, body)))
     };
-    let (revision, plan) = app.gate.call(Lane::Plan, call).await?;
+    let ((revision, plan), rest) = app.gate.call(Lane::Plan, call).await?;
+    // The answer does not wait until a large request is taken apart.
+    drop(tokio::task::spawn_blocking(move || drop(rest)));
     Ok(at_revision(json_bytes(plan), revision))
 }
 
@@ -140,7 +143,7 @@ pub(crate) async fn import(State(app): State<App>, ask: Ask, headers: HeaderMap,
 }
 
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| json_problem("JSON body", &error))
+    from_json(body).map_err(|error| json_problem("JSON body", &error))
 }
 
 /// The organisation of the query and that of the body must not differ.
