@@ -85,8 +85,8 @@ impl Plane {
     /// # Errors
     /// The resolution's, with the evidence of each step.
     pub fn session(&self, org: &OrgId, agent: &str, user: Option<&str>) -> Result<Session, Problem> {
-        let (org, agent, user) = (Some(org.clone()), agent.to_owned(), user.map(str::to_owned));
-        self.open(&SessionRequest { org, agent, user, ..SessionRequest::default() })
+        let (named, agent, user) = (Some(org.clone()), agent.to_owned(), user.map(str::to_owned));
+        self.open_in(org, SessionRequest { org: named, agent, user, ..SessionRequest::default() })
     }
 
     /// Opens a session as the request says, on the newest revision.
@@ -95,8 +95,11 @@ impl Plane {
     /// The resolution's, with the evidence of each step.
     pub fn open(&self, request: &SessionRequest) -> Result<Session, Problem> {
         let org = self.org(request.org.as_ref(), &self.0.engine.snapshot());
-        let request = SessionRequest { org: Some(org.clone()), ..request.clone() };
-        self.session_with(AgentResolver::new(self.clone()), &org, request)
+        self.open_in(&org, SessionRequest { org: Some(org.clone()), ..request.clone() })
+    }
+
+    fn open_in(&self, org: &OrgId, request: SessionRequest) -> Result<Session, Problem> {
+        self.session_with(AgentResolver::new(self.clone()), org, request)
     }
 
     /// The value at a place that the resolver found.

@@ -39,15 +39,19 @@ impl EngineVault {
     /// # Errors
     /// Why they do not open.
     pub fn open(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<SecretValues, OpenError> {
+        self.sealed(entry).and_then(|(ring, bytes)| ring.open(org, address, &bytes))
+    }
+
+    fn sealed(&self, entry: &Entry) -> Result<(&KeyRing, Arc<[u8]>), OpenError> {
         let digest = entry.sealed().ok_or(OpenError::Damaged)?;
         let bytes = self.engine.sealed(&digest).ok_or(OpenError::Damaged)?;
-        self.ring.as_ref().ok_or(OpenError::NoKey)?.open(org, address, &bytes)
+        Ok((self.ring.as_ref().ok_or(OpenError::NoKey)?, bytes))
     }
 }
 
 impl Vault for EngineVault {
     fn check(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<(), OpenError> {
-        self.open(org, address, entry).map(drop)
+        self.sealed(entry).and_then(|(ring, bytes)| ring.check(org, address, &bytes))
     }
 }
 
