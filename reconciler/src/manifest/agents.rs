@@ -299,7 +299,8 @@ fn missing_folder(context: &mut Context<'_>, agent: &str, path: &str, spot: Spot
         (missing, above) = (above, parent(above));
     };
     let name = missing.rsplit('/').next().unwrap_or(missing);
-    let near = nearest(name, names.iter().map(String::as_str));
+    // The folder above may be there and have no folders itself.
+    let near = nearest(name, names.iter().map(String::as_str)).filter(|near| *near != name);
     if near.is_none() && (above.is_empty() || missing != path) {
         return;
     }
