@@ -265,7 +265,11 @@ fn folder(
         context.findings.report(Finding::error(E_OUTSIDE_PROJECT, message).at(dir.spot, "").help(help));
         return None;
     };
-    let names = match context.tree.list(&path) {
+    let listed = match context.is_absent(&path) {
+        true => Err(ReadError::NotFound),
+        false => context.tree.list(&path),
+    };
+    let names = match listed {
         Ok(items) => items,
         // An agent without texts needs no folder.
         Err(ReadError::NotFound) => {
