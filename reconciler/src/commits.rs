@@ -57,7 +57,7 @@ fn touches(commit: &Commit, org: &OrgId) -> bool {
     commit.changes.iter().any(|change| keys::org_of(change.key().as_str()) == Some(org.as_str()))
 }
 
-fn git(commit: &Commit) -> Option<GitState> {
+pub(crate) fn git(commit: &Commit) -> Option<GitState> {
     let id = commit.annotations.get(annotation::GIT_COMMIT)?.clone();
     let dirty = commit.annotations.get(annotation::GIT_DIRTY).is_some_and(|dirty| dirty == "true");
     Some(GitState { commit: id, dirty })

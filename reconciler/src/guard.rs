@@ -84,7 +84,8 @@ pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d Address>>) -> O
     let message = if allowed || all == 0 {
         return None;
     } else if empty {
-        format!("the manifests declare nothing any more, and {all} resources would be deleted")
+        let resources = if all == 1 { "resource" } else { "resources" };
+        format!("the manifests declare nothing any more, and {all} {resources} would be deleted")
     } else if deleted >= DELETE_SHARE_COUNT_MIN && deleted * 100 > before * DELETE_SHARE_PERCENT_MAX {
         format!("{deleted} of {before} resources of the source would be deleted")
     } else {

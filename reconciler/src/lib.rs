@@ -35,6 +35,7 @@ pub mod seal;
 pub mod secret;
 pub mod session;
 pub mod suggest;
+pub mod take;
 pub mod value;
 pub mod vault;
 pub mod watch;

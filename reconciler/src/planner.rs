@@ -31,6 +31,7 @@ mod blocking;
 mod kind_rows;
 mod rows;
 mod sources;
+mod taking;
 
 pub use sources::{organisations, source_name, sources};
 
@@ -124,6 +125,7 @@ pub struct Planned {
 pub fn plan(input: PlanInput<'_>) -> Result<Planned, Problem> {
     let mut planner = Planner::new(input)?;
     vault::check_master_key(input.snapshot, input.org, input.vault)?;
+    planner.check_takes()?;
     planner.declared_rows()?;
     planner.removed_rows();
     planner.unmanaged_rows();
@@ -150,6 +152,8 @@ struct Planner<'p> {
     writes: Vec<Write>,
     reads: BTreeSet<String>,
     pending: BTreeSet<Address>,
+    /// The fields that are taken from whoever set them.
+    taken: BTreeSet<(Address, String)>,
 }
 
 impl<'p> Planner<'p> {
@@ -192,6 +196,7 @@ impl<'p> Planner<'p> {
             writes: Vec::new(),
             reads: BTreeSet::new(),
             pending: BTreeSet::new(),
+            taken: BTreeSet::new(),
         })
     }
 
@@ -207,6 +212,7 @@ impl<'p> Planner<'p> {
         self.changes.sort_by_cached_key(|change| (kinds.order(change.kind.as_str()), change.address.clone()));
         let world = World { snapshot, org, vault, system, now };
         self.unresolved_references(world);
+        self.note_takes();
         let effects = effect::foresee(world, &self.writes, &self.pending);
         for change in &mut self.changes {
             change.affects = effects.affects.get(&keys::live(org, &change.address)).cloned().unwrap_or_default();

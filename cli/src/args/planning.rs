@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use holdfast_reconciler::take::Take;
 
 /// Flags of planning and applying.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
@@ -45,6 +46,9 @@ pub(crate) struct PlanArgs {
     /// Allows sessions of this agent to break; may be given again
     #[arg(long, value_name = "AGENT")]
     pub(crate) allow_break: Vec<String>,
+    /// Overwrites a field that somebody else set, if its resource was last changed in rN; may be given again
+    #[arg(long, value_name = "ADDRESS FIELD=rN")]
+    pub(crate) take: Vec<Take>,
     /// Why, for the history
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub(crate) message: Option<String>,
