@@ -5,6 +5,7 @@
 mod applying;
 mod compare;
 mod editing;
+mod explaining;
 mod kv;
 mod profiles;
 mod resources;
@@ -32,9 +33,9 @@ use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane,
     DiffQuery, Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult,
-    Moment, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest,
-    Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification, WorkerToken,
-    WriteReceipt,
+    Moment, OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage,
+    ResourcesQuery, ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage,
+    Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -95,6 +96,10 @@ impl ControlPlane for Plane {
 
     fn resource(&self, org: Option<&OrgId>, address: &Address, at: Option<Revision>) -> Result<ResourceInfo, Problem> {
         resources::one(self, org, address, at)
+    }
+
+    fn origins(&self, query: &OriginQuery) -> Result<Origins, Problem> {
+        explaining::explain(self, query)
     }
 
     fn edit(&self, request: &EditRequest) -> Result<WriteReceipt, Problem> {

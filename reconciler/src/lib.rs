@@ -43,6 +43,7 @@ pub mod secret;
 pub mod session;
 pub mod source;
 pub mod suggest;
+pub mod take;
 pub mod value;
 pub mod vault;
 pub mod watch;

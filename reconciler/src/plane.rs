@@ -7,6 +7,7 @@
 mod applying;
 mod compare;
 mod editing;
+mod explaining;
 mod history;
 mod kv;
 mod moment;
@@ -24,6 +25,7 @@ pub use compare::{
     DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
 };
 pub use editing::{Edit, EditRequest};
+pub use explaining::{DeclaredBy, Origin, OriginQuery, Origins, Previous, SeenBy, SetBy};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use moment::{Moment, MomentError};
@@ -132,6 +134,13 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// `NotFound`, with near matches; `Gone` for a compacted revision.
     fn resource(&self, org: Option<&OrgId>, address: &Address, at: Option<Revision>) -> Result<ResourceInfo, Problem>;
+
+    /// Says where the values of a live resource come from: who set each, when and why, who declares it, what it was before,
+    /// and which open sessions have it.
+    ///
+    /// # Errors
+    /// `NotFound` for a resource or field that there is not, with near matches; `Gone` for a compacted revision.
+    fn origins(&self, query: &OriginQuery) -> Result<Origins, Problem>;
 
     /// Changes, makes or deletes one live resource, as an actor.
     ///

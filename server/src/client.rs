@@ -17,9 +17,9 @@ use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
     ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane,
     DiffQuery, Differences, Edit, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult,
-    Moment, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage,
-    ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo, SecretWrite, SessionRequest, Status, Storage,
-    Verification, WorkerToken, WriteReceipt,
+    Moment, OriginQuery, Origins, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery,
+    ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo, SecretWrite,
+    SessionRequest, Status, Storage, Verification, WorkerToken, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -267,6 +267,17 @@ impl ControlPlane for Client {
             None => call,
         };
         self.ask(call.author(author).request_id(&request_id(given.as_ref())))
+    }
+
+    fn origins(&self, query: &OriginQuery) -> Result<Origins, Problem> {
+        let OriginQuery { org, address, field, at, limit } = query;
+        let parameters = [
+            ("org", text(org.as_ref())),
+            ("field", field.clone()),
+            ("at", text(at.as_ref())),
+            ("limit", text(limit.as_ref())),
+        ];
+        self.ask(Call::read(target(&["explain", address.kind.as_str(), address.name.as_str()], &parameters)))
     }
 
     fn look(&self, request: &SessionRequest) -> Result<SessionContext, Problem> {

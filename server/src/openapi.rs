@@ -124,6 +124,12 @@ const OPERATIONS: &[Operation] = &[
         query: EDIT_QUERY,
         ..write("delete", "/v1/resources/{kind}/{name}", "Deletes a resource", Takes::Nothing, Gives::Json("Receipt"))
     },
+    read(
+        "/v1/explain/{kind}/{name}",
+        "Where the values of a live resource come from; the name may contain `/`",
+        &["field", "at", "limit"],
+        "Origins",
+    ),
     read("/v1/agents/{agent}/session", "What a session would get", &["user", "at", "allow_missing"], "Session"),
     post("/v1/agents/{agent}/sessions", "Opens a session", Takes::MaybeJson("SessionRequest"), 201, "Session"),
     read(

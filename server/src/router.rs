@@ -91,6 +91,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/diff", get(compare::diff))
         .route("/v1/resources", get(resources::list))
         .route("/v1/resources/{kind}/{*name}", get(resources::one).patch(resources::patch).delete(resources::delete))
+        .route("/v1/explain/{kind}/{*name}", get(resources::origins))
         .route("/v1/agents/{agent}/session", get(sessions::look))
         .route("/v1/agents/{agent}/sessions", post(sessions::open))
         .route("/v1/agents/{agent}/explain", get(sessions::explain))

@@ -93,7 +93,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Serve(args)) => serve::run(run, &args),
         Some(Verb::Session(args)) => session::run(run, args),
         Some(Verb::Adopt(args)) => adopt::run(run, &args),
-        Some(Verb::Explain(verb)) => explain::run(run, verb),
+        Some(Verb::Explain(args)) => explain::run(run, args),
         Some(Verb::Set(args)) => set::set(run, &args),
         Some(Verb::Unset(args)) => set::unset(run, &args),
         Some(Verb::Secret(verb)) => secret::run(run, verb),

@@ -326,11 +326,13 @@ fn check_applicable(request: &ApplyRequest, plan: &Plan) -> Result<(), Problem> 
     let wrong = request.plan.options.allow_delete.is_some_and(|told| told != plan.summary.delete);
     if wrong || (needed > 0 && !told.contains(&Some(plan.summary.delete))) {
         let deletes = plan.summary.delete;
-        let problem = Problem::new(
-            ProblemKind::Blocked,
-            "E_DELETES",
-            format!("the plan deletes {deletes} resource(s) and nobody confirmed that number"),
-        );
+        let resources = if deletes == 1 { "resource" } else { "resources" };
+        let told = request.plan.options.allow_delete.or(Some(request.confirmed_deletes).filter(|told| *told > 0));
+        let message = match told {
+            Some(told) => format!("the plan deletes {deletes} {resources}, and {told} were confirmed"),
+            None => format!("the plan deletes {deletes} {resources}, and nobody confirmed that number"),
+        };
+        let problem = Problem::new(ProblemKind::Blocked, "E_DELETES", message);
         return Err(problem.help(format!("confirm at the prompt, or give `--allow-delete {deletes}`")));
     }
     Ok(())
