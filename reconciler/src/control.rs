@@ -12,6 +12,7 @@ mod rotating;
 mod secrets;
 mod sessions;
 mod store;
+mod tokens;
 mod transfer;
 mod upkeep;
 mod writing;
@@ -28,10 +29,11 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
+    Access, ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
     Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
-    ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery, Retention, Rotation,
-    SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification, WorkerToken, WriteReceipt,
+    NewToken, ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, Retention,
+    Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation,
+    Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -131,6 +133,22 @@ impl ControlPlane for Plane {
 
     fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem> {
         profiles::list(self, query)
+    }
+
+    fn create_token(&self, request: &TokenRequest) -> Result<NewToken, Problem> {
+        tokens::create(self, request)
+    }
+
+    fn tokens(&self, within: &Reach) -> Result<Vec<TokenInfo>, Problem> {
+        tokens::list(self, within)
+    }
+
+    fn revoke_token(&self, request: &TokenRevocation) -> Result<WriteReceipt, Problem> {
+        tokens::revoke(self, request)
+    }
+
+    fn authenticate(&self, token: &SecretText) -> Result<Access, Problem> {
+        tokens::authenticate(self, token)
     }
 
     fn kv_get(&self, org: Option<&OrgId>, key: &str, at: Option<Revision>) -> Result<Option<KvEntry>, Problem> {

@@ -24,4 +24,5 @@ mod rotation;
 mod session_cases;
 mod story;
 mod support;
+mod tokens;
 mod workers;
