@@ -109,7 +109,7 @@ fn reach(setting: &Setting, store: &Path, output: &Output, missing: Missing) -> 
     let patience = Patience::new(setting, output);
     loop {
         if let Discovery::Server(client) = discover(store)? {
-            tracing::debug!(socket = %client.socket().display(), "asking the process that holds the store");
+            tracing::debug!(socket = client.place(), "asking the process that holds the store");
             return Ok(Some(Box::new(client)));
         }
         match open(setting, store, Embedded::once(missing)) {
