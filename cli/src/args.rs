@@ -8,9 +8,11 @@ mod keeping;
 mod planning;
 mod profiles;
 mod reading;
+mod rolling;
 mod secrets;
 mod serving;
 mod sessions;
+mod tokens;
 
 use std::path::PathBuf;
 
@@ -24,9 +26,11 @@ pub(crate) use self::keeping::{BackupArgs, CompactArgs, CompactRule, ImportArgs,
 pub(crate) use self::planning::{ApplyArgs, CheckArgs, GrammarName, InitArgs, PlanArgs};
 pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
+pub(crate) use self::rolling::{ResumeArgs, RollbackArgs};
 pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
 pub(crate) use self::sessions::{ExplainVerb, SessionArgs};
+pub(crate) use self::tokens::{TokenCreateArgs, TokenVerb};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -45,7 +49,8 @@ Exit codes:
   4  stale: something else was applied in between; nothing was changed
   64 usage      130 Ctrl-C
 
-Environment: HOLDFAST_STORE, HOLDFAST_ORG, HOLDFAST_KEY, HOLDFAST_KEY_FILE, HOLDFAST_AUTHOR, NO_COLOR";
+Environment: HOLDFAST_STORE, HOLDFAST_ORG, HOLDFAST_KEY, HOLDFAST_KEY_FILE, HOLDFAST_TOKEN,
+  HOLDFAST_AUTHOR, NO_COLOR";
 
 /// Brings the live state of agents to what the manifests declare, as one revision, and says what sessions will see.
 #[derive(Debug, Parser)]
@@ -68,6 +73,12 @@ pub(crate) struct Global {
     /// The store's folder [default: `.holdfast` in the project, or HOLDFAST_STORE]
     #[arg(long, value_name = "PATH", global = true, help_heading = "Global options")]
     pub(crate) store: Option<PathBuf>,
+    /// A server on the network, as `https://HOST:PORT`; its token is in HOLDFAST_TOKEN or --token-file
+    #[arg(long, value_name = "URL", global = true, conflicts_with = "store", help_heading = "Global options")]
+    pub(crate) server: Option<String>,
+    /// The file that holds the access token for --server; only you may be able to read it
+    #[arg(long, value_name = "PATH", global = true, requires = "server", help_heading = "Global options")]
+    pub(crate) token_file: Option<PathBuf>,
     /// The organisation [default: the project's `[memory] org`, HOLDFAST_ORG, the store's only one, `default`]
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) org: Option<OrgId>,
@@ -98,6 +109,10 @@ pub(crate) enum Verb {
     Plan(PlanArgs),
     /// Applies a sealed plan exactly as it was shown, or not at all
     Apply(ApplyArgs),
+    /// Puts back what a source declared at an earlier revision, as a plan like any other; secrets stay as they are
+    Rollback(RollbackArgs),
+    /// Lets a source go on that a rollback or an apply by hand holds
+    Resume(ResumeArgs),
     /// Writes a small commented project; overwrites nothing
     Init(InitArgs),
     /// Reads the manifests and reports every finding; needs no store
@@ -121,6 +136,9 @@ pub(crate) enum Verb {
     /// Sets, lists and removes the credentials of single users; values never stand in arguments
     #[command(subcommand)]
     Profile(ProfileVerb),
+    /// Makes, lists and revokes the access tokens of clients on the network
+    #[command(subcommand)]
+    Token(TokenVerb),
     /// Lists the commits, newest first
     History(HistoryArgs),
     /// Shows the state of the store and of what runs on it

@@ -57,7 +57,7 @@ fn touches(commit: &Commit, org: &OrgId) -> bool {
     commit.changes.iter().any(|change| keys::org_of(change.key().as_str()) == Some(org.as_str()))
 }
 
-fn git(commit: &Commit) -> Option<GitState> {
+pub(crate) fn git(commit: &Commit) -> Option<GitState> {
     let id = commit.annotations.get(annotation::GIT_COMMIT)?.clone();
     let dirty = commit.annotations.get(annotation::GIT_DIRTY).is_some_and(|dirty| dirty == "true");
     Some(GitState { commit: id, dirty })
@@ -75,6 +75,7 @@ fn info(commit: &Commit) -> CommitInfo {
         git: git(commit),
         plan: commit.annotations.get(annotation::PLAN).cloned(),
         summary: commit.annotations.get(annotation::SUMMARY).and_then(|text| serde_json::from_str(text).ok()),
+        rollback: commit.annotations.get(annotation::ROLLBACK).and_then(|to| to.parse().ok()),
         changes: Vec::new(),
     }
 }

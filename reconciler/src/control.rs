@@ -31,9 +31,9 @@ use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     Access, ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
     Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
-    NewToken, ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, Retention,
-    Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation,
-    Verification, WorkerToken, WriteReceipt,
+    NewToken, ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery,
+    ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage, TokenInfo,
+    TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -58,6 +58,10 @@ impl ControlPlane for Plane {
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
         applying::apply(self, request)
+    }
+
+    fn resume(&self, request: &ResumeRequest) -> Result<WriteReceipt, Problem> {
+        applying::resume(self, request)
     }
 
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {

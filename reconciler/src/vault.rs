@@ -9,7 +9,7 @@ use holdfast_engine::{Engine, Entry, Key, Snapshot};
 
 use crate::agents::{kinds, profile};
 use crate::error::{Problem, ProblemKind};
-use crate::resource::{Address, OrgId, Record, ResourceName, keys};
+use crate::resource::{Address, Declaration, OrgId, Record, ResourceName, keys};
 use crate::secret::{KeyId, KeyRing, OpenError, SecretValues, sealed_under};
 
 /// Opens the sealed values of live records.
@@ -84,6 +84,14 @@ impl Vault for ProposedVault<'_> {
 /// # Errors
 /// The bytes are not a record.
 pub fn record(entry: &Entry) -> Result<Arc<Record>, serde_json::Error> {
+    entry.decoded(|bytes| serde_json::from_slice(bytes))
+}
+
+/// An entry as what a source declared, decoded once per version.
+///
+/// # Errors
+/// The bytes are not a declaration.
+pub(crate) fn declaration(entry: &Entry) -> Result<Arc<Declaration>, serde_json::Error> {
     entry.decoded(|bytes| serde_json::from_slice(bytes))
 }
 

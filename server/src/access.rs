@@ -51,6 +51,8 @@ const NEEDS: &[(&str, &str, Need)] = &[
     ("POST", "/v1/plan", Need::Body(Role::Read)),
     ("POST", "/v1/seal", Need::Body(Role::Read)),
     ("POST", "/v1/apply", Need::Body(Role::Apply)),
+    ("POST", "/v1/rollback", Need::Body(Role::Apply)),
+    ("POST", "/v1/resume", Need::Body(Role::Apply)),
     ("POST", "/v1/import", Need::Body(Role::Apply)),
     ("GET", "/v1/commits", Need::Org(Role::Read)),
     ("GET", "/v1/commits/{revision}", Need::Org(Role::Read)),

@@ -45,6 +45,9 @@ pub(crate) struct PlanArgs {
     /// Allows sessions of this agent to break; may be given again
     #[arg(long, value_name = "AGENT")]
     pub(crate) allow_break: Vec<String>,
+    /// Holds the source after the apply: a loop waits for other manifests, or for `reconcile resume`
+    #[arg(long)]
+    pub(crate) hold: bool,
     /// Why, for the history
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub(crate) message: Option<String>,

@@ -21,6 +21,7 @@ mod plan;
 mod profile;
 mod repair;
 mod restore;
+mod rollback;
 mod sealed;
 mod secret;
 mod serve;
@@ -28,6 +29,7 @@ mod session;
 mod set;
 mod show;
 mod status;
+mod token;
 mod verify;
 mod watch;
 
@@ -84,6 +86,8 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         None => apply::run(run, &cli.plan),
         Some(Verb::Plan(args)) => plan::run(run, &args),
         Some(Verb::Apply(args)) => sealed::apply(run, &args),
+        Some(Verb::Rollback(args)) => rollback::run(run, &args),
+        Some(Verb::Resume(args)) => rollback::resume(run, &args),
         Some(Verb::Init(args)) => init::run(run, &args),
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),
@@ -94,6 +98,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Unset(args)) => set::unset(run, &args),
         Some(Verb::Secret(verb)) => secret::run(run, verb),
         Some(Verb::Profile(verb)) => profile::run(run, verb),
+        Some(Verb::Token(verb)) => token::run(run, verb),
         Some(Verb::History(args)) => history::run(run, &args),
         Some(Verb::Status(_)) => status::run(run),
         Some(Verb::Get(args)) => get::run(run, &args),

@@ -108,6 +108,8 @@ const ROUTES: &[(&str, &str, Expect)] = &[
     ("DELETE", "/v1/resources/{kind}/{name}", Expect::Org(Role::Apply)),
     ("GET", "/v1/resources/{kind}/{name}", Expect::Org(Role::Read)),
     ("PATCH", "/v1/resources/{kind}/{name}", Expect::Org(Role::Apply)),
+    ("POST", "/v1/resume", Expect::Org(Role::Apply)),
+    ("POST", "/v1/rollback", Expect::Org(Role::Apply)),
     ("POST", "/v1/seal", Expect::Org(Role::Read)),
     ("GET", "/v1/secrets", Expect::Org(Role::Read)),
     ("DELETE", "/v1/secrets/{name}", Expect::Org(Role::Apply)),
