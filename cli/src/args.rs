@@ -8,6 +8,7 @@ mod keeping;
 mod planning;
 mod profiles;
 mod reading;
+mod rolling;
 mod secrets;
 mod serving;
 mod sessions;
@@ -24,6 +25,7 @@ pub(crate) use self::keeping::{BackupArgs, CompactArgs, CompactRule, ImportArgs,
 pub(crate) use self::planning::{ApplyArgs, CheckArgs, GrammarName, InitArgs, PlanArgs};
 pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
+pub(crate) use self::rolling::{ResumeArgs, RollbackArgs};
 pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
 pub(crate) use self::sessions::{ExplainArgs, ExplainVerb, SessionArgs};
@@ -99,6 +101,10 @@ pub(crate) enum Verb {
     Plan(PlanArgs),
     /// Applies a sealed plan exactly as it was shown, or not at all
     Apply(ApplyArgs),
+    /// Puts back what a source declared at an earlier revision, as a plan like any other; secrets stay as they are
+    Rollback(RollbackArgs),
+    /// Lets a source go on that a rollback or an apply by hand holds
+    Resume(ResumeArgs),
     /// Writes a small commented project; overwrites nothing
     Init(InitArgs),
     /// Reads the manifests and reports every finding; needs no store

@@ -11,10 +11,11 @@ use holdfast_reconciler::agents::resolver::SystemEnvironment;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::{ControlPlane, Holder};
 use holdfast_reconciler::{Plane, PlaneOptions};
-use holdfast_server::{Discovery, discover};
+use holdfast_server::{Client, Discovery, discover};
 
 use crate::clock;
 use crate::error::Failure;
+use crate::leave::leave;
 use crate::output::Output;
 use crate::setting::Setting;
 
@@ -105,22 +106,57 @@ pub(crate) fn or_new(setting: &Setting, store: &Path, output: &Output) -> Result
     found.ok_or_else(|| Failure::new("E_NO_STORE", format!("the store `{}` went away", store.display())))
 }
 
+/// Looks for the plane of a store that exists, once, while something else is done. None if somebody holds the store who does
+/// not answer: [`existing`] waits for that.
+pub(crate) fn ahead(setting: &Setting, store: &Path) -> Option<Result<Option<Reached>, Failure>> {
+    match attempt(setting, store, Missing::Leave) {
+        Ok(Attempt::Served(client)) => Some(Ok(Some(Box::new(client)))),
+        Ok(Attempt::Opened(plane)) => Some(Ok(Some(Box::new(plane)))),
+        Ok(Attempt::Absent) => Some(Ok(None)),
+        Ok(Attempt::Held(_)) => None,
+        Err(failure) => Some(Err(failure)),
+    }
+}
+
+/// What one try to reach a store came to.
+enum Attempt {
+    /// A server has it.
+    Served(Client),
+    /// It is open in this process.
+    Opened(Plane),
+    /// There is none.
+    Absent,
+    /// Another process holds it and does not answer, as far as that is known with its pid.
+    Held(Option<u32>),
+}
+
+fn attempt(setting: &Setting, store: &Path, missing: Missing) -> Result<Attempt, Failure> {
+    if let Discovery::Server(client) = discover(store)? {
+        tracing::debug!(socket = %client.socket().display(), "asking the process that holds the store");
+        return Ok(Attempt::Served(client));
+    }
+    match open(setting, store, Embedded::once(missing)) {
+        Ok(plane) => {
+            tracing::debug!(store = %store.display(), "opened the store in this process");
+            // This process ends soon, and taking its state apart entry by entry would only keep the caller waiting.
+            leave(plane.engine().snapshot());
+            Ok(Attempt::Opened(plane))
+        }
+        Err(Refused::Absent) => Ok(Attempt::Absent),
+        Err(Refused::Failed(failure)) => Err(failure),
+        Err(Refused::Locked(pid)) => Ok(Attempt::Held(pid)),
+    }
+}
+
 fn reach(setting: &Setting, store: &Path, output: &Output, missing: Missing) -> Result<Option<Reached>, Failure> {
     let patience = Patience::new(setting, output);
     loop {
-        if let Discovery::Server(client) = discover(store)? {
-            tracing::debug!(socket = %client.socket().display(), "asking the process that holds the store");
-            return Ok(Some(Box::new(client)));
-        }
-        match open(setting, store, Embedded::once(missing)) {
-            Ok(plane) => {
-                tracing::debug!(store = %store.display(), "opened the store in this process");
-                return Ok(Some(Box::new(plane)));
-            }
-            Err(Refused::Absent) => return Ok(None),
-            Err(Refused::Failed(failure)) => return Err(failure),
+        match attempt(setting, store, missing)? {
+            Attempt::Served(client) => return Ok(Some(Box::new(client))),
+            Attempt::Opened(plane) => return Ok(Some(Box::new(plane))),
+            Attempt::Absent => return Ok(None),
             // The holder may be a server that is about to listen: both ways are tried again.
-            Err(Refused::Locked(pid)) => patience.wait(store, pid)?,
+            Attempt::Held(pid) => patience.wait(store, pid)?,
         }
     }
 }

@@ -10,6 +10,7 @@ mod commands;
 mod confirm;
 mod connect;
 mod error;
+mod leave;
 mod output;
 mod project;
 mod render;

@@ -116,6 +116,8 @@ impl Verb {
             Self::Session(_) => "session",
             Self::Explain(_) => "explain",
             Self::Apply(_) => "apply",
+            Self::Rollback(_) => "rollback",
+            Self::Resume(_) => "resume",
             Self::Adopt(_) => "adopt",
             Self::Set(_) => "set",
             Self::Unset(_) => "unset",

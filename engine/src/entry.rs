@@ -45,6 +45,13 @@ impl Entry {
         Self(Arc::new(Inner { value, created, modified, version, sealed, decoded: OnceLock::new() }))
     }
 
+    /// An entry of the first revision, for a [`Snapshot::of`](crate::Snapshot::of) values that no store has.
+    #[must_use]
+    pub fn of(value: Arc<[u8]>) -> Self {
+        let first = Revision::ZERO.next();
+        Self::new(value, None, first, first, 1)
+    }
+
     /// The value.
     #[must_use]
     pub fn value(&self) -> &Arc<[u8]> {

@@ -24,6 +24,10 @@ pub const ANNOTATIONS_MAX: usize = 256;
 pub const ANNOTATION_BYTES_MAX: usize = 64 << 10;
 /// Longest request id, in bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Longest note, in bytes: with its number it fits into one piece.
+pub const NOTE_BYTES_MAX: usize = 4000;
+/// Most notes that are kept.
+pub const NOTES_MAX: u64 = 64;
 /// A request id is answered with its first receipt for at least this many commits after it.
 pub const REQUEST_IDS_KEPT: usize = 100_000;
 

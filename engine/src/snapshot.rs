@@ -56,6 +56,14 @@ impl Snapshot {
         Self(Arc::new(state))
     }
 
+    /// A snapshot that no store has: of the first revision, with these entries. Of a key that stands twice the last entry
+    /// counts.
+    #[must_use]
+    pub fn of(entries: impl IntoIterator<Item = (Key, Entry)>) -> Self {
+        let head = Head { revision: Revision::ZERO.next(), ..Head::default() };
+        Self::new(State { head, entries: entries.into_iter().collect() })
+    }
+
     pub(crate) fn state(&self) -> &State {
         &self.0
     }
@@ -174,5 +182,19 @@ impl State {
             Some(entry) => drop(self.entries.insert(key.clone(), entry)),
             None => drop(self.entries.remove(key.as_str())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_of_values_is_the_one_that_a_first_commit_of_them_would_make() {
+        let (key, value) = (Key::new("a/b").unwrap(), Arc::<[u8]>::from(b"41".as_slice()));
+        let made = Snapshot::of([(key.clone(), Entry::of(Arc::clone(&value)))]);
+        let committed = Snapshot::new(State::default()).overlay([Change::Put { key, value, sealed: None }]);
+        assert_eq!(made.revision(), committed.revision());
+        assert_eq!(made.get("a/b"), committed.get("a/b"));
     }
 }

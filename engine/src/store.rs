@@ -32,6 +32,7 @@ use crate::digest::Digest;
 use crate::entry::Entry;
 use crate::error::{Damage, StoreError};
 use crate::key::Key;
+use crate::notes::Note;
 use crate::revision::Revision;
 use crate::snapshot::Head;
 
@@ -79,6 +80,18 @@ pub trait Store: Send {
     /// # Errors
     /// If the store cannot be read.
     fn sealed(&mut self, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError>;
+
+    /// Writes a note over the one whose place it takes, and makes it durable before it returns.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    fn write_note(&mut self, note: &Note) -> Result<(), StoreError>;
+
+    /// The notes that can be read, in any order.
+    ///
+    /// # Errors
+    /// If the store cannot be read at all.
+    fn notes(&mut self) -> Result<Vec<Note>, StoreError>;
 
     /// Does one bounded slice of the work that trails the commits, given the state that is in force.
     ///

@@ -1,24 +1,19 @@
-//! Planning against an exported state, without a store: the state becomes a snapshot, and the same planner runs on it.
+//! Exported states: what a file with live resources says, written and read.
 //!
-//! Never here: a second way to plan.
+//! Never here: planning against one (`ground.rs`).
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use holdfast_engine::{Change, Clock, Engine, Key, MemoryStore, Options, Revision, Snapshot};
+use holdfast_engine::Revision;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::agents::resolver::SystemEnvironment;
 use crate::error::{Problem, ProblemKind};
-use crate::kind::Kinds;
-use crate::plan::{Plan, PlanRequest};
 use crate::plane::{ControlPlane, ResourceInfo, ResourcesQuery};
-use crate::planner::{self, PlanInput, RingState};
-use crate::resource::{Address, Declaration, KindName, OrgId, Record, ResourceName, SourceName, keys};
-use crate::seal::{self, Seal, Sealed};
-use crate::secret::KeyRing;
-use crate::value::{Fields, is_absent, without_nulls};
-use crate::vault::PastVault;
+use crate::resource::{Address, Declaration, KindName, OrgId, Record, ResourceName, SourceName};
+use crate::value::{Fields, is_absent, remove_nulls};
+
+pub use crate::ground::{Ground, plan_against};
 
 /// The name of the format.
 const FORMAT: &str = "holdfast/state";
@@ -73,9 +68,14 @@ impl StateRow {
     /// # Errors
     /// Names the part that is malformed.
     pub fn address(&self) -> Result<Address, Problem> {
-        let kind = KindName::new(&self.kind).map_err(|error| invalid(&error))?;
-        Ok(Address::new(kind, ResourceName::new(&self.name).map_err(|error| invalid(&error))?))
+        address(&self.kind, &self.name)
     }
+}
+
+/// The address of a row.
+pub(crate) fn address(kind: &str, name: &str) -> Result<Address, Problem> {
+    let kind = KindName::new(kind).map_err(|error| invalid(&error))?;
+    Ok(Address::new(kind, ResourceName::new(name).map_err(|error| invalid(&error))?))
 }
 
 /// Makes the exported state of an organisation, page by page, all as of one revision: the head, or another.
@@ -101,22 +101,19 @@ fn row_of(info: ResourceInfo) -> StateRow {
 }
 
 /// The live record that a row stands for.
-pub(crate) fn record_of(row: &StateRow) -> Record {
-    let fields = row.fields.iter().filter(|(_, value)| !is_absent(value));
-    Record {
-        fields: fields.map(|(name, value)| (name.clone(), without_nulls(value.clone()))).collect(),
-        owner: row.owner.clone(),
-        owners: row.owners.clone(),
-        tags: row.tags.clone(),
-        expires_ms: row.expires_ms,
-    }
+pub(crate) fn record_of(row: StateRow) -> Record {
+    let StateRow { org: _, kind: _, name: _, mut fields, owner, owners, tags, expires_ms } = row;
+    fields.retain(|_, value| !is_absent(value));
+    fields.values_mut().for_each(remove_nulls);
+    Record { fields, owner, owners, tags, expires_ms }
 }
 
-/// What the source that owns a row counts as having declared: what it owns of the record.
-pub(crate) fn declaration_of(row: &StateRow, record: &Record, source: &SourceName) -> Declaration {
-    let ours = |name: &String| row.owners.get(name).is_none_or(|owner| owner == source.as_str());
+/// What a source that owns a record counts as having declared: what it owns of it.
+pub(crate) fn declaration_of(record: &Record, source: &SourceName) -> Declaration {
+    let ours = |name: &String| record.owners.get(name).is_none_or(|owner| owner == source.as_str());
+    let fields = record.fields.iter().filter(|(name, _)| ours(name));
     Declaration {
-        fields: record.fields.clone().into_iter().filter(|(name, _)| ours(name)).collect(),
+        fields: fields.map(|(name, value)| (name.clone(), value.clone())).collect(),
         tags: record.tags.clone(),
         ..Declaration::default()
     }
@@ -127,17 +124,28 @@ pub(crate) fn declaration_of(row: &StateRow, record: &Record, source: &SourceNam
 /// # Errors
 /// Text that is not one, or one of a later version.
 pub fn parse(text: &[u8]) -> Result<State, Problem> {
-    let state: State = serde_json::from_slice(text).map_err(|error| {
-        Problem::from_error(ProblemKind::Invalid, "E_STATE", &error).help("export a state with `reconcile export`")
-    })?;
+    let state: State = decode(text)?;
     check(&state)?;
     Ok(state)
 }
 
+pub(crate) fn decode<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    let problem = |error: &dyn std::error::Error| {
+        Problem::from_error(ProblemKind::Invalid, "E_STATE", error).help("export a state with `reconcile export`")
+    };
+    // Looked at as a whole once, its strings need not be looked at one by one.
+    let text = std::str::from_utf8(text).map_err(|error| problem(&error))?;
+    serde_json::from_str(text).map_err(|error| problem(&error))
+}
+
 /// Whether a state has the form that this program reads.
 pub(crate) fn check(state: &State) -> Result<(), Problem> {
-    if state.format != FORMAT || state.version != VERSION {
-        let message = format!("the state has format `{}` version {}", state.format, state.version);
+    check_form(&state.format, state.version)
+}
+
+pub(crate) fn check_form(format: &str, version: u64) -> Result<(), Problem> {
+    if format != FORMAT || version != VERSION {
+        let message = format!("the state has format `{format}` version {version}");
         let help = format!("this program reads `{FORMAT}` version {VERSION}");
         return Err(Problem::new(ProblemKind::Invalid, "E_STATE", message).help(help));
     }
@@ -146,117 +154,4 @@ pub(crate) fn check(state: &State) -> Result<(), Problem> {
 
 fn invalid(error: &dyn std::error::Error) -> Problem {
     Problem::from_error(ProblemKind::Invalid, "E_STATE", error)
-}
-
-/// Plans against an exported state. A field or resource that the plan's source owns in it counts as declared before.
-///
-/// # Errors
-/// A state with malformed names, and what the planner finds.
-pub fn plan_against(
-    state: &State,
-    request: &PlanRequest,
-    kinds: &Kinds,
-    ring: Option<Arc<KeyRing>>,
-    clock: &Clock,
-) -> Result<Plan, Problem> {
-    seal_against(state, request, kinds, ring, clock).map(|sealed| sealed.plan)
-}
-
-/// The same with what a sealed plan needs; it holds for a store that is in just this state.
-///
-/// # Errors
-/// As for [`plan_against`].
-pub fn seal_against(
-    state: &State,
-    request: &PlanRequest,
-    kinds: &Kinds,
-    ring: Option<Arc<KeyRing>>,
-    clock: &Clock,
-) -> Result<Sealed, Problem> {
-    let named = request.org.as_ref().or(request.desired.org.as_ref()).or(request.fallback_org.as_ref());
-    let org = named.cloned().or_else(|| only_org(state)).unwrap_or_default();
-    let source = source_of(state, &org, request);
-    let snapshot = snapshot(state, &org, &source, clock)?;
-    let tags = seal::tags(ring.as_deref(), &org, request);
-    let ring = ring.map_or(RingState::Elsewhere, RingState::AtHand);
-    let planned = planner::plan(PlanInput {
-        kinds,
-        snapshot: &snapshot,
-        org: &org,
-        source: &source,
-        desired: &request.desired,
-        options: &request.options,
-        ring: &ring,
-        vault: &PastVault,
-        system: &SystemEnvironment::NotKnown,
-        now: clock(),
-    })?;
-    let reads = seal::reads_digest(&snapshot, &org, &source, &planned.reads);
-    let mut plan = planned.plan;
-    let revision = Revision::new(state.revision);
-    plan.base.revision = revision;
-    Ok(Sealed { plan, seal: Seal { revision, reads, tags } })
-}
-
-fn only_org(state: &State) -> Option<OrgId> {
-    let mut orgs = state.resources.iter().filter_map(|row| row.org.as_ref());
-    let first = orgs.next()?;
-    orgs.all(|org| org == first).then(|| first.clone())
-}
-
-/// The source's name: the manifest's, else the only owner that owns a resource of this project, else the directory's.
-fn source_of(state: &State, org: &OrgId, request: &PlanRequest) -> SourceName {
-    let hint = &request.desired.source;
-    if let Some(name) = &hint.name {
-        return name.clone();
-    }
-    let rows = || state.resources.iter().filter(|row| row.org.as_ref().is_none_or(|row| row == org));
-    let mut owners: Vec<&String> =
-        rows().filter_map(|row| row.owner.as_ref()).filter(|owner| !owner.contains(':')).collect();
-    owners.sort_unstable();
-    owners.dedup();
-    let declared = |row: &StateRow| {
-        let same = |address: &Address| address.kind.as_str() == row.kind && address.name.as_str() == row.name;
-        request.desired.resources.iter().any(|declared| same(&declared.address))
-    };
-    match owners.as_slice() {
-        [only] if rows().any(|row| row.owner.as_ref() == Some(only) && declared(row)) => {
-            SourceName::new(only).unwrap_or_else(|_| hint.directory.clone())
-        }
-        _ => hint.directory.clone(),
-    }
-}
-
-fn snapshot(state: &State, org: &OrgId, source: &SourceName, clock: &Clock) -> Result<Snapshot, Problem> {
-    let mut changes = Vec::with_capacity(state.resources.len());
-    let mut seen = HashSet::with_capacity(state.resources.len());
-    let mut put = |key: String, value: Vec<u8>| -> Result<(), Problem> {
-        let key = Key::new(key).map_err(|error| invalid(&error))?;
-        changes.push(Change::Put { key, value: value.into(), sealed: None });
-        Ok(())
-    };
-    for row in &state.resources {
-        let address = row.address()?;
-        let org = row.org.as_ref().unwrap_or(org);
-        if !seen.insert((org, row.kind.as_str(), row.name.as_str())) {
-            let message = format!("the state has `{address}` of organisation `{org}` twice");
-            return Err(Problem::new(ProblemKind::Invalid, "E_STATE", message).help("keep one of the two rows"));
-        }
-        let record = record_of(row);
-        if row.owner.as_deref() == Some(source.as_str()) {
-            let declaration = declaration_of(row, &record, source);
-            put(keys::desired(org, source, &address), json(&declaration)?)?;
-        }
-        put(keys::live(org, &address), json(&record)?)?;
-    }
-    let clock = Arc::clone(clock);
-    let engine = Engine::open(Box::new(MemoryStore::new()), Options { clock }).map_err(|error| {
-        Problem::from_error(ProblemKind::Internal, "E_STATE", &error)
-            .help("this is a defect of the program, please report it")
-    })?;
-    Ok(engine.snapshot().overlay(changes))
-}
-
-fn json(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
-    serde_json::to_vec(value).map_err(|error| Problem::from_error(ProblemKind::Invalid, "E_STATE", &error))
 }

@@ -22,6 +22,8 @@ pub(crate) mod annotation {
     pub(crate) const ORG: &str = "org";
     pub(crate) const PLAN: &str = "plan";
     pub(crate) const SUMMARY: &str = "summary";
+    pub(crate) const DIGEST: &str = "digest";
+    pub(crate) const ROLLBACK: &str = "rollback";
     pub(crate) const GIT_COMMIT: &str = "git.commit";
     pub(crate) const GIT_DIRTY: &str = "git.dirty";
 }
@@ -119,7 +121,11 @@ pub(crate) fn transaction(
 /// Adds what a plan says of itself to the commit that applies it.
 pub(crate) fn describe(txn: Txn, plan: &Plan) -> Txn {
     let summary = serde_json::to_string(&plan.summary).expect("a summary is always JSON");
-    let txn = txn.annotate(annotation::PLAN, plan.plan_id.clone()).annotate(annotation::SUMMARY, summary);
+    let mut txn = txn.annotate(annotation::PLAN, plan.plan_id.clone()).annotate(annotation::SUMMARY, summary);
+    txn = match plan.rollback {
+        Some(to) => txn.annotate(annotation::ROLLBACK, to.to_string()),
+        None => txn.annotate(annotation::DIGEST, plan.source.digest.clone()),
+    };
     match &plan.source.git {
         Some(git) => txn
             .annotate(annotation::GIT_COMMIT, git.commit.clone())
@@ -211,7 +217,7 @@ pub(crate) fn key(text: String) -> Result<Key, Problem> {
     Key::new(text).map_err(invalid)
 }
 
-fn json(value: &impl serde::Serialize) -> Vec<u8> {
+pub(crate) fn json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("a record is always JSON")
 }
 

@@ -75,6 +75,7 @@ fn info(commit: &Commit) -> CommitInfo {
         git: git(commit),
         plan: commit.annotations.get(annotation::PLAN).cloned(),
         summary: commit.annotations.get(annotation::SUMMARY).and_then(|text| serde_json::from_str(text).ok()),
+        rollback: commit.annotations.get(annotation::ROLLBACK).and_then(|to| to.parse().ok()),
         changes: Vec::new(),
     }
 }

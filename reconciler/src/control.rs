@@ -32,8 +32,8 @@ use crate::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
     Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
     OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery,
-    Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification, WorkerToken,
-    WriteReceipt,
+    ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification,
+    WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -58,6 +58,10 @@ impl ControlPlane for Plane {
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
         applying::apply(self, request)
+    }
+
+    fn resume(&self, request: &ResumeRequest) -> Result<WriteReceipt, Problem> {
+        applying::resume(self, request)
     }
 
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {

@@ -49,6 +49,8 @@ pub enum SecretOrigin {
     File(String),
     /// Written into the manifest itself.
     Literal,
+    /// What the store has sealed; no manifest says more.
+    Sealed,
 }
 
 impl fmt::Display for SecretOrigin {
@@ -57,6 +59,7 @@ impl fmt::Display for SecretOrigin {
             Self::Env(name) => write!(out, "${name}"),
             Self::File(path) => write!(out, "file:{path}"),
             Self::Literal => out.write_str("a literal"),
+            Self::Sealed => out.write_str("the sealed value"),
         }
     }
 }
@@ -186,8 +189,28 @@ pub struct SourceHint {
     /// `[project] name`, if the manifest has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<SourceName>,
-    /// The name made from the project's directory, for a project without a name.
-    pub directory: SourceName,
+    /// The name made from the project's directory, for a project without a name; none if no directory is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<SourceName>,
+}
+
+impl Desired {
+    /// Nothing at all, of a source that is named or left to be found: what a rollback sends.
+    pub fn nothing(source: Option<SourceName>) -> Self {
+        Self {
+            source: SourceHint { name: source, directory: None },
+            org: None,
+            git: None,
+            digest: String::new(),
+            on_drift: OnDrift::default(),
+            protect: Vec::new(),
+            loop_policy: LoopPolicy::default(),
+            moved: Vec::new(),
+            kinds: Vec::new(),
+            resources: Vec::new(),
+            diagnostics: Vec::new(),
+        }
+    }
 }
 
 /// Everything that the manifests of one project declare.

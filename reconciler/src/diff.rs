@@ -82,9 +82,9 @@ pub struct Conflict {
     pub owner: String,
     /// The revision that last touched the resource.
     pub revision: Revision,
-    /// What the manifest declares, unless it is sensitive.
+    /// What the manifest declares, null if that is nothing; none if it is sensitive.
     pub declared: Option<Value>,
-    /// What is live, unless it is sensitive.
+    /// What is live, null if that is nothing; none if it is sensitive.
     pub live: Option<Value>,
     /// What stands in the way.
     pub obstacle: Obstacle,
@@ -412,7 +412,10 @@ impl<'d> Diff<'d> {
 
     fn conflict(&mut self, path: FieldPath, owner: String, obstacle: Obstacle) {
         let secret = is_secret(self.inputs.kind.field(path.top()), &path);
-        let shown = |fields: Option<&Fields>| fields.filter(|_| !secret).and_then(|fields| path.get(fields)).cloned();
+        let shown = |fields: Option<&Fields>| {
+            let value = || fields.and_then(|fields| path.get(fields)).cloned().unwrap_or(Value::Null);
+            (!secret).then(value)
+        };
         self.out.conflicts.push(Conflict {
             declared: shown(Some(&self.inputs.now.fields)),
             live: shown(self.live().map(|live| &live.fields)),

@@ -25,6 +25,7 @@ use crate::plan::PlanRequest;
 use crate::plane::{ControlPlane, Holder, Moment, Retention, SessionRequest};
 use crate::planner::{self, PlanInput, Planned, RingState, Write};
 use crate::resource::{Address, OrgId, ResourceName, SourceName, keys};
+use crate::rollback;
 use crate::secret::KeyRing;
 use crate::session::Session;
 use crate::vault::{self, EngineVault, PastVault, Vault};
@@ -84,8 +85,8 @@ impl Plane {
     /// # Errors
     /// The resolution's, with the evidence of each step.
     pub fn session(&self, org: &OrgId, agent: &str, user: Option<&str>) -> Result<Session, Problem> {
-        let (org, agent, user) = (Some(org.clone()), agent.to_owned(), user.map(str::to_owned));
-        self.open(&SessionRequest { org, agent, user, ..SessionRequest::default() })
+        let (named, agent, user) = (Some(org.clone()), agent.to_owned(), user.map(str::to_owned));
+        self.open_in(org, SessionRequest { org: named, agent, user, ..SessionRequest::default() })
     }
 
     /// Opens a session as the request says, on the newest revision.
@@ -94,8 +95,11 @@ impl Plane {
     /// The resolution's, with the evidence of each step.
     pub fn open(&self, request: &SessionRequest) -> Result<Session, Problem> {
         let org = self.org(request.org.as_ref(), &self.0.engine.snapshot());
-        let request = SessionRequest { org: Some(org.clone()), ..request.clone() };
-        self.session_with(AgentResolver::new(self.clone()), &org, request)
+        self.open_in(&org, SessionRequest { org: Some(org.clone()), ..request.clone() })
+    }
+
+    fn open_in(&self, org: &OrgId, request: SessionRequest) -> Result<Session, Problem> {
+        self.session_with(AgentResolver::new(self.clone()), org, request)
     }
 
     /// The value at a place that the resolver found.
@@ -219,7 +223,19 @@ impl Plane {
     ) -> Result<(Planned, OrgId, SourceName), Problem> {
         let named = request.org.as_ref().or(request.desired.org.as_ref()).or(request.fallback_org.as_ref());
         let org = self.org(named, snapshot);
-        let source = planner::source_name(snapshot, &org, &request.desired);
+        let (source, rolled);
+        let desired = match request.options.rollback {
+            None => {
+                source = planner::source_name(snapshot, &org, &request.desired);
+                &request.desired
+            }
+            Some(to) => {
+                source = rollback::source(snapshot, &org, &request.desired)?;
+                let past = self.snapshot_at(Some(to))?;
+                rolled = rollback::desired(&past, snapshot, &org, &source, &request.desired)?;
+                &rolled
+            }
+        };
         let ring = match self.0.keys.existing()? {
             Some(ring) => RingState::AtHand(vault::sealing_ring(&self.0.engine, snapshot, &org, ring)),
             None => RingState::NotMade,
@@ -229,7 +245,7 @@ impl Plane {
             snapshot,
             org: &org,
             source: &source,
-            desired: &request.desired,
+            desired,
             options: &request.options,
             ring: &ring,
             vault: &self.vault()?,

@@ -64,7 +64,7 @@ pub struct Deletes<'d, I> {
     pub changes: &'d [Change],
     /// The kinds: those that go with a parent are not counted.
     pub kinds: &'d Kinds,
-    /// What the source declared before.
+    /// The kind of each resource that the source declared before.
     pub declared_before: I,
     /// Whether the source declares nothing any more.
     pub empty: bool,
@@ -75,15 +75,17 @@ pub struct Deletes<'d, I> {
 }
 
 /// An emptied source, or one that loses a large share, blocks until the number of deletes is given.
-pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d Address>>) -> Option<Blocked> {
+pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Option<Blocked> {
     let Deletes { changes, kinds, declared_before, empty, allowed, revision } = deletes;
-    let counts = |address: &Address| !kinds.get(address.kind.as_str()).is_some_and(|kind| kind.dependent);
+    let counts = |kind: &str| !kinds.get(kind).is_some_and(|kind| kind.dependent);
     let all = changes.iter().filter(|change| change.action == Action::Delete).count();
-    let deleted = changes.iter().filter(|change| change.action == Action::Delete && counts(&change.address)).count();
-    let before = declared_before.filter(|address| counts(address)).count();
-    let message = if allowed || all == 0 {
+    if allowed || all == 0 {
         return None;
-    } else if empty {
+    }
+    let deleted =
+        changes.iter().filter(|change| change.action == Action::Delete && counts(change.kind.as_str())).count();
+    let before = declared_before.filter(|kind| counts(kind)).count();
+    let message = if empty {
         let resources = if all == 1 { "resource" } else { "resources" };
         format!("the manifests declare nothing any more, and {all} {resources} would be deleted")
     } else if deleted >= DELETE_SHARE_COUNT_MIN && deleted * 100 > before * DELETE_SHARE_PERCENT_MAX {

@@ -35,6 +35,12 @@ pub struct PlanOptions {
     /// Fields that somebody else set live and that are overwritten if they are still what the caller saw.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub take: BTreeSet<Take>,
+    /// Puts back what the source declared at this revision, in the place of what the request declares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Revision>,
+    /// Holds the source afterwards: a loop waits for other manifests.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hold: bool,
 }
 
 /// Asks for a plan.
@@ -342,6 +348,9 @@ pub struct Plan {
     pub base: Base,
     /// The source.
     pub source: Source,
+    /// The revision that would be put back, if the plan is a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Revision>,
     /// How many rows there are.
     pub summary: Summary,
     /// The kinds of the project's own whose definition changes.

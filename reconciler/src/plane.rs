@@ -20,7 +20,7 @@ mod store;
 mod transfer;
 mod upkeep;
 
-pub use applying::{ApplyRequest, WriteOutcome, WriteReceipt};
+pub use applying::{ApplyRequest, ResumeRequest, WriteOutcome, WriteReceipt};
 pub use compare::{
     DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
 };
@@ -34,7 +34,7 @@ pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
 pub use scope::{DESIRED, KV, LIVE, Scope};
 pub use secrets::{RotatedOrg, Rotation, SecretInfo, SecretWrite};
 pub use sessions::{Explanation, SessionRequest, WorkerToken};
-pub use store::{Finding, Head, Holder, SourceStatus, Status, Verification};
+pub use store::{Finding, Head, Held, Holder, SourceStatus, Status, Verification};
 pub use transfer::{ImportRequest, Imported, MissingSecret};
 pub use upkeep::{CompactRequest, Compacted, KeepRule, Retention, Storage};
 
@@ -86,6 +86,12 @@ pub trait ControlPlane: Send + Sync {
     /// `Stale` if it would do something else now, `Blocked` if a guard refuses, `Failed` if values are missing; in all
     /// three nothing was changed.
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem>;
+
+    /// Lets a source go on that a rollback or an apply by hand holds. If it is not held, nothing changes.
+    ///
+    /// # Errors
+    /// `NotFound` for a source that does not exist, `Invalid` if it is not clear which one is meant.
+    fn resume(&self, request: &ResumeRequest) -> Result<WriteReceipt, Problem>;
 
     /// Lists commits, newest first.
     ///

@@ -4,7 +4,7 @@
 //! blocks from `guard.rs`; here they are put together, counted and sealed under the plan's id. Never here: writing, drawing,
 //! and where manifests come from.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use holdfast_engine::{Digest, Revision, Snapshot, Timestamp};
@@ -22,7 +22,9 @@ use crate::kind_record::{self, KindRecord};
 use crate::leaves::parse_path;
 use crate::moves::{Known, Moves};
 use crate::own_kind::OwnKind;
-use crate::plan::{Action, Base, Blocked, Change, FORMAT_VERSION, KindChange, Plan, PlanOptions, Source, Summary};
+use crate::plan::{
+    Action, Base, Blocked, Change, FORMAT_VERSION, KindChange, Plan, PlanOptions, Reason, Source, Summary,
+};
 use crate::resource::{Address, Declaration, KindName, OrgId, Record, SourceName, keys};
 use crate::secret::{KeyRing, SecretValues};
 use crate::vault::{self, Vault};
@@ -127,7 +129,7 @@ pub fn plan(input: PlanInput<'_>) -> Result<Planned, Problem> {
     vault::check_master_key(input.snapshot, input.org, input.vault)?;
     planner.check_takes()?;
     planner.declared_rows()?;
-    planner.removed_rows();
+    planner.removed_rows()?;
     planner.unmanaged_rows();
     planner.kind_rows()?;
     planner.finish()
@@ -137,9 +139,9 @@ struct Planner<'p> {
     input: PlanInput<'p>,
     /// The built-in kinds, those that the store knows, and those that the manifests declare; the last one counts.
     kinds: Arc<Kinds>,
-    declared: HashSet<&'p Address>,
+    /// Kind and name of what is declared.
+    declared: HashSet<(&'p str, &'p str)>,
     moves: Moves,
-    before: BTreeMap<Address, Arc<Declaration>>,
     kinds_changed: Vec<KindChange>,
     unmanaged: Vec<Address>,
     changes: Vec<Change>,
@@ -158,24 +160,15 @@ struct Planner<'p> {
 
 impl<'p> Planner<'p> {
     fn new(input: PlanInput<'p>) -> Result<Self, Problem> {
-        let prefix = keys::desired_prefix(input.org, input.source);
-        let mut before = BTreeMap::new();
-        for (key, entry) in input.snapshot.prefix(&prefix) {
-            let address: Option<Address> = key.as_str()[prefix.len()..].parse().ok();
-            let declaration = entry.decoded(|bytes| serde_json::from_slice::<Declaration>(bytes));
-            let (Some(address), Ok(declaration)) = (address, declaration) else {
-                return Err(damaged(key.as_str()));
-            };
-            before.insert(address, declaration);
-        }
         let mut kinds = kind_record::known(input.kinds, input.snapshot, input.org)?;
         kinds.add(input.desired.kinds.iter().map(OwnKind::spec));
-        let declared: HashSet<&Address> = input.desired.resources.iter().map(|declared| &declared.address).collect();
+        let declared: HashSet<_> = input.desired.resources.iter().map(|declared| parts(&declared.address)).collect();
+        let before = |address: &Address| keys::desired(input.org, input.source, address);
         let known = Known {
             snapshot: input.snapshot,
             org: input.org,
-            declared: &|address| declared.contains(address),
-            before: &|address| before.contains_key(address),
+            declared: &|address| declared.contains(&parts(address)),
+            before: &|address| input.snapshot.get(&before(address)).is_some(),
         };
         let moves = Moves::settle(&input.desired.moved, &known)?;
         Ok(Self {
@@ -183,7 +176,6 @@ impl<'p> Planner<'p> {
             kinds: Arc::new(kinds),
             declared,
             moves,
-            before,
             kinds_changed: Vec::new(),
             unmanaged: Vec::new(),
             changes: Vec::new(),
@@ -200,8 +192,18 @@ impl<'p> Planner<'p> {
         })
     }
 
+    /// What the source declared of a resource before.
+    fn before(&self, address: &Address) -> Result<Option<Arc<Declaration>>, Problem> {
+        let key = keys::desired(self.input.org, self.input.source, address);
+        let entry = self.input.snapshot.get(&key);
+        entry.map(vault::declaration).transpose().map_err(|_| damaged(&key))
+    }
+
     fn wanted(&self, kind: &str) -> bool {
-        self.input.options.only.is_empty() || self.input.options.only.contains(kind)
+        let PlanOptions { only, rollback, .. } = self.input.options;
+        // A rollback keeps secrets as they are.
+        let kept = rollback.is_some() && kind == kinds::SECRET;
+        !kept && (only.is_empty() || only.contains(kind))
     }
 
     fn finish(mut self) -> Result<Planned, Problem> {
@@ -215,15 +217,22 @@ impl<'p> Planner<'p> {
         self.note_takes();
         let effects = effect::foresee(world, &self.writes, &self.pending);
         for change in &mut self.changes {
+            if options.rollback.is_some() {
+                // The places are those of then.
+                (change.reason, change.at) = (Reason::Rollback, None);
+                change.fields.iter_mut().for_each(|field| field.at = None);
+            }
             change.affects = effects.affects.get(&keys::live(org, &change.address)).cloned().unwrap_or_default();
         }
         self.reads.extend(effects.reads);
-        let summary = self.summary();
+        let (summary, before) = (self.summary(), keys::desired_prefix(org, source));
         self.blocked.extend(guard::breaks(&effects.sessions, &options.allow_break, snapshot.revision()));
         self.blocked.extend(guard::deletes(guard::Deletes {
             changes: &self.changes,
             kinds,
-            declared_before: self.before.keys(),
+            declared_before: snapshot
+                .prefix(&before)
+                .filter_map(|(key, _)| key.as_str()[before.len()..].split('/').next()),
             empty: desired.resources.is_empty(),
             allowed: options.allow_delete == Some(summary.delete),
             revision: snapshot.revision(),
@@ -236,6 +245,7 @@ impl<'p> Planner<'p> {
             org: org.clone(),
             base: Base { revision: snapshot.revision(), commit: snapshot.commit_id().to_string() },
             source: Source { name: source.clone(), git: desired.git.clone(), digest: desired.digest.clone() },
+            rollback: options.rollback,
             summary,
             unmanaged: texts(&self.unmanaged),
             unchanged: texts(&self.unchanged),
@@ -278,6 +288,11 @@ impl<'p> Planner<'p> {
             unchanged: self.unchanged.len() as u64,
         }
     }
+}
+
+/// Kind and name of an address.
+fn parts(address: &Address) -> (&str, &str) {
+    (address.kind.as_str(), address.name.as_str())
 }
 
 /// A place without the line that stands there, which may hold a secret.

@@ -139,6 +139,12 @@ impl Default for OrgId {
     }
 }
 
+impl Default for SourceName {
+    fn default() -> Self {
+        Self("project".into())
+    }
+}
+
 /// One resource inside an organisation: `settings/triage`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -283,7 +289,7 @@ pub mod keys {
 
     /// The prefix of what one source declared last.
     pub fn desired_prefix(org: &OrgId, source: &SourceName) -> String {
-        format!("org/{org}/desired/{source}/")
+        ["org/", org.as_str(), "/desired/", source.as_str(), "/"].concat()
     }
 
     /// The prefix of what every source of an organisation declared last.
@@ -293,7 +299,8 @@ pub mod keys {
 
     /// The key of what a source declared last for one resource.
     pub fn desired(org: &OrgId, source: &SourceName, address: &Address) -> String {
-        format!("org/{org}/desired/{source}/{address}")
+        let (kind, name) = (address.kind.as_str(), address.name.as_str());
+        ["org/", org.as_str(), "/desired/", source.as_str(), "/", kind, "/", name].concat()
     }
 
     /// The prefix of what is known of an organisation's own kinds.
@@ -314,6 +321,17 @@ pub mod keys {
     /// The key under which an organisation says which master key seals for it, once that was ever changed.
     pub fn sealing(org: &OrgId) -> String {
         format!("org/{org}/key")
+    }
+
+    /// The key that says that a source is held.
+    pub fn hold(org: &OrgId, source: &SourceName) -> String {
+        format!("org/{org}/hold/{source}")
+    }
+
+    /// The organisation and the address of a live resource's key, as text.
+    pub(crate) fn live_address(key: &str) -> Option<(&str, &str)> {
+        let (org, rest) = key.strip_prefix("org/")?.split_once('/')?;
+        Some((org, rest.strip_prefix("live/")?))
     }
 
     /// The organisation that a key belongs to, as text.

@@ -178,6 +178,7 @@ mod tests {
             org: OrgId::default(),
             base: Base { revision: Revision::new(41), commit: String::new() },
             source: Source { name: source.clone(), git: None, digest: String::new() },
+            rollback: None,
             summary: Summary::default(),
             kinds: Vec::new(),
             changes: Vec::new(),
@@ -198,7 +199,7 @@ mod tests {
             lifecycle: Lifecycle::default(),
         };
         let desired = Desired {
-            source: SourceHint { name: None, directory: source },
+            source: SourceHint { name: None, directory: Some(source) },
             org: None,
             git: None,
             digest: String::new(),

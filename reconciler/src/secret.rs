@@ -12,7 +12,8 @@ use std::sync::Arc;
 use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use holdfast_engine::Digest;
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
 use crate::desired::SecretText;
@@ -207,6 +208,15 @@ impl KeyRing {
         serde_json::from_slice::<PlainOwned>(&plain).map(|plain| plain.values).map_err(|_| OpenError::Damaged)
     }
 
+    /// Whether the sealed values of one record open, with the same verdict as [`KeyRing::open`] and none of the values kept.
+    ///
+    /// # Errors
+    /// As for [`KeyRing::open`].
+    pub fn check(&self, org: &OrgId, address: &Address, bytes: &[u8]) -> Result<(), OpenError> {
+        let plain = self.decrypt(&associated_data(org, address), bytes)?;
+        serde_json::from_slice::<PlainSeen>(&plain).map(drop).map_err(|_| OpenError::Damaged)
+    }
+
     fn decrypt(&self, aad: &[u8], bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let sealed_under = sealed_under(bytes)?;
         let key = self.keys.get(&sealed_under).ok_or(OpenError::OtherKey { sealed_under, at_hand: self.newest })?;
@@ -272,9 +282,57 @@ struct PlainOwned {
     values: SecretValues,
 }
 
+/// The same form, read and not kept: every session asks whether a secret opens, and no copy of it needs to be made for that.
+#[derive(Deserialize)]
+struct PlainSeen {
+    #[serde(rename = "values")]
+    _values: TextsSeen,
+}
+
+/// A map of texts that was read to its end.
+struct TextsSeen;
+
+/// A text that was read.
+struct TextSeen;
+
+impl<'de> Deserialize<'de> for TextsSeen {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = TextsSeen;
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a map of texts")
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<TextsSeen, M::Error> {
+                while map.next_entry::<TextSeen, TextSeen>()?.is_some() {}
+                Ok(TextsSeen)
+            }
+        }
+        from.deserialize_map(Texts)
+    }
+}
+
+impl<'de> Deserialize<'de> for TextSeen {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = TextSeen;
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a text")
+            }
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<TextSeen, E> {
+                Ok(TextSeen)
+            }
+        }
+        from.deserialize_str(Text)
+    }
+}
+
 fn associated_data(org: &OrgId, address: &Address) -> Vec<u8> {
-    let mut data = vec![FORM];
-    for part in [org.as_str(), address.kind.as_str(), address.name.as_str()] {
+    let parts = [org.as_str(), address.kind.as_str(), address.name.as_str()];
+    let mut data = Vec::with_capacity(1 + parts.map(|part| 8 + part.len()).iter().sum::<usize>());
+    data.push(FORM);
+    for part in parts {
         data.extend_from_slice(&(part.len() as u64).to_be_bytes());
         data.extend_from_slice(part.as_bytes());
     }
@@ -310,6 +368,7 @@ mod tests {
         let (org, address) = place();
         let sealed = ring.seal(&org, &address, &values());
         assert_eq!(ring.open(&org, &address, &sealed).unwrap(), values());
+        assert_eq!(ring.check(&org, &address, &sealed), Ok(()));
         assert!(!sealed.windows(11).any(|window| window == b"canary-4711"));
         let acme = OrgId::new("acme").unwrap();
         let other = "secret/provider:groq:apiKey".parse().unwrap();
@@ -325,10 +384,34 @@ mod tests {
         for bit in 0..sealed.len() * 8 {
             let mut changed = sealed.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(ring.open(&org, &address, &changed).is_err(), "bit {bit}");
+            let opened = ring.open(&org, &address, &changed).map(drop);
+            assert!(opened.is_err() && opened == ring.check(&org, &address, &changed), "bit {bit}");
         }
         for length in 0..sealed.len() {
             assert!(ring.open(&org, &address, &sealed[..length]).is_err(), "{length} bytes");
+            assert!(ring.check(&org, &address, &sealed[..length]).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn p4_a_check_has_the_verdict_of_an_opening_whatever_was_sealed() {
+        let (ring, _) = KeyRing::generate().unwrap();
+        let (org, address) = place();
+        let data = associated_data(&org, &address);
+        for (plain, opens) in [
+            (r#"{"values":{}}"#, true),
+            (r#"{"values":{"a":"\u00e9\n","b":""}}"#, true),
+            (r#"{"values":{"a":1}}"#, false),
+            (r#"{"values":{"a":null}}"#, false),
+            (r#"{"values":["a"]}"#, false),
+            (r#"{"values":{"a":"b"}"#, false),
+            (r#"{"values":{"a":"b"}} x"#, false),
+            ("{}", false),
+            ("", false),
+        ] {
+            let sealed = ring.encrypt(&data, plain.as_bytes());
+            assert_eq!(ring.open(&org, &address, &sealed).is_ok(), opens, "{plain}");
+            assert_eq!(ring.check(&org, &address, &sealed).is_ok(), opens, "{plain}");
         }
     }
 

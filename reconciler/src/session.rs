@@ -100,7 +100,10 @@ impl<'s> Reading<'s> {
 
     /// Adds what was looked at in other ways than through this.
     pub(crate) fn looked_at(&mut self, scopes: Vec<String>) {
-        self.scopes.extend(scopes);
+        match self.scopes.is_empty() {
+            true => self.scopes = scopes,
+            false => self.scopes.extend(scopes),
+        }
     }
 }
 

@@ -185,17 +185,23 @@ pub fn equal_field(left: Option<&Value>, right: Option<&Value>) -> bool {
 
 /// The value without its null members, at any depth; a null inside a list keeps its place.
 #[must_use]
-pub fn without_nulls(value: Value) -> Value {
+pub fn without_nulls(mut value: Value) -> Value {
+    remove_nulls(&mut value);
+    value
+}
+
+/// Removes null members, as [`without_nulls`] does.
+pub(crate) fn remove_nulls(value: &mut Value) {
     match value {
-        Value::Object(members) => Value::Object(
-            members
-                .into_iter()
-                .filter(|(_, member)| !member.is_null())
-                .map(|(name, member)| (name, without_nulls(member)))
-                .collect(),
-        ),
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+        Value::Object(members) => {
+            // Looking first is cheaper: `retain` walks the map as if it changed.
+            if members.values().any(Value::is_null) {
+                members.retain(|_, member| !member.is_null());
+            }
+            members.values_mut().for_each(remove_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

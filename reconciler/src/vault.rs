@@ -9,7 +9,7 @@ use holdfast_engine::{Engine, Entry, Key, Snapshot};
 
 use crate::agents::{kinds, profile};
 use crate::error::{Problem, ProblemKind};
-use crate::resource::{Address, OrgId, Record, ResourceName, keys};
+use crate::resource::{Address, Declaration, OrgId, Record, ResourceName, keys};
 use crate::secret::{KeyId, KeyRing, OpenError, SecretValues, sealed_under};
 
 /// Opens the sealed values of live records.
@@ -39,15 +39,19 @@ impl EngineVault {
     /// # Errors
     /// Why they do not open.
     pub fn open(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<SecretValues, OpenError> {
+        self.sealed(entry).and_then(|(ring, bytes)| ring.open(org, address, &bytes))
+    }
+
+    fn sealed(&self, entry: &Entry) -> Result<(&KeyRing, Arc<[u8]>), OpenError> {
         let digest = entry.sealed().ok_or(OpenError::Damaged)?;
         let bytes = self.engine.sealed(&digest).ok_or(OpenError::Damaged)?;
-        self.ring.as_ref().ok_or(OpenError::NoKey)?.open(org, address, &bytes)
+        Ok((self.ring.as_ref().ok_or(OpenError::NoKey)?, bytes))
     }
 }
 
 impl Vault for EngineVault {
     fn check(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<(), OpenError> {
-        self.open(org, address, entry).map(drop)
+        self.sealed(entry).and_then(|(ring, bytes)| ring.check(org, address, &bytes))
     }
 }
 
@@ -80,6 +84,14 @@ impl Vault for ProposedVault<'_> {
 /// # Errors
 /// The bytes are not a record.
 pub fn record(entry: &Entry) -> Result<Arc<Record>, serde_json::Error> {
+    entry.decoded(|bytes| serde_json::from_slice(bytes))
+}
+
+/// An entry as what a source declared, decoded once per version.
+///
+/// # Errors
+/// The bytes are not a declaration.
+pub(crate) fn declaration(entry: &Entry) -> Result<Arc<Declaration>, serde_json::Error> {
     entry.decoded(|bytes| serde_json::from_slice(bytes))
 }
 

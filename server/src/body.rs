@@ -34,7 +34,16 @@ impl std::ops::Deref for Bytes {
 impl Bytes {
     /// Reads the body as JSON. The type of the content does not matter: every JSON route takes nothing but JSON.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        serde_json::from_slice(self).map_err(|error| json_problem("JSON body", &error).into())
+        from_json(self).map_err(|error| json_problem("JSON body", &error).into())
+    }
+}
+
+/// Reads JSON. A text that is UTF-8 as a whole need not be looked at again string by string.
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text),
+        // It says where.
+        Err(_) => serde_json::from_slice(bytes),
     }
 }
 

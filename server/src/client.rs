@@ -18,8 +18,8 @@ use holdfast_reconciler::plane::{
     ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
     Differences, Edit, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
     OriginQuery, Origins, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo,
-    ResourcesPage, ResourcesQuery, Rotation, Scope, SecretInfo, SecretWrite, SessionRequest, Status, Storage,
-    Verification, WorkerToken, WriteReceipt,
+    ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo, SecretWrite, SessionRequest, Status,
+    Storage, Verification, WorkerToken, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -168,6 +168,13 @@ impl ControlPlane for Client {
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
         let id = request_id(request.request_id.as_ref());
         self.ask(Call::write(Method::POST, target(&["apply"], &[])).request_id(&id).body(request, PLAN_BODY_BYTES_MAX)?)
+    }
+
+    fn resume(&self, request: &ResumeRequest) -> Result<WriteReceipt, Problem> {
+        let id = request_id(request.request_id.as_ref());
+        self.ask(
+            Call::write(Method::POST, target(&["resume"], &[])).request_id(&id).body(request, EDIT_BODY_BYTES_MAX)?,
+        )
     }
 
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {

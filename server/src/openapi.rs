@@ -95,6 +95,8 @@ const OPERATIONS: &[Operation] = &[
     post("/v1/plan", "Works out what an apply would do", Takes::Json("PlanRequest"), 200, "Plan"),
     post("/v1/seal", "A plan with the state it depends on", Takes::Json("PlanRequest"), 200, "Sealed"),
     post("/v1/apply", "Applies what a plan showed", Takes::Json("ApplyRequest"), 200, "Receipt"),
+    post("/v1/rollback", "Puts an earlier revision back", Takes::Json("RollbackRequest"), 200, "Receipt"),
+    post("/v1/resume", "Lets a held source go on", Takes::MaybeJson("ResumeRequest"), 200, "Receipt"),
     post("/v1/import", "Takes exported resources in", Takes::Json("ImportRequest"), 200, "Imported"),
     read("/v1/commits", "Commits, newest first", &["address", "key", "prefix", "before", "limit"], "Commits"),
     read("/v1/commits/{revision}", "One commit", &[], "Commit"),

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 
 use holdfast_engine::{Revision, Timestamp};
 use holdfast_reconciler::agents::profile::ProfileType;
-use holdfast_reconciler::desired::SecretText;
+use holdfast_reconciler::desired::{Desired, SecretText};
 use holdfast_reconciler::error::{Problem, ProblemKind};
-use holdfast_reconciler::plan::PlanRequest;
+use holdfast_reconciler::plan::{PlanOptions, PlanRequest};
 use holdfast_reconciler::plane::{ApplyRequest, KvCompare, KvOp, Moment, ProfileInfo, SecretInfo};
 use holdfast_reconciler::raw_value::RawValue;
+use holdfast_reconciler::resource::{OrgId, SourceName};
 use holdfast_reconciler::seal::Seal;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,37 @@ impl ApplyBody {
         let Self { plan, plan_id, confirmed_deletes, author: named, message, sealed, request_id } = self;
         let author = named.unwrap_or_else(author);
         ApplyRequest { plan, plan_id, confirmed_deletes, author, message, sealed, request_id }
+    }
+}
+
+/// The body of `POST /v1/rollback`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RollbackBody {
+    pub(crate) to: Revision,
+    #[serde(default)]
+    pub(crate) org: Option<OrgId>,
+    #[serde(default)]
+    pub(crate) source: Option<SourceName>,
+    #[serde(default)]
+    pub(crate) plan_id: String,
+    #[serde(default)]
+    pub(crate) allow_delete: Option<u64>,
+    #[serde(default)]
+    pub(crate) allow_break: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) message: String,
+    #[serde(default)]
+    pub(crate) request_id: Option<String>,
+}
+
+impl RollbackBody {
+    /// The request; the plan's id is empty if the body has none.
+    pub(crate) fn into_request(self, author: String) -> ApplyRequest {
+        let Self { to, org, source, plan_id, allow_delete, allow_break, message, request_id } = self;
+        let options = PlanOptions { allow_delete, allow_break, rollback: Some(to), ..PlanOptions::default() };
+        let plan = PlanRequest { org, fallback_org: None, desired: Desired::nothing(source), options };
+        ApplyRequest { plan, plan_id, confirmed_deletes: 0, author, message, sealed: None, request_id }
     }
 }
 

@@ -40,6 +40,20 @@ pub(super) struct Consent<'a> {
     pub(super) message: Option<&'a str>,
 }
 
+impl<'a> Consent<'a> {
+    /// As the flags say.
+    pub(super) fn of(args: &'a PlanArgs) -> Result<Self, Failure> {
+        if args.exit_code {
+            return Err(Failure::usage("`--exit-code` is for a plan; add `--dry-run`"));
+        }
+        if args.out.is_some() {
+            return Err(Failure::usage("`--out` is for a plan; add `--dry-run`"));
+        }
+        let (author, message) = (args.author.as_deref(), args.message.as_deref());
+        Ok(Self { yes: args.yes, allow_delete: None, author, message })
+    }
+}
+
 /// What is asked of an apply: what of the plan is shown, and what was agreed to.
 pub(super) struct Asked<'a> {
     /// The flags that say what is shown.
@@ -50,15 +64,8 @@ pub(super) struct Asked<'a> {
 
 /// Plans, shows, asks and applies.
 pub(super) fn run(run: &Run, args: &PlanArgs) -> Result<Exit, Failure> {
-    if args.exit_code {
-        return Err(Failure::usage("`--exit-code` is for a plan; add `--dry-run`"));
-    }
-    if args.out.is_some() {
-        return Err(Failure::usage("`--out` is for a plan; add `--dry-run`"));
-    }
+    let consent = Consent::of(args)?;
     check_format(run)?;
-    let consent =
-        Consent { yes: args.yes, allow_delete: None, author: args.author.as_deref(), message: args.message.as_deref() };
     let drafted = draft(run, args)?;
     run_drafted(run, &Asked { shown: args, consent }, drafted)
 }
@@ -92,17 +99,13 @@ pub(super) fn run_drafted(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Res
 fn carry_out(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Result<Ended, Failure> {
     let Drafted { request, plan, store, plane, seal } = drafted;
     let Consent { yes, allow_delete, author, message } = asked.consent;
-    if plan.is_blocked() {
-        return Ok(Ended::Blocked);
-    }
-    if !plan.applyable {
-        return Err(missing_values(&plan.diagnostics));
-    }
-    if !plan.has_changes() {
+    let mut confirmed_deletes = allow_delete.unwrap_or_default();
+    let blocked = plan.is_blocked();
+    let refused = blocked || !plan.applyable;
+    if !refused && !plan.has_changes() {
         return Ok(Ended::NothingToDo);
     }
-    let mut confirmed_deletes = allow_delete.unwrap_or_default();
-    if !yes {
+    if !refused && !yes {
         if !agreed(run, asked.shown, &plan)? {
             return Ok(Ended::Declined);
         }
@@ -110,18 +113,28 @@ fn carry_out(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Result<Ended, Fa
     }
     let plane = match plane {
         Some(plane) => plane,
+        None if blocked => return Ok(Ended::Blocked),
+        None if refused => return Err(missing_values(&plan.diagnostics)),
         None => connect::or_new(&run.setting, &store, &run.output)?,
     };
-    let receipt = plane.apply(&ApplyRequest {
+    let applied = plane.apply(&ApplyRequest {
         plan: request,
-        plan_id: plan.plan_id,
+        plan_id: plan.plan_id.clone(),
         confirmed_deletes,
         author: run.setting.author(author),
         message: message.unwrap_or_default().to_owned(),
         sealed: seal,
         // With it the client may repeat the request when the connection is lost in between.
         request_id: Some(uuid::Uuid::new_v4().to_string()),
-    })?;
+    });
+    // The plane refuses it too, and remembers the attempt; what was shown says more.
+    if blocked {
+        return Ok(Ended::Blocked);
+    }
+    if refused {
+        return Err(missing_values(&plan.diagnostics));
+    }
+    let receipt = applied?;
     Ok(match receipt.outcome {
         WriteOutcome::Committed => Ended::Applied(receipt),
         WriteOutcome::Replayed => Ended::Before(receipt),
@@ -155,6 +168,11 @@ fn tell(run: &Run, plan: &Plan, ended: Ended) -> Result<Exit, Failure> {
     match &ended {
         Ended::Applied(receipt) => {
             run.output.raw(&format!("\nApplied as {} ({})\n", receipt.revision, counts(&plan.summary)))?;
+            if plan.rollback.is_some() {
+                let source = &plan.source.name;
+                run.output
+                    .say(format!("`{source}` is held: a loop waits for other manifests, or for `reconcile resume`"));
+            }
         }
         Ended::Before(receipt) => run.output.raw(&format!("\nAlready applied as {}\n", receipt.revision))?,
         Ended::NothingToDo => run.output.say(format!("nothing to apply, {} stays", plan.base.revision)),

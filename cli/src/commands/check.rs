@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Run;
 use crate::args::{CheckArgs, Format, GrammarName};
 use crate::error::{Exit, Failure};
+use crate::leave::leave;
 use crate::project::Project;
 use crate::render::github;
 use crate::render::text::counted;
@@ -45,7 +46,9 @@ pub(super) fn run(run: &Run, args: &CheckArgs) -> Result<Exit, Failure> {
         Format::Github => run.output.raw(&github::annotations(&diagnostics))?,
         Format::Text | Format::Markdown => run.output.raw(&format!("{verdict}\n"))?,
     }
-    Ok(if desired.is_some() { Exit::Done } else { Exit::Failed })
+    let valid = desired.is_some();
+    leave(desired);
+    Ok(if valid { Exit::Done } else { Exit::Failed })
 }
 
 fn grammar(name: GrammarName) -> Grammar {

@@ -21,6 +21,7 @@ mod plan;
 mod profile;
 mod repair;
 mod restore;
+mod rollback;
 mod sealed;
 mod secret;
 mod serve;
@@ -84,6 +85,8 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         None => apply::run(run, &cli.plan),
         Some(Verb::Plan(args)) => plan::run(run, &args),
         Some(Verb::Apply(args)) => sealed::apply(run, &args),
+        Some(Verb::Rollback(args)) => rollback::run(run, &args),
+        Some(Verb::Resume(args)) => rollback::resume(run, &args),
         Some(Verb::Init(args)) => init::run(run, &args),
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),

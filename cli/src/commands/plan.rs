@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use holdfast_reconciler::against::{self, State, seal_against};
+use holdfast_reconciler::against::{self, Ground, State};
 use holdfast_reconciler::agents::kinds::{group, kinds};
 use holdfast_reconciler::desired::Desired;
 use holdfast_reconciler::diagnostic::Diagnostic;
@@ -13,18 +14,22 @@ use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::keyfile::{KeySource, Keys};
 use holdfast_reconciler::own_kind::OwnKind;
 use holdfast_reconciler::plan::{Plan, PlanOptions, PlanRequest};
+use holdfast_reconciler::resource::OrgId;
 use holdfast_reconciler::seal::{Seal, Sealed};
+use holdfast_reconciler::secret::KeyRing;
 
 use super::{Run, sealed};
 use crate::args::{Format, PlanArgs};
 use crate::clock;
 use crate::connect::{self, Reached};
 use crate::error::{Exit, Failure};
+use crate::leave::leave;
 use crate::project::Project;
 use crate::render::row::Listed;
 use crate::render::text::{PlanView, Values};
 use crate::render::value::Length;
 use crate::render::{github, markdown, text};
+use crate::setting::Setting;
 
 /// The largest exported state that is read.
 const STATE_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -34,18 +39,27 @@ pub(super) fn run(run: &Run, args: &PlanArgs) -> Result<Exit, Failure> {
     if args.yes {
         return Err(Failure::usage("a plan applies nothing, so `--yes` has no meaning for it"));
     }
-    let Drafted { plan, request, seal, .. } = draft(run, args)?;
+    present(run, args, draft(run, args)?)
+}
+
+/// Shows a plan, seals it if that is asked, and says with the exit code what it is.
+pub(super) fn present(run: &Run, args: &PlanArgs, drafted: Drafted) -> Result<Exit, Failure> {
+    let Drafted { plan, request, seal, plane, store: _ } = drafted;
+    // The store is closed as soon as nobody needs it any more.
+    drop(plane);
     show(run, args, &plan)?;
     run.output.diagnostics(&plan.diagnostics);
     if let (Some(out), Some(seal)) = (&args.out, seal) {
         sealed::write(&run.setting.path(out), Sealed { plan: plan.clone(), seal }, &request)?;
         run.output.say(format!("sealed into `{}`; `reconcile apply` takes it", out.display()));
     }
-    if plan.is_blocked() {
+    let (blocked, changes) = (plan.is_blocked(), plan.has_changes());
+    leave((plan, request));
+    if blocked {
         run.output.say("blocked: an apply would be refused until somebody decides");
         return Ok(Exit::Blocked);
     }
-    Ok(if args.exit_code && plan.has_changes() { Exit::Changes } else { Exit::Done })
+    Ok(if args.exit_code && changes { Exit::Changes } else { Exit::Done })
 }
 
 /// A plan with what an apply of it needs.
@@ -66,24 +80,56 @@ pub(super) struct Drafted {
 pub(super) fn draft(run: &Run, args: &PlanArgs) -> Result<Drafted, Failure> {
     let setting = &run.setting;
     let directory = run.directory(args.directory.as_ref())?;
-    let desired = Project::read(setting, &directory)?.into_desired()?;
-    let options = options(args, &desired)?;
-    let (org, fallback_org) = (setting.global.org.clone(), setting.fallback_org()?);
-    let request = PlanRequest { org, fallback_org, desired, options };
     let store = setting.store(&directory);
     if let Some(file) = &args.against {
-        let state = read_state(&setting.path(file))?;
+        let file = setting.path(file);
+        let named = setting.global.org.clone().or(setting.fallback_org()?);
+        let (desired, ground) = beside(setting, &directory, || read_ground(&file, named.as_ref()));
+        let request = request(setting, args, desired?)?;
+        let ground = match ground? {
+            ground if ground.fits(&request) => ground,
+            _ => read_ground(&file, request.desired.org.as_ref().or(named.as_ref()))?,
+        };
         // The key of this machine need not be the state's: only a key that the caller names is tried.
-        let plan = plan_state(&state, &request, setting.named_keys())?.plan;
+        let ring = ring(setting.named_keys())?;
+        let plan = ground.plan(&request, &kinds(), ring, &clock::system())?;
+        leave(ground);
         return Ok(Drafted { request, plan, store, plane: None, seal: None });
     }
-    let plane = connect::existing(setting, &store, &run.output)?;
+    let (desired, plane) = beside(setting, &directory, || connect::ahead(setting, &store));
+    let request = request(setting, args, desired?)?;
+    let plane = match plane {
+        Some(plane) => plane?,
+        None => connect::existing(setting, &store, &run.output)?,
+    };
     let (plan, seal) = match &plane {
         Some(plane) if args.out.is_none() => (plane.plan(&request)?, None),
         Some(plane) => parts(plane.seal(&request)?),
-        None => parts(plan_state(&nothing(), &request, Some(setting.keys()))?),
+        None => {
+            let ring = ring(Some(setting.keys()))?;
+            parts(Ground::new(nothing(), &request)?.seal(&request, &kinds(), ring, &clock::system())?)
+        }
     };
     Ok(Drafted { request, plan, store, plane, seal: seal.filter(|_| args.out.is_some()) })
+}
+
+/// Loads the manifests, and does something else meanwhile.
+fn beside<T: Send>(
+    setting: &Setting,
+    directory: &Path,
+    other: impl FnOnce() -> T + Send,
+) -> (Result<Desired, Failure>, T) {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let desired = Project::read(setting, directory).and_then(Project::into_desired);
+        (desired, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+fn request(setting: &Setting, args: &PlanArgs, desired: Desired) -> Result<PlanRequest, Failure> {
+    let options = options(args, &desired)?;
+    let (org, fallback_org) = (setting.global.org.clone(), setting.fallback_org()?);
+    Ok(PlanRequest { org, fallback_org, desired, options })
 }
 
 /// Shows a plan in the form that was asked for.
@@ -110,6 +156,8 @@ fn options(args: &PlanArgs, desired: &Desired) -> Result<PlanOptions, Failure> {
         allow_delete: args.allow_delete,
         allow_break: args.allow_break.iter().cloned().collect(),
         take: args.take.iter().cloned().collect(),
+        rollback: None,
+        hold: args.hold,
     })
 }
 
@@ -137,21 +185,29 @@ fn nothing() -> State {
     State { format: "holdfast/state".to_owned(), version: 1, revision: 0, resources: Vec::new() }
 }
 
-fn parts(sealed: Sealed) -> (Plan, Option<Seal>) {
+pub(super) fn parts(sealed: Sealed) -> (Plan, Option<Seal>) {
     let Sealed { plan, seal } = sealed;
     (plan, Some(seal))
 }
 
-fn plan_state(state: &State, request: &PlanRequest, keys: Option<KeySource>) -> Result<Sealed, Failure> {
-    let ring = match keys {
+fn ring(keys: Option<KeySource>) -> Result<Option<Arc<KeyRing>>, Failure> {
+    Ok(match keys {
         Some(keys) => Keys::new(keys).existing().map_err(Problem::from)?,
         None => None,
-    };
-    Ok(seal_against(state, request, &kinds(), ring, &clock::system())?)
+    })
 }
 
 /// Reads an exported state from a file.
 pub(super) fn read_state(path: &Path) -> Result<State, Failure> {
+    against::parse(&read_state_file(path)?).map_err(|problem| no_state(path, problem))
+}
+
+/// Reads an exported state as something that plans are made on.
+fn read_ground(path: &Path, named: Option<&OrgId>) -> Result<Ground, Failure> {
+    Ground::read(&read_state_file(path)?, named).map_err(|problem| no_state(path, problem))
+}
+
+fn read_state_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed =
         |error: &std::io::Error| Failure::io("E_STATE", format!("cannot read the state `{}`", path.display()), error);
     let file = File::open(path).map_err(|error| failed(&error))?;
@@ -163,13 +219,14 @@ pub(super) fn read_state(path: &Path) -> Result<State, Failure> {
             format!("the state `{}` has over {STATE_BYTES_MAX} bytes", path.display()),
         ));
     }
-    against::parse(&bytes).map_err(|problem| {
-        let mut outer =
-            Problem::new(ProblemKind::Invalid, "E_STATE", format!("`{}` is no exported state", path.display()));
-        outer.causes.push(problem.message);
-        outer.causes.extend(problem.causes);
-        Problem { help: problem.help, ..outer }.into()
-    })
+    Ok(bytes)
+}
+
+fn no_state(path: &Path, problem: Problem) -> Failure {
+    let mut outer = Problem::new(ProblemKind::Invalid, "E_STATE", format!("`{}` is no exported state", path.display()));
+    outer.causes.push(problem.message);
+    outer.causes.extend(problem.causes);
+    Problem { help: problem.help, ..outer }.into()
 }
 
 /// Refuses an apply that lacks values, with a finding for each.

@@ -3,9 +3,10 @@
 //! Unknown is written `unknown`, never left out. Never here: a plan (`text.rs`) and a session (`session.rs`).
 
 use holdfast_engine::Revision;
+use holdfast_reconciler::attempts::Attempt;
 use holdfast_reconciler::plane::{
-    CommitInfo, CommitsPage, ProfileInfo, ResourceInfo, Retention, RotatedOrg, Rotation, SecretInfo, Status, Storage,
-    Verification,
+    CommitInfo, CommitsPage, Held, ProfileInfo, ResourceInfo, Retention, RotatedOrg, Rotation, SecretInfo,
+    SourceStatus, Status, Storage, Verification,
 };
 use holdfast_reconciler::raw_value::RawValue;
 
@@ -39,8 +40,20 @@ pub(crate) fn history(page: &CommitsPage) -> Text {
 
 /// Draws one commit with the keys that it touched.
 pub(crate) fn commit(info: &CommitInfo) -> Text {
-    let CommitInfo { revision, commit, parent, time, author, message, source, git: state, plan, summary, changes } =
-        info;
+    let CommitInfo {
+        revision,
+        commit,
+        parent,
+        time,
+        author,
+        message,
+        source,
+        git: state,
+        plan,
+        summary,
+        rollback,
+        changes,
+    } = info;
     let mut text = Text::new();
     text.add(Role::Strong, format!("Commit {revision}")).end().end();
     let mut facts = vec![("id", commit.clone()), ("parent", parent.clone()), ("time", time.clone())];
@@ -49,6 +62,7 @@ pub(crate) fn commit(info: &CommitInfo) -> Text {
     facts.extend(source.iter().map(|source| ("source", source.clone())));
     facts.extend(state.iter().map(|state| ("git", git(state))));
     facts.extend(plan.iter().map(|plan| ("plan", plan.clone())));
+    facts.extend(rollback.iter().map(|to| ("rollback", format!("to {to}"))));
     facts.extend(summary.iter().map(|summary| ("counts", counts(summary))));
     text.append(table(&named(facts), 2));
     if !changes.is_empty() {
@@ -172,7 +186,7 @@ pub(crate) fn profiles(profiles: &[ProfileInfo]) -> Text {
 
 /// Draws the state of the store.
 pub(crate) fn status(status: &Status) -> Text {
-    let Status { org, head, resources, sources, holder, open_sessions, durability, keys, storage } = status;
+    let Status { org, head, resources, sources, holder, attempts, open_sessions, durability, keys, storage } = status;
     let mut text = Text::new();
     text.add(Role::Strong, "Status").plain(format!("   {}   org {org}", head.revision)).end().end();
     let time = head.time.as_deref().map_or("no commit yet".to_owned(), ToOwned::to_owned);
@@ -210,11 +224,43 @@ pub(crate) fn status(status: &Status) -> Text {
                 (Role::Plain, counted(source.resources, "resource")),
                 (Role::Plain, format!("committed {committed}")),
                 (Role::Plain, format!("git {}", source.git.as_ref().map_or("unknown".to_owned(), git))),
+                (Role::Warning, source.held.as_ref().map(why_held).unwrap_or_default()),
             ]
         })
         .collect();
     text.append(table(&rows, 2));
+    attempted(&mut text, attempts, sources);
     text
+}
+
+/// The newest refused apply of each source, unless the source was applied since.
+fn attempted(text: &mut Text, attempts: &[Attempt], sources: &[SourceStatus]) {
+    let committed = |attempt: &Attempt| {
+        let source = sources.iter().find(|source| source.source == attempt.source.as_str());
+        source.and_then(|source| source.committed)
+    };
+    let mut open: Vec<&Attempt> = Vec::new();
+    for attempt in attempts {
+        let newest = !open.iter().any(|known| known.source == attempt.source);
+        if newest && committed(attempt).is_none_or(|committed| committed <= attempt.base) {
+            open.push(attempt);
+        }
+    }
+    if open.is_empty() {
+        return;
+    }
+    text.end().add(Role::Strong, "Refused:").end();
+    for Attempt { time, source, author, base, code, message, .. } in open {
+        text.plain(format!("  {source}  {time}  {author}  on {base}  ")).add(Role::Error, code).end();
+        text.plain("      ").plain(message).end();
+    }
+}
+
+/// Why a source is held.
+fn why_held(held: &Held) -> String {
+    let Held { since, rollback, author } = held;
+    let why = rollback.map(|to| format!(", rolled back to {to}")).unwrap_or_default();
+    format!("held since {since} by {author}{why}")
 }
 
 /// How far back the store can be read, and what its holder gives up by itself.

@@ -182,7 +182,8 @@ fn change_comment(change: &Change) -> String {
             Some(from) => return format!("moved from {from}"),
             None => "moved",
         },
-        Reason::Rollback => "rollback",
+        Reason::Rollback if change.action == Action::Delete => "was not there",
+        Reason::Rollback => "put back",
         Reason::Take => "take",
     };
     at.map_or(why.to_owned(), |at| format!("{}, {why}", place(at)))

@@ -112,7 +112,11 @@ fn header(text: &mut Text, plan: &Plan) {
     if let Some(state) = &plan.source.git {
         text.plain(format!(" @ {}", git(state)));
     }
-    text.plain(format!("   org {}", plan.org)).end();
+    text.plain(format!("   org {}", plan.org));
+    if let Some(to) = plan.rollback {
+        text.plain("   ").add(Role::Strong, format!("rollback to {to}"));
+    }
+    text.end();
 }
 
 /// One row with its values.

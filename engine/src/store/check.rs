@@ -141,6 +141,9 @@ fn check_piece(key: &[u8], piece: &[u8]) -> Result<Option<Whole>, Damage> {
             Err(error) => Err(whole.place(damage(&whole.what(), &error))),
         };
     }
+    if layout::is_note(key) {
+        return open_piece(key, piece).map(|_| None).map_err(|error| damage("a note", &error));
+    }
     if key == layout::META {
         let decoded = open_piece(key, piece).and_then(decode_meta);
         return decoded.map(|_| None).map_err(|error| damage("the meta record", &error));

@@ -6,6 +6,7 @@
 //! Never here: bytes (`codec.rs`), sled itself (`sled.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -18,6 +19,7 @@ use crate::error::{Damage, StoreError};
 use crate::failpoint::failpoint;
 use crate::key::Key;
 use crate::limits::{COMPACT_SLICE_BYTES, SLICE_BYTES};
+use crate::notes::{Note, slot};
 use crate::planted::planted;
 use crate::revision::Revision;
 use crate::snapshot::Head;
@@ -258,6 +260,26 @@ impl Store for SledStore {
     fn sealed(&mut self, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
         let body = read_record(&mut self.disk, &layout::sealed(digest), "sealed bytes")?;
         Ok(body.map(Arc::from))
+    }
+
+    fn write_note(&mut self, note: &Note) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        let payload = [note.number.to_be_bytes().as_slice(), &note.bytes].concat();
+        put_piece(&mut changes, &layout::note(slot(note.number)), &payload);
+        self.disk.apply(changes)?;
+        self.disk.sync()
+    }
+
+    fn notes(&mut self) -> Result<Vec<Note>, StoreError> {
+        let (from, to) = layout::notes();
+        let mut notes = Vec::new();
+        self.disk.scan(&from, &to, &mut |key, piece| {
+            if let Ok(Some((number, bytes))) = codec::open_piece(key, piece).map(<[u8]>::split_first_chunk) {
+                notes.push(Note { number: u64::from_be_bytes(*number), bytes: bytes.to_vec() });
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(notes)
     }
 
     fn trail(&mut self, trail: &Trail<'_>) -> Result<Progress, StoreError> {

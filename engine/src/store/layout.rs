@@ -12,6 +12,7 @@ const BLOCK: u8 = 0x02;
 const LARGE: u8 = 0x03;
 const REQUESTS: u8 = 0x04;
 const SEALED: u8 = 0x05;
+const NOTE: u8 = 0x06;
 
 /// Everything that belongs to one base lies under one of these tags.
 pub(crate) const BASE_TAGS: [u8; 3] = [BLOCK, LARGE, REQUESTS];
@@ -71,6 +72,20 @@ pub(crate) fn all_sealed() -> (Vec<u8>, Vec<u8>) {
     (vec![SEALED], vec![SEALED + 1])
 }
 
+pub(crate) fn note(slot: u64) -> Vec<u8> {
+    join(NOTE, &[&slot.to_be_bytes()])
+}
+
+/// The bounds between which all notes lie.
+pub(crate) fn notes() -> (Vec<u8>, Vec<u8>) {
+    (vec![NOTE], vec![NOTE + 1])
+}
+
+/// Whether a note lies under a key.
+pub(crate) fn is_note(key: &[u8]) -> bool {
+    key.starts_with(&[NOTE])
+}
+
 /// The digest that a piece in the side area belongs to.
 pub(crate) fn digest_of(key: &[u8]) -> Option<Digest> {
     let bytes = key.strip_prefix(&[SEALED])?.get(..32)?;
@@ -113,6 +128,7 @@ mod tests {
             part(&large(r(1), 1), 0),
             part(&requests(r(1)), 0),
             part(&sealed(&Digest::ZERO), 0),
+            note(1),
         ];
         assert!(keys.is_sorted_by(|a, b| a < b));
         assert_eq!(group_of(&keys[5]), Some(r(256)));

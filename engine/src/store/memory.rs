@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
+use crate::notes::{Note, slot};
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::{
@@ -33,6 +34,8 @@ struct Shared {
     /// Those after the floor.
     commits: Vec<Arc<Commit>>,
     sealed: BTreeMap<Digest, Arc<[u8]>>,
+    /// By their place.
+    notes: BTreeMap<u64, Note>,
     followers: Vec<Arc<dyn Fn() + Send + Sync>>,
 }
 
@@ -46,6 +49,7 @@ impl MemoryStore {
             requests: Arc::default(),
             commits: Vec::new(),
             sealed: BTreeMap::new(),
+            notes: BTreeMap::new(),
             followers: Vec::new(),
         })))
     }
@@ -143,6 +147,15 @@ impl Store for MemoryStore {
 
     fn sealed(&mut self, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
         Ok(self.shared().sealed.get(digest).cloned())
+    }
+
+    fn write_note(&mut self, note: &Note) -> Result<(), StoreError> {
+        self.shared().notes.insert(slot(note.number), note.clone());
+        Ok(())
+    }
+
+    fn notes(&mut self) -> Result<Vec<Note>, StoreError> {
+        Ok(self.shared().notes.values().cloned().collect())
     }
 
     fn floor(&mut self) -> Result<OrdMap<Key, Entry>, StoreError> {

@@ -32,6 +32,7 @@ macro_rules! suite {
             closing
             compacting
             verify
+            notes
         ]);
     };
     ($store:ident, $bed:expr, [$($case:ident)*]) => {
@@ -52,6 +53,37 @@ suite!(sled_with_bases, crate::support::SledBed::with_lag(1000));
 
 fn commit(engine: &Engine, txn: Txn) -> Revision {
     engine.commit(txn).expect("the commit holds").revision
+}
+
+/// Notes stand beside the commits: they move no revision, survive a reopening and a compaction, and the oldest give way.
+fn notes(bed: &dyn Bed) {
+    let engine = bed.open();
+    commit(&engine, put("a", "1"));
+    let texts = |engine: &Engine| -> Vec<(u64, String)> {
+        let notes = engine.notes().expect("readable").into_iter();
+        notes.map(|note| (note.number, String::from_utf8(note.bytes).expect("text"))).collect()
+    };
+    assert_eq!(texts(&engine), []);
+    for number in 1..=limits::NOTES_MAX + 3 {
+        engine.note(format!("note {number}").as_bytes()).expect("taken");
+    }
+    engine.note(&vec![7; limits::NOTE_BYTES_MAX + 1]).expect_err("too long");
+    let kept: Vec<_> = (4..=limits::NOTES_MAX + 3).map(|number| (number, format!("note {number}"))).collect();
+    assert_eq!(texts(&engine), kept);
+    assert_eq!(engine.head().revision, Revision::new(1));
+    commit(&engine, put("a", "2"));
+    engine.compact(Keep::Newest(1)).expect("compacts");
+    engine.close();
+    engine.note(b"late").expect_err("closed");
+
+    let engine = bed.open();
+    assert_eq!(texts(&engine), kept);
+    engine.note(&vec![b'x'; limits::NOTE_BYTES_MAX]).expect("the longest is taken");
+    assert_eq!(
+        texts(&engine).last().map(|(number, text)| (*number, text.len())),
+        Some((limits::NOTES_MAX + 4, limits::NOTE_BYTES_MAX))
+    );
+    assert!(engine.verify(|_, _| ControlFlow::Continue(())).expect("readable").findings.is_empty());
 }
 
 fn empty(bed: &dyn Bed) {

@@ -11,8 +11,8 @@ use holdfast_engine::store::{
     Append, AppendError, CheckCursor, CheckPage, CompactTarget, Progress, Recovered, StoreStatus,
 };
 use holdfast_engine::{
-    Change, Commit, CommitError, Digest, Engine, Entry, Head, Key, MemoryStore, Pending, Revision, Store, StoreError,
-    Txn, limits,
+    Change, Commit, CommitError, Digest, Engine, Entry, Head, Key, MemoryStore, Note, Pending, Revision, Store,
+    StoreError, Txn, limits,
 };
 
 use crate::support::{Over, key, open, put};
@@ -82,6 +82,14 @@ impl Store for Gated {
 
     fn sealed(&mut self, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
         self.store.sealed(digest)
+    }
+
+    fn write_note(&mut self, note: &Note) -> Result<(), StoreError> {
+        self.store.write_note(note)
+    }
+
+    fn notes(&mut self) -> Result<Vec<Note>, StoreError> {
+        self.store.notes()
     }
 
     fn floor(&mut self) -> Result<imbl::OrdMap<Key, Entry>, StoreError> {

@@ -47,6 +47,7 @@ fn a_store_of_much_history_shrinks_to_what_is_left() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = store(folder.path(), SledOptions::default().reclaim_bytes_min);
     write(&engine, megabytes);
+    engine.note(b"stays").expect("taken");
     let before = weight(folder.path());
     assert!(before > megabytes * 1_000_000, "{before}");
     let mut phases = Vec::new();
@@ -67,6 +68,7 @@ fn a_store_of_much_history_shrinks_to_what_is_left() {
     assert_eq!(engine.head().revision, head.revision.next());
     let kept = engine.at(head.revision).expect("kept");
     assert!(kept.iter().eq(state.iter().map(|(key, entry)| (key, entry))));
+    assert_eq!(engine.notes().expect("readable").last().map(|note| note.bytes.clone()), Some(b"stays".to_vec()));
     assert!(engine.verify(|_, _| ControlFlow::Continue(())).expect("readable").is_sound());
 }
 

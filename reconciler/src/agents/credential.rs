@@ -115,8 +115,6 @@ pub(super) struct Held {
 pub(super) struct Trace {
     pub(super) evidence: Vec<Evidence>,
     pub(super) reads: Vec<String>,
-    /// Where the credential of each installed provider is that has one.
-    pub(super) places: BTreeMap<String, Place>,
 }
 
 impl Trace {
@@ -139,13 +137,7 @@ pub(super) fn credential(
     asker: Asker<'_>,
     installed: &Installed<'_>,
     trace: &mut Trace,
-) -> Option<CredentialSource> {
-    let Held { source, place } = held(world, asker, installed, trace)?;
-    trace.places.insert(installed.id.to_owned(), place);
-    Some(source)
-}
-
-fn held(world: World<'_>, asker: Asker<'_>, installed: &Installed<'_>, trace: &mut Trace) -> Option<Held> {
+) -> Option<Held> {
     if let Some(user) = asker.user
         && let Some(place) = stored_profile(world, Step::Profile, user, installed, trace)
     {

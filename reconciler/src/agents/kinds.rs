@@ -38,7 +38,7 @@ pub const SECRET_VALUE: &str = "value";
 
 /// The name of the shared secret that holds the key of a provider.
 pub fn provider_secret(provider: &str) -> String {
-    format!("provider:{provider}:apiKey")
+    ["provider:", provider, ":apiKey"].concat()
 }
 
 /// The kinds that `--only` knows under one word, and so does the field: connectors are in neither group.

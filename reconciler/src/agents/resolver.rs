@@ -5,12 +5,11 @@
 //! with a usable credential is taken with its own preference or default model. Never here: opening sessions, values.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use super::catalogue::{Catalogue, Provider};
 use super::context::{Credential, CredentialSource, Model, SessionContext, Settings};
-use super::credential::{Asker, Installed, Trace, credential};
+use super::credential::{Asker, Held, Installed, Trace, credential};
 pub use super::credential::{Place, SystemEnvironment, World};
 use super::evidence::{Evidence, Outcome, Step};
 use super::kinds;
@@ -73,8 +72,6 @@ pub struct Resolution {
     pub evidence: Vec<Evidence>,
     /// The keys that were looked at, found or not: the result can change only if one of them does.
     pub reads: Vec<String>,
-    /// Where the credential of each installed provider is that has a usable one, whether or not there is a context.
-    pub places: BTreeMap<String, Place>,
 }
 
 impl Resolution {
@@ -83,7 +80,7 @@ impl Resolution {
     /// # Errors
     /// The resolution's own, with its evidence and what to do.
     pub fn into_result(self) -> Result<SessionContext, Problem> {
-        let Self { outcome, evidence, reads: _, places: _ } = self;
+        let Self { outcome, evidence, reads: _ } = self;
         outcome.map_err(|why| why.into_problem(evidence))
     }
 }
@@ -127,11 +124,8 @@ pub fn resolve(world: World<'_>, request: AgentRequest<'_>) -> Resolution {
             outcome: Ok(SessionContext { evidence: trace.evidence, ..context }),
             evidence: Vec::new(),
             reads: trace.reads,
-            places: trace.places,
         },
-        Err(why) => {
-            Resolution { outcome: Err(why), evidence: trace.evidence, reads: trace.reads, places: trace.places }
-        }
+        Err(why) => Resolution { outcome: Err(why), evidence: trace.evidence, reads: trace.reads },
     }
 }
 
@@ -145,8 +139,9 @@ fn resolve_traced(
     let owner = owner(world, request.agent, trace)?;
     let owner = owner.as_deref().and_then(owner_of).filter(|owner| request.user != Some(*owner));
     let asker = Asker { user: request.user, owner, ephemeral: request.ephemeral };
+    let held = |provider: &Installed<'_>, trace: &mut Trace| credential(world, asker, provider, trace);
     let sources: Vec<Option<CredentialSource>> =
-        installed.iter().map(|provider| credential(world, asker, provider, trace)).collect();
+        installed.iter().map(|provider| held(provider, trace).map(|Held { source, place: _ }| source)).collect();
     references::trace(world, &settings, trace);
     let choice = choose(&settings, &installed, &sources, request.allow_missing, trace)?;
     let chosen = &installed[choice.position];
@@ -173,17 +168,16 @@ fn settings(world: World<'_>, agent: &str, trace: &mut Trace) -> Result<Arc<Reco
     let address = Address::new(kinds::settings_kind(), ResourceName::new(agent).map_err(|_| unknown())?);
     let key = keys::live(world.org, &address);
     let entry = world.snapshot.get(&key);
-    trace.reads.push(key.clone());
-    match entry.map(record) {
+    trace.reads.push(key);
+    let shown = [kinds::SETTINGS, "/", agent].concat();
+    match entry.map(|entry| (entry.modified(), record(entry))) {
         None => {
-            trace.note(Step::Settings, None, address.to_string(), Outcome::Absent, None);
+            trace.note(Step::Settings, None, shown, Outcome::Absent, None);
             Err(unknown())
         }
-        Some(Err(_)) => Err(Unresolved::Damaged(address.to_string())),
-        Some(Ok(record)) => {
-            let modified = entry.map(holdfast_engine::Entry::modified);
-            let detail = modified.map(|revision| format!("{revision}"));
-            trace.note(Step::Settings, None, address.to_string(), Outcome::Found, detail);
+        Some((_, Err(_))) => Err(Unresolved::Damaged(shown)),
+        Some((modified, Ok(record))) => {
+            trace.note(Step::Settings, None, shown, Outcome::Found, Some(modified.to_string()));
             Ok(record)
         }
     }
@@ -218,8 +212,7 @@ pub(crate) fn place(
         let owner = owner(world, request.agent, &mut trace).ok()?;
         let owner = owner.as_deref().and_then(owner_of).filter(|owner| request.user != Some(*owner));
         let asker = Asker { user: request.user, owner, ephemeral: request.ephemeral };
-        credential(world, asker, installed, &mut trace)?;
-        trace.places.remove(provider)
+        credential(world, asker, installed, &mut trace).map(|held| held.place)
     };
     let place = find();
     (place, trace.evidence)
@@ -257,7 +250,7 @@ fn provider(world: World<'_>, id: &str, trace: &mut Trace) -> (Cow<'static, Prov
     let builtin = BUILTIN.find(id);
     let ids = std::iter::once(id).chain(builtin.map(|row| &*row.id).filter(|row| *row != id));
     for id in ids {
-        let key = format!("{}{}/{id}", keys::live_prefix(world.org), kinds::PROVIDER);
+        let key = [&keys::live_prefix(world.org), kinds::PROVIDER, "/", id].concat();
         let declared = world.snapshot.get(&key).and_then(|entry| record(entry).ok());
         trace.reads.push(key);
         if let Some(declared) = declared {
@@ -371,6 +364,6 @@ fn model(installed: &Installed<'_>, reference: &str, trace: &mut Trace) -> Resul
 
 fn offer(installed: &Installed<'_>, source: CredentialSource) -> Credential {
     let env = installed.provider.env.to_string();
-    let placeholder = format!("holdfast-credential:{}", installed.id);
+    let placeholder = ["holdfast-credential:", installed.id].concat();
     Credential { provider: installed.id.to_owned(), env, source, placeholder }
 }

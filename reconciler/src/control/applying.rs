@@ -5,19 +5,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use holdfast_engine::{AtError, Commit, Outcome, RequestId, Snapshot, Txn};
+use holdfast_engine::{AtError, Commit, Outcome, Precondition, RequestId, Snapshot, Txn};
 
 use super::writing::{
-    WRITE_ATTEMPTS, answer, blocked_problem, commit_problem, contended, request_id, settled, unchanged,
+    WRITE_ATTEMPTS, actor, answer, blocked_problem, commit_problem, contended, request_id, settled, unchanged,
 };
 use crate::apply::{self, Authorship, annotation};
+use crate::attempts;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::embedded::{Plane, at_problem};
 use crate::error::{Problem, ProblemKind};
+use crate::hold::{self, Hold};
 use crate::plan::{Plan, PlanRequest};
-use crate::plane::{ApplyRequest, WriteOutcome, WriteReceipt};
+use crate::plane::{ApplyRequest, ResumeRequest, WriteOutcome, WriteReceipt};
 use crate::planner::Planned;
 use crate::resource::{OrgId, SourceName, keys};
+use crate::rollback;
 use crate::seal::{Seal, Sealed, reads_digest, tags};
 
 /// How many commits are looked at to say what came after a sealed plan was made.
@@ -28,6 +31,14 @@ const LINES_MAX: usize = 20;
 const NAMES_MAX: usize = 5;
 
 pub(super) fn apply(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
+    let applied = carry_out(plane, request);
+    if let Err(problem) = &applied {
+        attempts::record(plane, request, problem);
+    }
+    applied
+}
+
+fn carry_out(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
     let request_id = request_id(request.request_id.as_deref())?;
     if let Some(receipt) = replayed(plane, request_id.as_ref())? {
         return Ok(receipt);
@@ -48,11 +59,57 @@ pub(super) fn apply(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceip
         if writes.is_empty() {
             return Ok(unchanged(&snapshot));
         }
-        let (author, message) = (request.author.clone(), request.message.clone());
+        let options = &request.plan.options;
+        let message = match options.rollback {
+            Some(to) if request.message.is_empty() => rollback::message(to),
+            Some(_) | None => request.message.clone(),
+        };
+        let author = request.author.clone();
         let authorship = Authorship { author, message, request_id: request_id.clone() };
         let txn = plane.transaction(&snapshot, &org, Some(&source), writes, &reads, authorship)?;
+        let held = apply::key(keys::hold(&org, &source))?;
+        let txn = match options.rollback.is_some() || options.hold {
+            true => {
+                let hold =
+                    Hold::of(plane.engine(), &snapshot, &org, &source, &actor(&request.author), options.rollback);
+                txn.put(held, apply::json(&hold))
+            }
+            // An apply is a decision: what it applies is no longer to be waited for.
+            false if snapshot.get(held.as_str()).is_some() => txn.delete(held),
+            false => txn,
+        };
         if let Some(receipt) = settled(plane.engine().commit(apply::describe(txn, &plan)))? {
             tracing::info!(%org, %source, revision = %receipt.revision, plan = &plan.plan_id[..8], "applied");
+            return Ok(answer(receipt));
+        }
+    }
+    Err(contended())
+}
+
+/// Takes the hold of a source away.
+pub(super) fn resume(plane: &Plane, request: &ResumeRequest) -> Result<WriteReceipt, Problem> {
+    let id = request_id(request.request_id.as_deref())?;
+    if let Some(receipt) = replayed(plane, id.as_ref())? {
+        return Ok(receipt);
+    }
+    for _ in 0..WRITE_ATTEMPTS {
+        let snapshot = plane.engine().snapshot();
+        let org = plane.org(request.org.as_ref(), &snapshot);
+        let source = rollback::one_source(&snapshot, &org, request.source.as_ref(), None)?;
+        let Some((since, _)) = hold::read(&snapshot, &org, &source)? else { return Ok(unchanged(&snapshot)) };
+        let message = match request.message.as_str() {
+            "" => format!("resume {source}"),
+            message => message.to_owned(),
+        };
+        let key = apply::key(keys::hold(&org, &source))?;
+        let mut txn = Txn::new().author(actor(&request.author)).message(message).source(source.as_str());
+        txn = txn.annotate(annotation::ORG, org.as_str());
+        if let Some(id) = id.clone() {
+            txn = txn.request_id(id);
+        }
+        let txn = txn.require(Precondition::Modified(key.clone(), since)).delete(key);
+        if let Some(receipt) = settled(plane.engine().commit(txn))? {
+            tracing::info!(%org, %source, revision = %receipt.revision, "resumed");
             return Ok(answer(receipt));
         }
     }

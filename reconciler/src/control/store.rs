@@ -7,10 +7,12 @@ use std::ops::ControlFlow;
 
 use holdfast_engine::Revision;
 
+use crate::attempts;
 use crate::commits;
 use crate::embedded::{Plane, at_problem, rfc3339};
 use crate::error::{Problem, ProblemKind};
-use crate::plane::{Head, Moment, SourceStatus, Status, Verification};
+use crate::hold::{self, Hold};
+use crate::plane::{Head, Held, Moment, SourceStatus, Status, Verification};
 use crate::planner;
 use crate::resource::{OrgId, keys};
 
@@ -73,13 +75,16 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
             .prefix(&prefix)
             .fold((0, None), |(count, newest), (_, entry)| (count + 1, newest.max(Some(entry.modified()))));
         let git = committed.and_then(|revision| commits::git_of(plane.engine(), revision));
-        SourceStatus { source: source.to_string(), resources, committed, git }
+        let held = hold::read(&snapshot, &org, &source)?;
+        let held = held.map(|(since, Hold { rollback, author, .. })| Held { since, rollback, author });
+        Ok(SourceStatus { source: source.to_string(), resources, committed, git, held })
     });
     let engine = plane.engine().status();
     Ok(Status {
         head: head(plane)?,
         resources,
-        sources: sources.collect(),
+        sources: sources.collect::<Result<_, Problem>>()?,
+        attempts: attempts::list(plane, &org),
         holder: plane.holder(),
         open_sessions: plane.open_sessions().by_revision(),
         durability: engine.durability.to_owned(),

@@ -99,7 +99,7 @@ fn take(draft: &mut Draft, snapshot: &Snapshot, org: &OrgId, row: &StateRow, add
     let live = snapshot.get(&key);
     let revision = live.map(holdfast_engine::Entry::modified);
     let live = live.map(record).transpose().map_err(|_| planner::damaged(&key))?;
-    let mut wanted = record_of(row);
+    let mut wanted = record_of(row.clone());
     let sealed = live.as_ref().map(|live| live.tags.clone()).unwrap_or_default();
     for (path, tag) in std::mem::replace(&mut wanted.tags, sealed) {
         if wanted.tags.get(&path) != Some(&tag) {
@@ -114,7 +114,7 @@ fn take(draft: &mut Draft, snapshot: &Snapshot, org: &OrgId, row: &StateRow, add
     if let Some(source) = row.owner.as_deref().and_then(|owner| SourceName::new(owner).ok()) {
         let declared = keys::desired(org, &source, &address);
         if snapshot.get(&declared).is_none() {
-            let declaration = declaration_of(row, &wanted, &source);
+            let declaration = declaration_of(&wanted, &source);
             draft.declared.push((source, address.clone(), declaration));
         }
     }

@@ -239,7 +239,7 @@ fn secret_ref(context: &mut Context<'_>, provider: &Node<'_>) -> Option<String> 
     }
     match reference(value.text()?) {
         Some(SecretOrigin::Env(name)) => Some(name),
-        Some(SecretOrigin::File(_) | SecretOrigin::Literal) | None => {
+        Some(SecretOrigin::File(_) | SecretOrigin::Literal | SecretOrigin::Sealed) | None => {
             context.files.hide(value.spot);
             let message = "`secret_ref` must be a reference: `$NAME`";
             let help = "sessions look the name up when they need it; to store a value with the apply, use `key`";

@@ -223,14 +223,23 @@ impl Check<'_> {
         let is_secret = |entry: &Entry| matches!(entry.shape, Shape::Secret);
         let meant = near.and_then(|name| table.keys.iter().find(|entry| entry.name == name));
         let secret = table.keys.iter().any(is_secret) && meant.is_none_or(is_secret);
-        if secret && value.text().is_none_or(|text| reference(text).is_none()) {
-            self.files.hide(value.spot);
+        if secret && may_be_secret(value) {
+            self.files.cut(value.spot);
         }
         let spot = match value.tree {
             Tree::Table(_) | Tree::List(_) if key.spot.end == key.spot.start => value.spot,
             _ => key.spot,
         };
         self.findings.report(Finding::error(E_UNKNOWN_KEY, message).at(spot, "").help(help));
+    }
+}
+
+/// Whether a secret may stand in a value whose key means nothing; a number or a boolean is none.
+fn may_be_secret(value: &Node<'_>) -> bool {
+    match &value.tree {
+        Tree::Text(text) => reference(text).is_none(),
+        Tree::List(_) | Tree::Table(_) => true,
+        Tree::Null | Tree::Boolean(_) | Tree::Integer(_) | Tree::Float(_) | Tree::Date(_) => false,
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::draft::{Draft, Drafts};
 use super::findings::{E_FILE, E_NOT_UTF8, E_OUTSIDE_PROJECT, E_PROVIDER_KEY_CLASH, E_TOO_LARGE, Finding, Findings};
 use super::fingerprint::Fingerprint;
-use super::limits::{PROJECT_BYTES_MAX, SECRET_BYTES_MAX};
+use super::limits::{FILES_MAX, PROJECT_BYTES_MAX, SECRET_BYTES_MAX};
 use super::node::Node;
 use super::reference::{Environment, reference};
 use super::skills::Skill;
@@ -41,6 +41,7 @@ pub(crate) struct Context<'c> {
     pub(crate) skills: HashMap<String, Rc<[Skill]>>,
     provider_keys: HashMap<String, (String, Spot)>,
     bytes_left: u64,
+    files_left: usize,
 }
 
 /// The names of the built-in kinds, validated once.
@@ -96,12 +97,17 @@ impl<'c> Context<'c> {
             skills: HashMap::new(),
             provider_keys: HashMap::new(),
             bytes_left: PROJECT_BYTES_MAX,
+            files_left: FILES_MAX,
         }
     }
 
     /// Reads the bytes of a file within the project's budget.
     pub(crate) fn bytes(&mut self, path: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
+        if self.files_left == 0 {
+            return Err(ReadError::TooManyFiles { limit: FILES_MAX });
+        }
         let bytes = self.tree.read(path, limit.min(self.bytes_left))?;
+        self.files_left -= 1;
         self.bytes_left -= bytes.len() as u64;
         self.fingerprint.add(path, &bytes);
         Ok(bytes)
@@ -146,7 +152,7 @@ impl<'c> Context<'c> {
     /// Reports a file that cannot be read.
     pub(crate) fn unreadable(&mut self, path: &str, error: &ReadError, spot: Option<Spot>) {
         let code = match error {
-            ReadError::TooLarge { .. } => E_TOO_LARGE,
+            ReadError::TooLarge { .. } | ReadError::TooManyNames { .. } | ReadError::TooManyFiles { .. } => E_TOO_LARGE,
             ReadError::Outside => E_OUTSIDE_PROJECT,
             ReadError::NotFound
             | ReadError::Dangling
@@ -171,6 +177,7 @@ impl<'c> Context<'c> {
         let origin = reference(text).unwrap_or(SecretOrigin::Literal);
         let value = match &origin {
             SecretOrigin::Literal => Some(text.to_owned()),
+            SecretOrigin::Sealed => None,
             SecretOrigin::Env(name) => self.environment.get(name).map(str::to_owned),
             SecretOrigin::File(path) => self.secret_file(path, spot),
         };

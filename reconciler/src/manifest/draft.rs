@@ -141,17 +141,34 @@ impl Drafts {
     /// The resources with places that people can read.
     pub(crate) fn finish(self, files: &Files) -> Vec<Declared> {
         let mut all = Vec::with_capacity(self.0.values().map(Vec::len).sum());
-        for (kind, list) in self.0 {
-            for (name, draft) in list {
-                let Draft { kind: _, name: _, spot, fields, secrets, places, lifecycle, on_duplicate: _ } = draft;
-                let mut field_at = BTreeMap::new();
-                for (path, spot) in places {
-                    field_at.insert(path, files.position(spot));
-                }
-                let address = Address::new(kind.clone(), name);
-                all.push(Declared { address, fields, secrets, at: Some(files.position(spot)), field_at, lifecycle });
+        for (kind, mut list) in self.0 {
+            if list.len() < IN_ONE_THREAD_MAX {
+                all.extend(list.into_iter().map(|(name, draft)| declared(&kind, name, draft, files)));
+                continue;
             }
+            let second = list.split_off(list.len() / 2);
+            let finish = |list: Vec<(ResourceName, Draft)>| -> Vec<Declared> {
+                list.into_iter().map(|(name, draft)| declared(&kind, name, draft, files)).collect()
+            };
+            std::thread::scope(|scope| {
+                let second = scope.spawn(|| finish(second));
+                all.extend(finish(list));
+                all.extend(second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            });
         }
         all
     }
+}
+
+/// The most resources of one kind for which a second thread would cost more than it saves.
+const IN_ONE_THREAD_MAX: usize = 2_000;
+
+fn declared(kind: &KindName, name: ResourceName, draft: Draft, files: &Files) -> Declared {
+    let Draft { kind: _, name: _, spot, fields, secrets, places, lifecycle, on_duplicate: _ } = draft;
+    let mut field_at = BTreeMap::new();
+    for (path, spot) in places {
+        field_at.insert(path, files.position(spot));
+    }
+    let address = Address::new(kind.clone(), name);
+    Declared { address, fields, secrets, at: Some(files.position(spot)), field_at, lifecycle }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::limits::NAMES_MAX;
 use super::tree::{FileTree, Item, ItemKind, ReadError};
 
 /// A project's folder.
@@ -79,6 +80,9 @@ impl FileTree for Folder {
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
+            }
+            if items.len() == NAMES_MAX {
+                return Err(ReadError::TooManyNames { limit: NAMES_MAX });
             }
             let kind = match entry.file_type() {
                 FileType::RegularFile => ItemKind::File,

@@ -4,6 +4,10 @@
 
 /// All files of a project together; real projects of 100,000 agents need about 40 MB.
 pub(crate) const PROJECT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How many files of a project are read; empty ones cost time too.
+pub(crate) const FILES_MAX: usize = 100_000;
+/// How many names a folder may have; they are held in memory and sorted.
+pub(crate) const NAMES_MAX: usize = 200_000;
 /// One text that goes into a single field, such as `SOUL.md`.
 pub(crate) const MARKDOWN_BYTES_MAX: u64 = 1024 * 1024;
 /// A reaction script, as in the field.
@@ -27,3 +31,5 @@ pub(crate) const SHOWN_CHARS_MAX: usize = 120;
 
 // Offsets into files are kept in 32 bits.
 const _: () = assert!(PROJECT_BYTES_MAX < u32::MAX as u64);
+// A folder may hold all files of a project.
+const _: () = assert!(FILES_MAX <= NAMES_MAX);

@@ -51,7 +51,7 @@ pub fn load(tree: &dyn FileTree, directory_name: &str, environment: &Environment
     let resources = if errors { Vec::new() } else { drafts.finish(&files) };
     let diagnostics = findings.finish(&files);
     let desired = (!errors).then(|| Desired {
-        source: SourceHint { name: header.name, directory: source_name(directory_name) },
+        source: SourceHint { name: header.name, directory: Some(source_name(directory_name)) },
         org: header.org,
         git: None,
         digest: fingerprint.finish(),

@@ -16,7 +16,7 @@ pub fn reread(desired: &mut Desired, tree: &dyn FileTree, environment: &Environm
             let value = match &secret.origin {
                 SecretOrigin::Env(name) => environment.get(name).map(str::to_owned),
                 SecretOrigin::File(named) => read(tree, file, named),
-                SecretOrigin::Literal => None,
+                SecretOrigin::Literal | SecretOrigin::Sealed => None,
             };
             secret.value = value.filter(|value| !value.is_empty()).map(SecretText::new);
         }

@@ -43,8 +43,9 @@ impl SourceFile {
     fn lines(&self) -> &Lines {
         self.lines.get_or_init(|| {
             let bytes = self.text.as_bytes();
-            let mut starts = vec![0];
-            starts.extend(self.text.match_indices('\n').map(|(at, _)| at as u32 + 1));
+            let mut starts: Vec<u32> = vec![0];
+            starts.reserve(bytes.len() / 32);
+            starts.extend(bytes.iter().zip(1..).filter(|(byte, _)| **byte == b'\n').map(|(_, next)| next));
             let blocks = (!bytes.is_ascii()).then(|| {
                 let mut before = 0;
                 let count = |block: &[u8]| block.iter().filter(|byte| is_char_start(**byte)).count() as u32;
@@ -95,6 +96,8 @@ pub(crate) struct Files {
     list: Vec<Arc<SourceFile>>,
     /// Places that hold a secret in clear: their lines are never shown.
     secrets: Vec<Spot>,
+    /// Places that may hold one, though nothing says so: their lines are shown up to them.
+    doubtful: Vec<Spot>,
 }
 
 impl Files {
@@ -108,6 +111,11 @@ impl Files {
     /// Keeps the lines of this place out of every label.
     pub(crate) fn hide(&mut self, spot: Spot) {
         self.secrets.push(spot);
+    }
+
+    /// Ends every line of this place in a label before it.
+    pub(crate) fn cut(&mut self, spot: Spot) {
+        self.doubtful.push(spot);
     }
 
     /// Where a place starts, as people count.
@@ -129,9 +137,14 @@ impl Files {
         let holds = |secret: &Spot| {
             secret.file == spot.file && (secret.start as usize) <= last && (secret.end as usize) >= first
         };
-        let source_line = match conceal || self.secrets.iter().any(holds) {
-            true => String::new(),
-            false => source.chars().take(SOURCE_LINE_CHARS_MAX).map(harmless).collect(),
+        // A value that began on an earlier line leaves nothing of this one.
+        let cuts = self.doubtful.iter().filter(|spot| holds(spot));
+        let cut = cuts.map(|spot| boundary(&file.text, spot.start).saturating_sub(first)).min();
+        let source_line = match cut {
+            _ if conceal || self.secrets.iter().any(holds) => String::new(),
+            Some(cut) if first + cut < end => String::new(),
+            Some(cut) => format!("{}…", shown_line(&source[..cut])),
+            None => shown_line(source),
         };
         Label { at: self.position(spot), length: length.max(1), source_line, text, primary: false }
     }
@@ -146,6 +159,10 @@ impl Files {
     pub(crate) fn name(&self, spot: Spot) -> &str {
         &self.list[spot.file as usize].name
     }
+}
+
+fn shown_line(line: &str) -> String {
+    line.chars().take(SOURCE_LINE_CHARS_MAX).map(harmless).collect()
 }
 
 fn boundary(text: &str, offset: u32) -> usize {
@@ -203,6 +220,17 @@ mod tests {
         assert_eq!(line(0), "a = 1");
         assert_eq!((line(6).as_str(), line(18).as_str()), ("", ""));
         assert_eq!(line(26), "b = 2");
+    }
+
+    #[test]
+    fn a_line_is_shown_up_to_a_value_that_may_be_a_secret_p8() {
+        let mut files = Files::default();
+        let (file, _) = files.add("f.toml".to_owned(), "a = { kee = \"\"\"x\ny\"\"\", b = 1 }\nc = 2\n".to_owned());
+        files.cut(Spot { file, start: 12, end: 21 });
+        let line = |at| files.label(Spot { file, start: at, end: at + 3 }, String::new(), false).source_line;
+        assert_eq!(line(6), "a = { kee = …");
+        assert_eq!((line(13).as_str(), line(19).as_str(), line(23).as_str()), ("", "", ""));
+        assert_eq!(line(31), "c = 2");
     }
 
     #[test]

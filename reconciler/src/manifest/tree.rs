@@ -69,6 +69,18 @@ pub enum ReadError {
         /// The largest size that is read.
         limit: u64,
     },
+    /// It is a folder with too many names.
+    #[error("it has more than {limit} names")]
+    TooManyNames {
+        /// The most names that are looked at.
+        limit: usize,
+    },
+    /// So many files were read before that this one is not.
+    #[error("the project has more than {limit} files")]
+    TooManyFiles {
+        /// The most files that are read.
+        limit: usize,
+    },
     /// A link or `..` leads out of the project.
     #[error("it lies outside of the project")]
     Outside,

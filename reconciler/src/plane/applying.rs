@@ -3,6 +3,7 @@
 //! Never here: how it is answered.
 
 use crate::plan::PlanRequest;
+use crate::resource::{OrgId, SourceName};
 use crate::seal::Seal;
 use holdfast_engine::Revision;
 use serde::{Deserialize, Serialize};
@@ -50,4 +51,25 @@ pub struct WriteReceipt {
     pub commit: String,
     /// How it ended.
     pub outcome: WriteOutcome,
+}
+
+/// Asks to let a source go on that is held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeRequest {
+    /// The organisation; without it the plane's rule decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<OrgId>,
+    /// The source; without it the organisation's only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceName>,
+    /// Who.
+    #[serde(default)]
+    pub author: String,
+    /// Why.
+    #[serde(default)]
+    pub message: String,
+    /// Makes a repetition answer the first receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }

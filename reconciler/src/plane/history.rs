@@ -46,6 +46,9 @@ pub struct CommitInfo {
     pub plan: Option<String>,
     /// How many rows the plan had.
     pub summary: Option<Summary>,
+    /// The revision that was put back, if the commit is a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Revision>,
     /// Which addresses and keys the commit touched; only when one commit is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<CommitChange>,

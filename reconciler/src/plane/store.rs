@@ -8,6 +8,7 @@ use holdfast_engine::{Damage, Revision, VerifyReport};
 use serde::{Deserialize, Serialize};
 
 use super::upkeep::Storage;
+use crate::attempts::Attempt;
 use crate::desired::GitState;
 use crate::resource::OrgId;
 
@@ -37,6 +38,9 @@ pub struct Status {
     pub resources: BTreeMap<String, u64>,
     /// The sources that declare something, with the commit each was last applied in.
     pub sources: Vec<SourceStatus>,
+    /// Applies that were refused or failed, newest first; a bounded number is kept.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
     /// The process that holds the store; none if nothing but this command does.
     pub holder: Option<Holder>,
     /// How many sessions are open, by revision.
@@ -60,6 +64,20 @@ pub struct SourceStatus {
     pub committed: Option<Revision>,
     /// The Git state of that commit.
     pub git: Option<GitState>,
+    /// What keeps a loop from applying it, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// Why a source is held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The revision that set the hold.
+    pub since: Revision,
+    /// The revision that was put back; null after an apply by hand.
+    pub rollback: Option<Revision>,
+    /// Who holds it.
+    pub author: String,
 }
 
 /// A process that holds a store.

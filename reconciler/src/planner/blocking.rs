@@ -13,7 +13,11 @@ use crate::value::Value;
 pub(super) fn conflict(address: &Address, conflict: &Conflict) -> Blocked {
     let Conflict { path, owner, revision, declared, live, obstacle } = conflict;
     let field = path.top();
-    let shown = |value: &Option<Value>| value.as_ref().map_or("(secret)".to_owned(), ToString::to_string);
+    let shown = |value: &Option<Value>| match value {
+        None => "(secret)".to_owned(),
+        Some(Value::Null) => "absent".to_owned(),
+        Some(value) => value.to_string(),
+    };
     let (code, message, remedies) = match obstacle {
         Obstacle::Immutable => (
             "E_IMMUTABLE",

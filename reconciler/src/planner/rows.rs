@@ -3,14 +3,16 @@
 //! Never here: what becomes of the fields of one resource (`diff.rs`), and putting the plan together (`planner.rs`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use holdfast_engine::Revision;
+use holdfast_engine::{Entry, Revision};
 
 use super::sources::sources;
-use super::{Planner, RingState, Write, bare_label, blocking, damaged};
-use crate::desired::Declared;
+use super::{PlanInput, Planner, RingState, Write, bare_label, blocking, damaged};
+use crate::desired::{Declared, SecretOrigin};
 use crate::diagnostic::Diagnostic;
 use crate::diff::{self, NewTag};
+use crate::encoded;
 use crate::error::{Problem, ProblemKind};
 use crate::guard;
 use crate::kind::Effect;
@@ -36,13 +38,18 @@ impl<'p> Planner<'p> {
         let address = &declared.address;
         let key = keys::live(self.input.org, address);
         if let Some(from) = self.moves.clashes.get(address).cloned() {
-            let modified = self.input.snapshot.get(&key).map_or(Revision::ZERO, holdfast_engine::Entry::modified);
+            let modified = self.input.snapshot.get(&key).map_or(Revision::ZERO, Entry::modified);
             self.blocked.push(blocking::both_live(address, &from, modified));
             self.blocked_rows.insert(address.clone());
             self.reads.extend([key, keys::live(self.input.org, &from)]);
             return Ok(());
         }
         let origin = self.moves.origin(address).cloned();
+        if origin.is_none() && self.is_as_declared(declared, &key) {
+            self.unchanged.push(address.clone());
+            self.reads.insert(key);
+            return Ok(());
+        }
         // A resource that moves is compared with what it was under its old address.
         let compared = origin.as_ref().unwrap_or(address);
         let live_key = keys::live(self.input.org, compared);
@@ -50,14 +57,14 @@ impl<'p> Planner<'p> {
             None => None,
             Some(entry) => Some((record(entry).map_err(|_| damaged(&live_key))?, entry.modified())),
         };
-        let kinds = std::sync::Arc::clone(&self.kinds);
+        let kinds = Arc::clone(&self.kinds);
         let Some(kind) = kinds.get(address.kind.as_str()) else {
             let problem =
                 Problem::new(ProblemKind::Invalid, "E_UNKNOWN_KIND", format!("cannot plan `{address}`: unknown kind"));
             return Err(problem.help(format!("declare the kind: `[kinds.{}]`", address.kind)));
         };
         let (tags, takes) = (self.new_tags(declared, compared), self.takes(address));
-        let before = self.before.get(compared).cloned();
+        let before = self.before(compared)?;
         let mut outcome = diff::diff(diff::Inputs {
             kind,
             source: self.input.source.as_str(),
@@ -129,6 +136,21 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
+    /// Whether a row changes nothing, not even an owner, told without decoding what is live.
+    fn is_as_declared(&self, declared: &Declared, key: &str) -> bool {
+        let PlanInput { snapshot, org, source, .. } = self.input;
+        let is_declared = |live: &Entry| {
+            let before = snapshot.get(&keys::desired(org, source, &declared.address));
+            // A row of an exported state stands for both.
+            before.is_some_and(|before| {
+                Arc::ptr_eq(before.value(), live.value()) || encoded::is_declared(before.value(), declared)
+            })
+        };
+        let live = snapshot.get(key).filter(|_| encoded::is_plain(declared));
+        live.is_some_and(|live| encoded::is_live(live.value(), declared, source.as_str()) && is_declared(live))
+            && self.kinds.get(declared.address.kind.as_str()).is_some()
+    }
+
     /// A tag covers its address: those of a resource that moves are made when its values are sealed anew.
     fn under_new_address(&self, declared: &Declared, outcome: &mut diff::Outcome<'_>) {
         let tags = self.new_tags(declared, &declared.address);
@@ -191,7 +213,9 @@ impl<'p> Planner<'p> {
             self.missing = true;
         }
         for path in &outcome.kept {
-            let Some(secret) = declared.secrets.get(path) else { continue };
+            let Some(secret) = declared.secrets.get(path).filter(|secret| secret.origin != SecretOrigin::Sealed) else {
+                continue;
+            };
             let message =
                 format!("`{}` has no value here; `{}` stays as it is sealed", secret.origin, declared.address);
             say(Diagnostic::note("N_KEPT_VALUE", message), path);
@@ -203,9 +227,16 @@ impl<'p> Planner<'p> {
     }
 
     /// Resources that the source declared before and does no longer.
-    pub(super) fn removed_rows(&mut self) {
-        let mut gone: Vec<Address> =
-            self.before.keys().filter(|address| !self.declared.contains(address)).cloned().collect();
+    pub(super) fn removed_rows(&mut self) -> Result<(), Problem> {
+        let prefix = keys::desired_prefix(self.input.org, self.input.source);
+        let mut gone: Vec<Address> = Vec::new();
+        for (key, _) in self.input.snapshot.prefix(&prefix) {
+            let address = &key.as_str()[prefix.len()..];
+            if !address.split_once('/').is_some_and(|parts| self.declared.contains(&parts)) {
+                gone.push(address.parse().map_err(|_| damaged(key.as_str()))?);
+            }
+        }
+        gone.sort_unstable();
         gone.retain(|address| self.wanted(address.kind.as_str()) && !self.moves.leaves(address));
         for address in gone {
             self.writes.push(Write::Undeclared(address.clone()));
@@ -220,8 +251,8 @@ impl<'p> Planner<'p> {
                 self.hand_over(&address, &live, &heir);
                 continue;
             }
-            let before = self.before.get(&address);
-            let protected = before.is_some_and(|before| before.lifecycle.prevent_delete);
+            let before = self.before(&address)?;
+            let protected = before.as_ref().is_some_and(|before| before.lifecycle.prevent_delete);
             if let Some(blocked) = guard::protected(&address, modified, protected, &self.input.desired.protect) {
                 self.blocked.push(blocked);
                 self.blocked_rows.insert(address);
@@ -233,6 +264,7 @@ impl<'p> Planner<'p> {
             self.changes.push(Change { at, ..change });
             self.writes.push(Write::Gone(address));
         }
+        Ok(())
     }
 
     /// Another source that declares the same resource, as two may do with a secret.
@@ -259,14 +291,14 @@ impl<'p> Planner<'p> {
     pub(super) fn unmanaged_rows(&mut self) {
         let prefix = keys::live_prefix(self.input.org);
         for (key, entry) in self.input.snapshot.prefix(&prefix) {
-            // Most live resources are declared; those are told by their record's owner without reading the name apart.
-            let managed =
-                record(entry).is_ok_and(|record| record.owner.as_ref().is_some_and(|owner| !owner.contains(':')));
-            if managed {
+            let Some(parts) = key.as_str()[prefix.len()..].split_once('/') else { continue };
+            if self.declared.contains(&parts) {
                 continue;
             }
+            let managed =
+                record(entry).is_ok_and(|record| record.owner.as_ref().is_some_and(|owner| !owner.contains(':')));
             let Ok(address) = key.as_str()[prefix.len()..].parse::<Address>() else { continue };
-            if !self.declared.contains(&address) && self.wanted(address.kind.as_str()) && !self.moves.leaves(&address) {
+            if !managed && self.wanted(address.kind.as_str()) && !self.moves.leaves(&address) {
                 self.unmanaged.push(address);
             }
         }

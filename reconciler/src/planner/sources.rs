@@ -13,13 +13,14 @@ pub fn source_name(snapshot: &Snapshot, org: &OrgId, desired: &Desired) -> Sourc
     if let Some(name) = &desired.source.name {
         return name.clone();
     }
+    let directory = || desired.source.directory.clone().unwrap_or_default();
     let mut sources = sources(snapshot, org).into_iter();
     match (sources.next(), sources.next()) {
         (Some(only), None) => {
             let ours = |declared: &Declared| snapshot.get(&keys::desired(org, &only, &declared.address)).is_some();
-            if desired.resources.iter().any(ours) { only } else { desired.source.directory.clone() }
+            if desired.resources.iter().any(ours) { only } else { directory() }
         }
-        (_, _) => desired.source.directory.clone(),
+        (_, _) => directory(),
     }
 }
 

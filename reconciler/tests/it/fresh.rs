@@ -70,6 +70,7 @@ fn p4_no_session_is_older_than_the_newest_acknowledged_commit_and_none_is_torn()
     let acknowledged = AtomicU64::new(change(&world, "model-0").get());
     let (done, commits) = (AtomicBool::new(false), AtomicU64::new(0));
     let (all, org) = (sessions(), OrgId::default());
+    let opened = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for committer in 0..COMMITTERS {
             let (world, acknowledged, done, commits) = (&world, &acknowledged, &done, &commits);
@@ -85,7 +86,7 @@ fn p4_no_session_is_older_than_the_newest_acknowledged_commit_and_none_is_torn()
         }
         let creators: Vec<_> = (0..CREATORS)
             .map(|creator| {
-                let (world, acknowledged, org) = (&world, &acknowledged, &org);
+                let (world, acknowledged, opened, org) = (&world, &acknowledged, &opened, &org);
                 scope.spawn(move || {
                     for round in 0..all / CREATORS {
                         let newest = acknowledged.load(Ordering::SeqCst);
@@ -98,6 +99,7 @@ fn p4_no_session_is_older_than_the_newest_acknowledged_commit_and_none_is_torn()
                         for other in others {
                             assert_eq!(*model, model_of(&session, other), "agent-{mine} and agent-{other}");
                         }
+                        opened.fetch_add(1, Ordering::Relaxed);
                     }
                 })
             })
@@ -105,7 +107,10 @@ fn p4_no_session_is_older_than_the_newest_acknowledged_commit_and_none_is_torn()
         creators.into_iter().for_each(|creator| creator.join().unwrap());
         done.store(true, Ordering::Relaxed);
     });
-    assert!(commits.load(Ordering::Relaxed) > 100, "only {commits:?} commits went on meanwhile");
+    let (opened, commits) = (opened.into_inner(), commits.into_inner());
+    println!("{opened} sessions, none old and none torn, while {commits} commits went on");
+    assert_eq!(opened, all, "too few sessions were opened");
+    assert!(commits > 100, "only {commits} commits went on meanwhile");
 }
 
 struct Flag(AtomicBool);

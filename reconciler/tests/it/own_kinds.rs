@@ -230,13 +230,13 @@ fn against_an_exported_state_the_same_rows_come_out() {
     applied(&world, &flag("rollout = 1\nowner = \"maria\"\n"));
     let state: State = against::export(&world.plane, None, None).unwrap();
     let clock: holdfast_engine::Clock = std::sync::Arc::new(|| holdfast_engine::Timestamp::from_millis(0));
-    let planned = |manifest: &str| plan_against(&state, &asked(manifest), &kinds(), None, &clock).unwrap();
+    let planned = |manifest: &str| plan_against(state.clone(), &asked(manifest), &kinds(), None, &clock).unwrap();
     assert_eq!(planned(&flag("rollout = 1\nowner = \"maria\"\n")).summary.changes(), 0);
     assert_eq!(fields(&planned(&flag("rollout = 2\nowner = \"maria\"\n"))), ["rollout"]);
     assert_eq!(planned("").summary.delete, 1);
     let mut twice = state.clone();
     twice.resources.push(state.resources[0].clone());
-    let refused = plan_against(&twice, &asked(KIND), &kinds(), None, &clock).unwrap_err();
+    let refused = plan_against(twice, &asked(KIND), &kinds(), None, &clock).unwrap_err();
     assert_eq!(refused.code, "E_STATE");
     assert!(refused.message.contains("`feature-flag/new-ui`"), "{}", refused.message);
 }

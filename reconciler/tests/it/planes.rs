@@ -98,7 +98,7 @@ pub(crate) fn desired(source: &str, mut resources: Vec<Declared>) -> Desired {
     resources.sort_by(|left, right| left.address.cmp(&right.address));
     let name = SourceName::new(source).unwrap();
     Desired {
-        source: SourceHint { name: Some(name.clone()), directory: name },
+        source: SourceHint { name: Some(name.clone()), directory: Some(name) },
         org: None,
         git: None,
         digest: String::new(),

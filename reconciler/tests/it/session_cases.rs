@@ -1,6 +1,6 @@
 //! The cases of `testdata/sessions`: which credential counts, and which provider and model a session gets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use holdfast_engine::Timestamp;
@@ -74,6 +74,14 @@ struct Choice {
     expect: BTreeMap<String, Option<String>>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotOurs {
+    family: String,
+    case: String,
+    why: String,
+}
+
 fn cases<T: DeserializeOwned>(name: &str) -> Vec<T> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/sessions").join(name);
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
@@ -128,9 +136,7 @@ fn given(world: &World, case: &Credentials) {
 
 #[test]
 fn p4_the_credential_that_counts_is_that_of_the_table() {
-    let cases: Vec<Credentials> = cases("credentials.json");
-    assert!(cases.len() >= 20);
-    for case in cases {
+    for case in cases::<Credentials>("credentials.json") {
         let world = world_with(SystemEnvironment::Known(case.system.clone()));
         world.clock.set(NOW);
         let settings = json!({
@@ -168,12 +174,34 @@ fn p4_the_credential_that_counts_is_that_of_the_table() {
     }
 }
 
+/// Each case of the field is told once: as one or more of ours (`, ` begins what makes them differ), or with the reason why not.
+#[test]
+fn every_case_of_the_field_is_told() {
+    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut tell = |family: &str, case: &str| told.entry(family.to_owned()).or_default().insert(case.to_owned());
+    let mut tests = 0;
+    for case in cases::<Credentials>("credentials.json") {
+        assert!(tell("credentials", &case.case), "{} stands there twice", case.case);
+        tests += 1;
+    }
+    for case in cases::<Choice>("choices.json") {
+        let (family, name) = case.case.split_once(": ").unwrap();
+        tell(family, name.split_once(", ").map_or(name, |(name, _)| name));
+        tests += 1;
+    }
+    for NotOurs { family, case, why } in cases("not-ours.json") {
+        assert!(tell(&family, &case) && !why.is_empty(), "{case} is ours, or has no reason");
+    }
+    let counts: Vec<(&str, usize)> = told.iter().map(|(family, cases)| (family.as_str(), cases.len())).collect();
+    println!("{tests} tests of {counts:?}");
+    assert_eq!(counts, [("credentials", 21), ("effective", 13), ("primary", 9), ("reference", 33)]);
+    assert_eq!(tests, 82);
+}
+
 #[test]
 fn p4_provider_reference_and_model_are_those_of_the_table() {
-    let cases: Vec<Choice> = cases("choices.json");
-    assert!(cases.len() >= 50);
     let org = OrgId::default();
-    for case in cases {
+    for case in cases::<Choice>("choices.json") {
         let world = world_with(SystemEnvironment::Known(case.system.clone()));
         applied(&world, &org, None, case.settings.clone(), &case.declared);
         for provider in &case.credentials {

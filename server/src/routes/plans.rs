@@ -6,16 +6,17 @@ use axum::http::HeaderMap;
 use holdfast_engine::Revision;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::PlanRequest;
-use holdfast_reconciler::plane::{ControlPlane, ImportRequest};
+use holdfast_reconciler::plane::{ControlPlane, ImportRequest, ResumeRequest, WriteOutcome, WriteReceipt};
 use holdfast_reconciler::resource::OrgId;
 
 use super::{Answer, at_revision, encode, json, json_bytes};
 use crate::ask::Ask;
+use crate::body::from_json;
 use crate::gate::Lane;
-use crate::limits::PLAN_BODY_BYTES_MAX;
+use crate::limits::{EDIT_BODY_BYTES_MAX, PLAN_BODY_BYTES_MAX};
 use crate::problem::json_problem;
 use crate::router::App;
-use crate::wire::ApplyBody;
+use crate::wire::{ApplyBody, RollbackBody};
 
 /// `POST /v1/plan`: works out a plan; changes nothing.
 pub(crate) async fn plan(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
@@ -49,9 +50,11 @@ async fn work_out(
     let call = move |plane: &dyn ControlPlane| {
         let mut request: PlanRequest = parse(&body)?;
         request.org = one_org(ask.org, request.org)?;
-        planned(plane, &request)
+        Ok((planned(plane, &request)?, (request, body)))
     };
-    let (revision, plan) = app.gate.call(Lane::Plan, call).await?;
+    let ((revision, plan), rest) = app.gate.call(Lane::Plan, call).await?;
+    // The answer does not wait until a large request is taken apart.
+    drop(tokio::task::spawn_blocking(move || drop(rest)));
     Ok(at_revision(json_bytes(plan), revision))
 }
 
@@ -67,6 +70,48 @@ pub(crate) async fn apply(State(app): State<App>, ask: Ask, headers: HeaderMap, 
         plane.apply(&request)
     };
     let receipt = app.gate.call(Lane::Write, call).await?;
+    app.gate.saw(receipt.revision);
+    Ok(at_revision(json(&receipt)?, receipt.revision))
+}
+
+/// `POST /v1/rollback`: puts back what a source declared at an earlier revision, as one commit, with the guards that plans
+/// have. With a plan id, as `POST /v1/plan` gives it for the same rollback, it does exactly that or nothing.
+pub(crate) async fn rollback(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
+    ask.finish()?;
+    ask.no_preconditions()?;
+    let body = app.bodies.read(&headers, body, EDIT_BODY_BYTES_MAX).await?;
+    let call = move |plane: &dyn ControlPlane| {
+        let author = ask.author();
+        let mut request = parse::<RollbackBody>(&body)?.into_request(author);
+        request.plan.org = one_org(ask.org, request.plan.org)?;
+        request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
+        if request.plan_id.is_empty() {
+            let plan = plane.plan(&request.plan)?;
+            if !plan.has_changes() && !plan.is_blocked() {
+                let (revision, commit) = (plan.base.revision, plan.base.commit);
+                return Ok(WriteReceipt { revision, commit, outcome: WriteOutcome::Unchanged });
+            }
+            request.plan_id = plan.plan_id;
+        }
+        plane.apply(&request)
+    };
+    let receipt = app.gate.call(Lane::Write, call).await?;
+    app.gate.saw(receipt.revision);
+    Ok(at_revision(json(&receipt)?, receipt.revision))
+}
+
+/// `POST /v1/resume`: takes the hold of a source away.
+pub(crate) async fn resume(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
+    ask.finish()?;
+    ask.no_preconditions()?;
+    let body = app.bodies.read(&headers, body, EDIT_BODY_BYTES_MAX).await?;
+    let mut request: ResumeRequest = if body.is_empty() { ResumeRequest::default() } else { body.json()? };
+    if request.author.is_empty() {
+        request.author = ask.author();
+    }
+    request.org = one_org(ask.org, request.org)?;
+    request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
+    let receipt = app.gate.call(Lane::Write, move |plane| plane.resume(&request)).await?;
     app.gate.saw(receipt.revision);
     Ok(at_revision(json(&receipt)?, receipt.revision))
 }
@@ -98,7 +143,7 @@ pub(crate) async fn import(State(app): State<App>, ask: Ask, headers: HeaderMap,
 }
 
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| json_problem("JSON body", &error))
+    from_json(body).map_err(|error| json_problem("JSON body", &error))
 }
 
 /// The organisation of the query and that of the body must not differ.

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -72,8 +72,22 @@ fn p4_eight_processes_never_read_a_session_that_is_older_than_what_was_acknowled
         let ended: Vec<_> = children.into_iter().map(|mut child| child.wait().unwrap().success()).collect();
         done.store(true, Ordering::Relaxed);
         assert_eq!(ended, vec![true; PROCESSES as usize]);
-        assert!(committer.join().unwrap() > 100, "too few commits went on meanwhile");
+        let commits = committer.join().unwrap();
+        let told: u64 = (0..PROCESSES).map(|number| asked(&path, number)).sum();
+        println!("{told} sessions through the server by {PROCESSES} processes while {commits} commits went on");
+        assert_eq!(told, sessions(), "too few sessions were asked for");
+        assert!(commits > 100, "only {commits} commits went on meanwhile");
     });
+}
+
+/// How many sessions a child says that it was given.
+fn asked(acknowledged: &Path, number: u64) -> u64 {
+    std::fs::read_to_string(report(acknowledged, number)).unwrap().parse().unwrap()
+}
+
+/// Where a child says so.
+fn report(acknowledged: &Path, number: u64) -> PathBuf {
+    acknowledged.with_extension(format!("by-{number}"))
 }
 
 /// One of the eight processes; by itself it does nothing.
@@ -83,6 +97,7 @@ fn child_of_the_hammer() {
     let [socket, path, sessions, number] = told.split('|').collect::<Vec<_>>().try_into().unwrap();
     let (client, acknowledged) = (Client::new(socket.into()), File::open(Path::new(path)).unwrap());
     let (sessions, number): (usize, usize) = (sessions.parse().unwrap(), number.parse().unwrap());
+    let mut given: u64 = 0;
     for round in 0..sessions {
         let mut newest = [0; 8];
         acknowledged.read_exact_at(&mut newest, 0).unwrap();
@@ -101,5 +116,7 @@ fn child_of_the_hammer() {
                 assert_eq!(model, &json!(context.model.id), "{}", resource.address);
             }
         }
+        given += 1;
     }
+    std::fs::write(report(Path::new(path), number as u64), given.to_string()).unwrap();
 }

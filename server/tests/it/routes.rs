@@ -292,3 +292,27 @@ fn p4_a_read_waits_for_the_revision_that_it_asks_for() {
         assert_eq!(waiting.join().unwrap().body, b"two");
     });
 }
+
+#[test]
+fn a_rollback_over_http_is_guarded_repeatable_and_held() {
+    let server = Server::start();
+    apply(&server, "glm-4.6");
+    apply(&server, "glm-4.5");
+    post(&server, "/v1/rollback", &json!({"to": 9})).problem(404, "E_FUTURE");
+    post(&server, "/v1/rollback", &json!({"to": 1, "source": "nobody"})).problem(404, "E_NOT_FOUND");
+    post(&server, "/v1/rollback", &json!({"to": 1, "plan_id": "7c1e93ab"})).problem(409, "E_STALE");
+    let body = json!({"to": 1, "request_id": "back"});
+    let back = post(&server, "/v1/rollback", &body).json();
+    assert_eq!((&back["revision"], &back["outcome"]), (&json!(3), &json!("committed")));
+    assert_eq!(post(&server, "/v1/rollback", &body).json()["revision"], 3);
+    assert_eq!(post(&server, "/v1/rollback", &json!({"to": 1})).json()["outcome"], "unchanged");
+    let source = &get(&server, "/v1/status").json()["sources"][0];
+    assert_eq!((&source["held"]["since"], &source["held"]["rollback"]), (&json!(3), &json!(1)));
+    let session = get(&server, "/v1/agents/hotreload-test/session").json();
+    assert_eq!(session["model"]["reference"], "glm-4.6");
+    assert_eq!(get(&server, "/v1/commits/3").json()["rollback"], 1);
+
+    assert_eq!(send(&server, "POST", "/v1/resume", &[], b"").json()["revision"], 4);
+    assert_eq!(send(&server, "POST", "/v1/resume", &[], b"").json()["outcome"], "unchanged");
+    assert_eq!(get(&server, "/v1/status").json()["sources"][0]["held"], Value::Null);
+}

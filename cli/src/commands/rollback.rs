@@ -1,0 +1,85 @@
+//! `reconcile rollback REVISION`: an earlier revision of a source as a plan like any other; and `reconcile resume`.
+//!
+//! Never here: what a rollback puts back and what guards it; the plane decides.
+
+use holdfast_reconciler::desired::Desired;
+use holdfast_reconciler::plan::{PlanOptions, PlanRequest};
+use holdfast_reconciler::plane::{ResumeRequest, WriteOutcome};
+
+use super::apply::{Asked, Consent, run_drafted};
+use super::plan::{Drafted, parts, present};
+use super::{Run, revision};
+use crate::args::{ResumeArgs, RollbackArgs};
+use crate::connect;
+use crate::error::{Exit, Failure};
+use crate::project::{self, Project};
+use crate::render::ink::Text;
+
+/// Plans the rollback and shows it, or applies it too.
+pub(super) fn run(run: &Run, args: &RollbackArgs) -> Result<Exit, Failure> {
+    let plan = &args.plan;
+    if plan.against.is_some() || !plan.only.is_empty() || plan.hold {
+        return Err(Failure::usage("`rollback` takes no `--against`, `--only` and `--hold`")
+            .help("it puts back all that the source declared, and always holds the source"));
+    }
+    let drafted = draft(run, args)?;
+    if plan.dry_run {
+        return present(run, plan, drafted);
+    }
+    let consent = Consent::of(plan)?;
+    run_drafted(run, &Asked { shown: plan, consent }, drafted)
+}
+
+fn draft(run: &Run, args: &RollbackArgs) -> Result<Drafted, Failure> {
+    let setting = &run.setting;
+    let directory = run.directory(args.plan.directory.as_ref())?;
+    let store = setting.store(&directory);
+    let plane = connect::required(setting, &store, &run.output)?;
+    let org = project::org(setting, &directory, &run.output)?;
+    let mut desired = policy(run, &directory);
+    desired.source.name = args.source.clone().or(desired.source.name);
+    let options = PlanOptions {
+        allow_delete: args.plan.allow_delete,
+        allow_break: args.plan.allow_break.iter().cloned().collect(),
+        rollback: Some(revision(&*plane, args.to)?),
+        ..PlanOptions::default()
+    };
+    let request = PlanRequest { org, fallback_org: None, desired, options };
+    let (plan, seal) = match args.plan.out {
+        None => (plane.plan(&request)?, None),
+        Some(_) => parts(plane.seal(&request)?),
+    };
+    Ok(Drafted { request, plan, store, plane: Some(plane), seal })
+}
+
+/// What the project says of its name, of drift and of protection. A manifest that is broken must not stand in the way: it
+/// may be why somebody rolls back.
+fn policy(run: &Run, directory: &std::path::Path) -> Desired {
+    let read = Project::read(&run.setting, directory).ok().and_then(|project| project.desired);
+    let Some(Desired { source, on_drift, protect, loop_policy, .. }) = read else {
+        run.output.say("note: no manifest is read here, so `protect` and `on_drift` of a project do not count");
+        return Desired::nothing(None);
+    };
+    Desired { source, on_drift, protect, loop_policy, ..Desired::nothing(None) }
+}
+
+/// Takes the hold of a source away.
+pub(super) fn resume(run: &Run, args: &ResumeArgs) -> Result<Exit, Failure> {
+    let (plane, org) = run.ask()?;
+    let receipt = plane.resume(&ResumeRequest {
+        org,
+        source: args.source.clone(),
+        author: run.setting.author(args.author.as_deref()),
+        message: args.message.clone().unwrap_or_default(),
+        request_id: Some(uuid::Uuid::new_v4().to_string()),
+    })?;
+    run.output.data(&receipt, || {
+        let mut text = Text::new();
+        text.line(match receipt.outcome {
+            WriteOutcome::Unchanged => "nothing is held".to_owned(),
+            WriteOutcome::Committed | WriteOutcome::Replayed => format!("Resumed in {}", receipt.revision),
+        });
+        text
+    })?;
+    Ok(Exit::Done)
+}

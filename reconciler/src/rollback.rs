@@ -1,0 +1,126 @@
+//! Rollbacks: what a source declared at an earlier revision, as desired state, so that putting it back is a plan like any other.
+//!
+//! Pure. Never here: planning and guarding it (`planner.rs`), and the hold that keeps a loop from undoing it (`hold.rs`).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use holdfast_engine::{Digest, Revision, Snapshot};
+
+use crate::agents::kinds;
+use crate::desired::{Declared, Desired, SecretInput, SecretOrigin};
+use crate::diagnostic::Diagnostic;
+use crate::error::{Problem, ProblemKind};
+use crate::kind_record;
+use crate::planner::{self, damaged};
+use crate::resource::{Address, Declaration, OrgId, Record, SourceName, keys};
+
+/// The source that a rollback is about: the one that is named, else the project's directory if it is one, else the
+/// organisation's only one.
+///
+/// # Errors
+/// Lists the sources if it is none or not clear.
+pub(crate) fn source(snapshot: &Snapshot, org: &OrgId, desired: &Desired) -> Result<SourceName, Problem> {
+    one_source(snapshot, org, desired.source.name.as_ref(), desired.source.directory.as_ref())
+}
+
+/// As [`source`], where no project says anything.
+pub(crate) fn one_source(
+    snapshot: &Snapshot,
+    org: &OrgId,
+    named: Option<&SourceName>,
+    directory: Option<&SourceName>,
+) -> Result<SourceName, Problem> {
+    let sources = planner::sources(snapshot, org);
+    let list = || sources.iter().map(SourceName::as_str).collect::<Vec<_>>().join(", ");
+    if let Some(named) = named {
+        if sources.contains(named) {
+            return Ok(named.clone());
+        }
+        let problem = Problem::new(
+            ProblemKind::NotFound,
+            "E_NOT_FOUND",
+            format!("`{named}` is no source of organisation `{org}`"),
+        );
+        return Err(match sources.is_empty() {
+            true => problem.help("nothing was applied yet"),
+            false => problem.help(format!("the sources are {}", list())),
+        });
+    }
+    if let Some(directory) = directory.filter(|directory| sources.contains(directory)) {
+        return Ok(directory.clone());
+    }
+    match sources.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", format!("organisation `{org}` has no source"))
+            .help("nothing was applied yet")),
+        _ => Err(Problem::new(ProblemKind::Invalid, "E_SOURCE", "it is not clear which source is meant")
+            .help(format!("name one with `--source`: {}", list()))),
+    }
+}
+
+/// What the source declared at the past revision, under the policy of now. Secrets stay out: they are as they are. So are
+/// sensitive values of other kinds, as far as they are still sealed; a finding names each that is not.
+///
+/// # Errors
+/// A record that cannot be read.
+pub(crate) fn desired(
+    past: &Snapshot,
+    snapshot: &Snapshot,
+    org: &OrgId,
+    source: &SourceName,
+    policy: &Desired,
+) -> Result<Desired, Problem> {
+    let prefix = keys::desired_prefix(org, source);
+    let (mut resources, mut diagnostics) = (Vec::new(), Vec::new());
+    let mut text = String::new();
+    for (key, entry) in past.prefix(&prefix) {
+        let address: Address = key.as_str()[prefix.len()..].parse().map_err(|_| damaged(key.as_str()))?;
+        if address.kind.as_str() == kinds::SECRET {
+            continue;
+        }
+        let declaration: Declaration = serde_json::from_slice(entry.value()).map_err(|_| damaged(key.as_str()))?;
+        let _ = writeln!(text, "{address} {}", entry.modified());
+        let live = live(snapshot, org, &address)?;
+        let sealed = |path: &String| live.as_ref().is_some_and(|live| live.tags.contains_key(path));
+        let mut secrets = BTreeMap::new();
+        for path in declaration.tags.into_keys() {
+            if sealed(&path) {
+                secrets.insert(path, SecretInput { origin: SecretOrigin::Sealed, value: None });
+            } else {
+                let message = format!("`{path}` of `{address}` is not kept, so it comes back without it");
+                let help = "apply the manifest that has its reference, or set it where it is used";
+                diagnostics.push(Diagnostic::warning("W_VALUE_GONE", message).help(help));
+            }
+        }
+        let Declaration { fields, lifecycle, at, .. } = declaration;
+        resources.push(Declared { address, fields, secrets, at, field_at: BTreeMap::new(), lifecycle });
+    }
+    resources.sort_by(|left, right| left.address.cmp(&right.address));
+    let records = kind_record::records(past, org)?.into_iter();
+    let ours = records.filter(|(_, record)| record.sources.contains(source.as_str()));
+    Ok(Desired {
+        source: policy.source.clone(),
+        org: policy.org.clone(),
+        git: None,
+        digest: Digest::of_parts("holdfast rollback", &[text.as_bytes()]).to_string(),
+        on_drift: policy.on_drift,
+        protect: policy.protect.clone(),
+        loop_policy: policy.loop_policy,
+        moved: Vec::new(),
+        kinds: ours.map(|(_, record)| record.definition).collect(),
+        resources,
+        diagnostics,
+    })
+}
+
+fn live(snapshot: &Snapshot, org: &OrgId, address: &Address) -> Result<Option<Record>, Problem> {
+    let key = keys::live(org, address);
+    let Some(entry) = snapshot.get(&key) else { return Ok(None) };
+    serde_json::from_slice(entry.value()).map(Some).map_err(|_| damaged(&key))
+}
+
+/// What the commit of a rollback says if nobody says more.
+pub(crate) fn message(to: Revision) -> String {
+    format!("rollback to {to}")
+}
