@@ -5,6 +5,7 @@ mod crash;
 mod gateway;
 mod history;
 mod keeping;
+mod network;
 mod profiles;
 mod refusals;
 mod rotate;
