@@ -26,10 +26,10 @@ pub(crate) use self::keeping::{BackupArgs, CompactArgs, CompactRule, ImportArgs,
 pub(crate) use self::planning::{ApplyArgs, CheckArgs, GrammarName, InitArgs, PlanArgs};
 pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
-pub(crate) use self::rolling::{ResumeArgs, RollbackArgs};
+pub(crate) use self::rolling::{ApproveArgs, ResumeArgs, RollbackArgs};
 pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
-pub(crate) use self::sessions::{ExplainVerb, SessionArgs};
+pub(crate) use self::sessions::{ExplainArgs, ExplainVerb, SessionArgs};
 pub(crate) use self::tokens::{TokenCreateArgs, TokenVerb};
 
 const AFTER_HELP: &str = "\
@@ -39,6 +39,7 @@ Examples:
   reconcile --yes                apply without asking; deletes need --allow-delete N as well
   reconcile session triage       what a new session of the agent `triage` is given, and why
   reconcile get settings/triage  one live resource with its owners
+  reconcile explain settings/triage soulMd   who set a value, when and why, and what it was before
   reconcile diff r41 r42         what a commit changed
 
 Exit codes:
@@ -113,6 +114,8 @@ pub(crate) enum Verb {
     Rollback(RollbackArgs),
     /// Lets a source go on that a rollback or an apply by hand holds
     Resume(ResumeArgs),
+    /// Applies a plan that a loop left to somebody
+    Approve(ApproveArgs),
     /// Writes a small commented project; overwrites nothing
     Init(InitArgs),
     /// Reads the manifests and reports every finding; needs no store
@@ -121,9 +124,8 @@ pub(crate) enum Verb {
     Serve(ServeArgs),
     /// Shows what a session of an agent is given, and why
     Session(SessionArgs),
-    /// Shows the chain of evidence for a decision
-    #[command(subcommand)]
-    Explain(ExplainVerb),
+    /// Shows where the values of a resource come from, or why a session gets what it gets
+    Explain(ExplainArgs),
     /// Changes fields of one live resource at once, as an actor and not as a source
     Set(SetArgs),
     /// Writes live values into the manifest that declares them, comments and order kept

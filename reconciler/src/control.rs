@@ -5,6 +5,7 @@
 mod applying;
 mod compare;
 mod editing;
+mod explaining;
 mod kv;
 mod profiles;
 mod resources;
@@ -16,6 +17,8 @@ mod tokens;
 mod transfer;
 mod upkeep;
 mod writing;
+
+pub(crate) use self::applying::apply_as_loop;
 
 use std::io::Write;
 
@@ -29,11 +32,11 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    Access, ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
-    Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
-    NewToken, ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery,
-    ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage, TokenInfo,
-    TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
+    Access, ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted,
+    ControlPlane, DiffQuery, Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn,
+    KvTxnResult, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo,
+    ResourcesPage, ResourcesQuery, ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status,
+    Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -64,6 +67,15 @@ impl ControlPlane for Plane {
         applying::resume(self, request)
     }
 
+    fn approve(&self, request: &ApproveRequest) -> Result<WriteReceipt, Problem> {
+        applying::approve(self, request)
+    }
+
+    fn poke(&self) -> Result<bool, Problem> {
+        self.loops().poke();
+        Ok(self.loops().any())
+    }
+
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {
         let org = self.org(query.org.as_ref(), &self.engine().snapshot());
         let limit = query.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX);
@@ -85,6 +97,10 @@ impl ControlPlane for Plane {
 
     fn resource(&self, org: Option<&OrgId>, address: &Address, at: Option<Revision>) -> Result<ResourceInfo, Problem> {
         resources::one(self, org, address, at)
+    }
+
+    fn origins(&self, query: &OriginQuery) -> Result<Origins, Problem> {
+        explaining::explain(self, query)
     }
 
     fn edit(&self, request: &EditRequest) -> Result<WriteReceipt, Problem> {

@@ -44,6 +44,8 @@ pub struct Inputs<'d> {
     pub live: Option<(&'d Record, Revision)>,
     /// The tag of each secret value that is known now, by path.
     pub tags: &'d BTreeMap<String, NewTag>,
+    /// The fields that are to be taken from whoever set them, each if the resource was last touched in this revision.
+    pub takes: &'d BTreeMap<&'d str, Revision>,
 }
 
 /// What should become of a declared resource.
@@ -67,6 +69,8 @@ pub struct Outcome<'d> {
     pub conflicts: Vec<Conflict>,
     /// Fields that stay as somebody else set them, with that owner.
     pub yielded: Vec<(String, String)>,
+    /// The fields that are taken from whoever set them.
+    pub taken: BTreeSet<String>,
 }
 
 /// A field that somebody else owns.
@@ -146,6 +150,14 @@ impl<'d> Diff<'d> {
         }
     }
 
+    /// The actor that holds a field, if one does.
+    fn actor(&self, field: &str) -> Option<String> {
+        match self.holder(field) {
+            Holder::Actor(owner) => Some(owner),
+            Holder::Us | Holder::Nobody | Holder::OtherSource(_) => None,
+        }
+    }
+
     fn holder(&self, field: &str) -> Holder {
         self.holder_of(self.live().and_then(|live| live.owners.get(field)))
     }
@@ -194,6 +206,7 @@ impl<'d> Diff<'d> {
                 self.out.adopts |= inputs.live.is_some();
                 self.own(field);
             }
+            (Holder::Actor(_), false) if self.takes(field) => self.set(field, now, live, Reason::Take),
             (Holder::Actor(owner), false) if spec.implied => self.out.yielded.push((field.to_owned(), owner)),
             (Holder::Actor(owner), false) if self.declared_before(field) => match inputs.on_drift {
                 OnDrift::Block => self.conflict(FieldPath::field(field), owner, Obstacle::Actor),
@@ -204,6 +217,12 @@ impl<'d> Diff<'d> {
                 self.set(field, now, live, Reason::ManifestChanged);
             }
         }
+    }
+
+    /// Whether the caller takes a field over and its resource is still as he saw it.
+    fn takes(&self, field: &str) -> bool {
+        let seen = self.inputs.takes.get(field);
+        seen.is_some() && seen.copied() == self.inputs.live.map(|(_, modified)| modified)
     }
 
     fn declared_before(&self, field: &str) -> bool {
@@ -220,10 +239,7 @@ impl<'d> Diff<'d> {
         if changes.iter().any(|change| is_fixed(spec, change)) {
             return self.immutable(FieldPath::field(field));
         }
-        let owner = match self.holder(field) {
-            Holder::Actor(owner) => Some(owner),
-            Holder::Us | Holder::Nobody | Holder::OtherSource(_) => None,
-        };
+        let owner = self.actor(field);
         // A value that has become a secret is told with the secrets.
         changes.retain(|change| !self.inputs.now.secrets.contains_key(&change.path.to_string()));
         for change in &mut changes {
@@ -233,6 +249,9 @@ impl<'d> Diff<'d> {
         }
         self.out.fields.extend(changes);
         self.reason(reason);
+        if reason == Reason::Take {
+            self.out.taken.insert(field.to_owned());
+        }
         self.own(field);
         let record = self.out.record.to_mut();
         if is_absent(&now) {
@@ -246,9 +265,15 @@ impl<'d> Diff<'d> {
         self.out.record.to_mut().owners.insert(field.to_owned(), self.inputs.source.to_owned());
     }
 
-    /// A repaired drift is worth telling even if the manifest changed too.
+    /// What overwrites somebody is worth telling even if the manifest changed too.
     fn reason(&mut self, reason: Reason) {
-        if self.out.reason.is_none() || reason == Reason::DriftRepair {
+        let weight = |reason: Option<Reason>| match reason {
+            None => 0,
+            Some(Reason::DriftRepair) => 2,
+            Some(Reason::Take) => 3,
+            Some(_) => 1,
+        };
+        if weight(Some(reason)) > weight(self.out.reason) {
             self.out.reason = Some(reason);
         }
     }
@@ -276,6 +301,10 @@ impl<'d> Diff<'d> {
         }
         match self.holder(&field) {
             Holder::OtherSource(owner) => return self.conflict(at, owner, Obstacle::OtherSource),
+            Holder::Actor(_) if self.takes(&field) => {
+                self.out.taken.insert(field.clone());
+                self.reason(Reason::Take);
+            }
             Holder::Actor(owner) if declared_before => match self.inputs.on_drift {
                 OnDrift::Block => return self.conflict(at, owner, Obstacle::Actor),
                 OnDrift::Keep => return self.out.yielded.push((field, owner)),
@@ -290,6 +319,7 @@ impl<'d> Diff<'d> {
         if input.value.is_some() {
             self.out.seals.insert(path.to_owned());
         }
+        let owner = self.actor(&field);
         let was_clear = self.clear_value(&at);
         self.out.record.to_mut().tags.insert(path.to_owned(), after_tag.clone().unwrap_or_default());
         self.own(&field);
@@ -301,7 +331,7 @@ impl<'d> Diff<'d> {
             sensitive: true,
             before_tag: live_tag,
             after_tag,
-            owner: None,
+            owner,
             at: position(self.inputs.now, &at),
         });
     }

@@ -86,7 +86,8 @@ pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Optio
         changes.iter().filter(|change| change.action == Action::Delete && counts(change.kind.as_str())).count();
     let before = declared_before.filter(|kind| counts(kind)).count();
     let message = if empty {
-        format!("the manifests declare nothing any more, and {all} resources would be deleted")
+        let resources = if all == 1 { "resource" } else { "resources" };
+        format!("the manifests declare nothing any more, and {all} {resources} would be deleted")
     } else if deleted >= DELETE_SHARE_COUNT_MIN && deleted * 100 > before * DELETE_SHARE_PERCENT_MAX {
         format!("{deleted} of {before} resources of the source would be deleted")
     } else {

@@ -153,6 +153,16 @@ impl OpenSessions {
         closed.is_some()
     }
 
+    /// How many sessions of an organisation are open under an id, by agent, user and revision.
+    pub(crate) fn of(&self, org: &OrgId) -> BTreeMap<(String, Option<String>, Revision), u64> {
+        let table = lock(&self.0);
+        let mut counted = BTreeMap::new();
+        for context in table.by_id.values().map(|named| &named.context).filter(|context| context.org == *org) {
+            *counted.entry((context.agent.clone(), context.user.clone(), context.revision)).or_default() += 1;
+        }
+        counted
+    }
+
     /// How many sessions are open, by revision.
     pub(crate) fn by_revision(&self) -> BTreeMap<u64, u64> {
         lock(&self.0).by_revision.iter().map(|(revision, count)| (revision.get(), *count)).collect()

@@ -6,11 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::desired::{Desired, GitState};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::resource::{Address, KindName, OrgId, ResourceName, SourceName};
+use crate::take::Take;
 use crate::value::{FieldPath, Value};
 use holdfast_engine::Revision;
 
@@ -36,6 +38,9 @@ pub struct PlanOptions {
     /// Holds the source afterwards: a loop waits for other manifests.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hold: bool,
+    /// Fields that somebody else set live and that are overwritten if they are still what the caller saw.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub take: BTreeSet<Take>,
 }
 
 /// Asks for a plan.
@@ -149,33 +154,58 @@ pub enum Op {
 }
 
 /// One changed value of a resource.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+///
+/// As JSON, `before` and `after` are null where there is no value, and are not there at all if the value is a secret.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct FieldChange {
     /// Where the value is; the first step is the field.
     pub path: FieldPath,
     /// What happens to it.
     pub op: Op,
-    /// The value before, absent for a sensitive one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The value before; none if it was absent or is sensitive.
+    #[serde(default)]
     pub before: Option<Value>,
-    /// The value after, absent for a sensitive one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The value after; none if it will be absent or is sensitive.
+    #[serde(default)]
     pub after: Option<Value>,
     /// Whether the value is a secret.
     #[serde(default)]
     pub sensitive: bool,
     /// The tag of the secret before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub before_tag: Option<String>,
     /// The tag of the secret after; absent while the store has no key yet or the value is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub after_tag: Option<String>,
     /// Who owned the field before, if it was not this source.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub owner: Option<String>,
     /// Where the manifest declares it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub at: Option<Position>,
+}
+
+impl Serialize for FieldChange {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { path, op, before, after, sensitive, before_tag, after_tag, owner, at } = self;
+        let mut members = to.serialize_map(None)?;
+        members.serialize_entry("path", path)?;
+        members.serialize_entry("op", op)?;
+        if !sensitive {
+            members.serialize_entry("before", before)?;
+            members.serialize_entry("after", after)?;
+        }
+        members.serialize_entry("sensitive", sensitive)?;
+        if *sensitive {
+            members.serialize_entry("before_tag", before_tag)?;
+            members.serialize_entry("after_tag", after_tag)?;
+        }
+        members.serialize_entry("owner", owner)?;
+        if let Some(at) = at {
+            members.serialize_entry("at", at)?;
+        }
+        members.end()
+    }
 }
 
 /// One changed resource.

@@ -7,6 +7,7 @@
 mod applying;
 mod compare;
 mod editing;
+mod explaining;
 mod history;
 mod kv;
 mod moment;
@@ -20,11 +21,12 @@ mod tokens;
 mod transfer;
 mod upkeep;
 
-pub use applying::{ApplyRequest, ResumeRequest, WriteOutcome, WriteReceipt};
+pub use applying::{ApplyRequest, ApproveRequest, ResumeRequest, WriteOutcome, WriteReceipt};
 pub use compare::{
     DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
 };
 pub use editing::{Edit, EditRequest};
+pub use explaining::{DeclaredBy, Origin, OriginQuery, Origins, Previous, SeenBy, SetBy};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use moment::{Moment, MomentError};
@@ -93,6 +95,18 @@ pub trait ControlPlane: Send + Sync {
     /// `NotFound` for a source that does not exist, `Invalid` if it is not clear which one is meant.
     fn resume(&self, request: &ResumeRequest) -> Result<WriteReceipt, Problem>;
 
+    /// Applies a plan that a loop left to somebody, exactly as `status` lists it.
+    ///
+    /// # Errors
+    /// `NotFound` if no such plan waits; else those of an apply.
+    fn approve(&self, request: &ApproveRequest) -> Result<WriteReceipt, Problem>;
+
+    /// Makes the loops of the plane look at their sources now. Says whether there is any.
+    ///
+    /// # Errors
+    /// Only if the plane cannot be reached.
+    fn poke(&self) -> Result<bool, Problem>;
+
     /// Lists commits, newest first.
     ///
     /// # Errors
@@ -122,6 +136,13 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// `NotFound`, with near matches; `Gone` for a compacted revision.
     fn resource(&self, org: Option<&OrgId>, address: &Address, at: Option<Revision>) -> Result<ResourceInfo, Problem>;
+
+    /// Says where the values of a live resource come from: who set each, when and why, who declares it, what it was before,
+    /// and which open sessions have it.
+    ///
+    /// # Errors
+    /// `NotFound` for a resource or field that there is not, with near matches; `Gone` for a compacted revision.
+    fn origins(&self, query: &OriginQuery) -> Result<Origins, Problem>;
 
     /// Changes, makes or deletes one live resource, as an actor.
     ///

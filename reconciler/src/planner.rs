@@ -33,6 +33,7 @@ mod blocking;
 mod kind_rows;
 mod rows;
 mod sources;
+mod taking;
 
 pub use sources::{organisations, source_name, sources};
 
@@ -126,6 +127,7 @@ pub struct Planned {
 pub fn plan(input: PlanInput<'_>) -> Result<Planned, Problem> {
     let mut planner = Planner::new(input)?;
     vault::check_master_key(input.snapshot, input.org, input.vault)?;
+    planner.check_takes()?;
     planner.declared_rows()?;
     planner.removed_rows()?;
     planner.unmanaged_rows();
@@ -152,6 +154,8 @@ struct Planner<'p> {
     writes: Vec<Write>,
     reads: BTreeSet<String>,
     pending: BTreeSet<Address>,
+    /// The fields that are taken from whoever set them.
+    taken: BTreeSet<(Address, String)>,
 }
 
 impl<'p> Planner<'p> {
@@ -184,6 +188,7 @@ impl<'p> Planner<'p> {
             writes: Vec::new(),
             reads: BTreeSet::new(),
             pending: BTreeSet::new(),
+            taken: BTreeSet::new(),
         })
     }
 
@@ -209,6 +214,7 @@ impl<'p> Planner<'p> {
         self.changes.sort_by_cached_key(|change| (kinds.order(change.kind.as_str()), change.address.clone()));
         let world = World { snapshot, org, vault, system, now };
         self.unresolved_references(world);
+        self.note_takes();
         let effects = effect::foresee(world, &self.writes, &self.pending);
         for change in &mut self.changes {
             if options.rollback.is_some() {

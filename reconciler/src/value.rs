@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +90,54 @@ impl fmt::Display for FieldPath {
             }
         }
         Ok(())
+    }
+}
+
+/// Why a text is no path of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// A part, or all of it, is empty.
+    #[error("a part of it is empty")]
+    Empty,
+    /// A double quote has no other.
+    #[error("a double quote is not closed")]
+    Open,
+    /// Something stands between a part and the next.
+    #[error("something follows a closing quote or bracket")]
+    Trailing,
+    /// What stands in brackets is no position.
+    #[error("what stands in brackets is no position in a list")]
+    Position,
+}
+
+impl FromStr for FieldPath {
+    type Err = PathError;
+
+    /// Reads `providers[0].model`; a part with a `.` in it stands in double quotes.
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        let mut steps = Vec::new();
+        let mut rest = text;
+        loop {
+            let (name, after) = match rest.strip_prefix('"') {
+                Some(quoted) => quoted.split_once('"').ok_or(PathError::Open)?,
+                None => rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len())),
+            };
+            if name.is_empty() {
+                return Err(PathError::Empty);
+            }
+            steps.push(PathStep::Key(name.to_owned()));
+            rest = after;
+            while let Some(inner) = rest.strip_prefix('[') {
+                let (position, after) = inner.split_once(']').ok_or(PathError::Position)?;
+                steps.push(PathStep::Index(position.parse().map_err(|_| PathError::Position)?));
+                rest = after;
+            }
+            match rest.strip_prefix('.') {
+                Some(next) => rest = next,
+                None if rest.is_empty() => return Ok(Self(steps)),
+                None => return Err(PathError::Trailing),
+            }
+        }
     }
 }
 

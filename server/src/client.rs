@@ -15,11 +15,11 @@ use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
-    Differences, Edit, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
-    NewToken, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo,
-    ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo, SecretWrite, SessionRequest, Status,
-    Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
+    ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane,
+    DiffQuery, Differences, Edit, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult,
+    Moment, NewToken, OriginQuery, Origins, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery,
+    Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo, SecretWrite,
+    SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -38,6 +38,7 @@ use crate::socket::SOCKET_NAME;
 use crate::tls::TlsTrust;
 use crate::transport::{ExchangeError, Incoming, Transport};
 use crate::watching::Watching;
+use crate::wire::PokeAnswer;
 use crate::wire::{
     Hello, ProfileBodyRef, ProfilesAnswer, SecretBodyRef, SecretsAnswer, SessionBody, TokenBody, TokenCreateBody,
     TokensAnswer, TxnBody,
@@ -190,6 +191,17 @@ impl ControlPlane for Client {
         )
     }
 
+    fn approve(&self, request: &ApproveRequest) -> Result<WriteReceipt, Problem> {
+        let id = request_id(request.request_id.as_ref());
+        self.ask(
+            Call::write(Method::POST, target(&["approve"], &[])).request_id(&id).body(request, EDIT_BODY_BYTES_MAX)?,
+        )
+    }
+
+    fn poke(&self) -> Result<bool, Problem> {
+        self.ask::<PokeAnswer>(Call::compute(target(&["poke"], &[]))).map(|answer| answer.loops)
+    }
+
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {
         let CommitsQuery { org, scope, before, limit } = query;
         let parameters = [
@@ -268,6 +280,17 @@ impl ControlPlane for Client {
             None => call,
         };
         self.ask(call.author(author).request_id(&request_id(given.as_ref())))
+    }
+
+    fn origins(&self, query: &OriginQuery) -> Result<Origins, Problem> {
+        let OriginQuery { org, address, field, at, limit } = query;
+        let parameters = [
+            ("org", text(org.as_ref())),
+            ("field", field.clone()),
+            ("at", text(at.as_ref())),
+            ("limit", text(limit.as_ref())),
+        ];
+        self.ask(Call::read(target(&["explain", address.kind.as_str(), address.name.as_str()], &parameters)))
     }
 
     fn look(&self, request: &SessionRequest) -> Result<SessionContext, Problem> {

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use holdfast_reconciler::take::Take;
 
 /// Flags of planning and applying.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
@@ -48,6 +49,9 @@ pub(crate) struct PlanArgs {
     /// Holds the source after the apply: a loop waits for other manifests, or for `reconcile resume`
     #[arg(long)]
     pub(crate) hold: bool,
+    /// Overwrites a field that somebody else set, if its resource was last changed in rN; may be given again
+    #[arg(long, value_name = "ADDRESS FIELD=rN")]
+    pub(crate) take: Vec<Take>,
     /// Why, for the history
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub(crate) message: Option<String>,

@@ -4,7 +4,23 @@
 
 use clap::{Args, Subcommand};
 
-/// What to explain.
+/// Flags of `explain`.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct ExplainArgs {
+    /// The resource whose values are explained, as in `settings/triage`
+    #[arg(required = true)]
+    pub(crate) address: Option<String>,
+    /// One value of it, as in `soulMd` or `providerModelPreferences.z-ai`, with what it was before
+    pub(crate) field: Option<String>,
+    /// Cuts no value
+    #[arg(long)]
+    pub(crate) full: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Option<ExplainVerb>,
+}
+
+/// What else to explain.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ExplainVerb {
     /// Why a session of an agent gets what it gets, or gets nothing

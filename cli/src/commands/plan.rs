@@ -157,6 +157,7 @@ fn options(args: &PlanArgs, desired: &Desired) -> Result<PlanOptions, Failure> {
         allow_break: args.allow_break.iter().cloned().collect(),
         rollback: None,
         hold: args.hold,
+        take: args.take.iter().cloned().collect(),
     })
 }
 

@@ -7,6 +7,7 @@ use holdfast_reconciler::error::Problem;
 use holdfast_reconciler::plan::{Action, Plan};
 
 use super::escape::visible;
+use super::row::place;
 use super::text::{pasteable, short, summary_line};
 
 /// Findings, what blocks, what is deleted, and the counts.
@@ -17,7 +18,9 @@ pub(crate) fn plan(plan: &Plan) -> String {
         out.push_str(&annotation("error", &blocked.code, None, &format!("{}{ways}", blocked.message)));
     }
     for change in plan.changes.iter().filter(|change| change.action == Action::Delete) {
-        out.push_str(&annotation("warning", "delete", change.at.as_ref(), &format!("deletes {}", change.address)));
+        // The line where it was declared holds something else now.
+        let at = change.at.as_ref().map(|at| format!(", which was declared at {}", place(at))).unwrap_or_default();
+        out.push_str(&annotation("warning", "delete", None, &format!("deletes {}{at}", change.address)));
     }
     let title = format!("Plan {} on {}", short(&plan.plan_id), plan.base.revision);
     out.push_str(&annotation("notice", &title, None, &summary_line(&plan.summary)));

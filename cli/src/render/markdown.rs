@@ -6,12 +6,12 @@
 
 use holdfast_reconciler::error::Problem;
 use holdfast_reconciler::kind::Kinds;
-use holdfast_reconciler::plan::{Action, Plan};
+use holdfast_reconciler::plan::{Action, Plan, Summary};
 
 use super::escape::visible;
 use super::ink::Colour;
 use super::row::{Listed, What, place, sections};
-use super::text::{PlanView, counts, git, kind_words, pasteable, row_text, session_words, short};
+use super::text::{ADOPTS, PlanView, counts, git, kind_words, pasteable, row_text, session_words, short};
 
 /// A comment may have 65,536 characters; the rest is room for what a workflow adds.
 const CHARACTERS_MAX: usize = 60_000;
@@ -94,12 +94,18 @@ fn head(plan: &Plan) -> String {
     for change in &plan.kinds {
         out.push_str(&format!("- {}: {}\n", code(change.name.as_str()), kind_words(change.action)));
     }
+    if !plan.adopts.is_empty() {
+        out.push_str(&format!("\n**Adopts** ({ADOPTS})\n"));
+    }
+    for address in &plan.adopts {
+        out.push_str(&format!("- {}\n", code(address)));
+    }
     if !plan.sessions.is_empty() {
         out.push_str("\n**Sessions**\n");
     }
     for session in &plan.sessions {
         let (_, words, right) = session_words(session);
-        out.push_str(&format!("- {}: {} ({})\n", code(&session.agent), prose(&words), prose(&right)));
+        out.push_str(&format!("- {}: {} ({})\n", code(&session.who()), prose(&words), prose(&right)));
     }
     if !plan.diagnostics.is_empty() {
         out.push_str("\n**Findings**\n");
@@ -114,7 +120,7 @@ fn table(plan: &Plan, kinds: &Kinds) -> String {
     let mut out = String::new();
     for section in sections(plan, kinds, Listed::Relevant) {
         for row in &section.rows {
-            let at = row.at().map(place).unwrap_or_default();
+            let at = row.comment();
             let what = match &row.what {
                 What::Change(change) => match change.action {
                     Action::Create => "create",
@@ -158,7 +164,9 @@ fn values(plan: &Plan, kinds: &Kinds) -> String {
 
 fn foot(plan: &Plan) -> String {
     let commit = plan.source.git.as_ref().map(|state| format!(" at {}", git(state))).unwrap_or_default();
-    format!("\n<sub>org {}{commit}, made by `reconcile --dry-run --format markdown`</sub>\n", plan.org)
+    let Summary { unmanaged, unchanged, .. } = plan.summary;
+    let rest = format!("{unmanaged} unmanaged, {unchanged} unchanged");
+    format!("\n<sub>{rest}; org {}{commit}, made by `reconcile --dry-run --format markdown`</sub>\n", plan.org)
 }
 
 /// Text in a code span: nothing in it is markup, and nobody is mentioned.

@@ -12,6 +12,7 @@ pub(crate) mod json;
 pub(crate) mod keeping;
 pub(crate) mod listing;
 pub(crate) mod markdown;
+pub(crate) mod origins;
 pub(crate) mod problem;
 pub(crate) mod row;
 pub(crate) mod session;

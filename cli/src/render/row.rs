@@ -136,14 +136,6 @@ impl Row<'_> {
         fields
     }
 
-    /// Where the row is declared: an update where its first changed field is.
-    pub(crate) fn at(&self) -> Option<&Position> {
-        match &self.what {
-            What::Change(change) => change_at(change),
-            What::Blocked(_) | What::Unmanaged | What::Unchanged => None,
-        }
-    }
-
     /// What stands at the right: where it is declared, or why it is listed.
     pub(crate) fn comment(&self) -> String {
         match &self.what {

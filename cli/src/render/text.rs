@@ -22,6 +22,9 @@ const GIT_SHOWN: usize = 7;
 /// The finding about a value that an apply needs and that is nowhere.
 pub(crate) const MISSING_VALUE: &str = "W_MISSING_VALUE";
 
+/// What a plan says of resources whose values stay.
+pub(crate) const ADOPTS: &str = "no value changes; ownership and declaration are noted";
+
 /// What of a plan is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PlanView {
@@ -170,7 +173,7 @@ fn adopts(text: &mut Text, plan: &Plan) {
     text.end().add(Role::Strong, "Adopts:").end();
     for address in &plan.adopts {
         text.plain("  * ").plain(address);
-        comment(text, "live as declared; the source takes ownership");
+        comment(text, ADOPTS);
     }
 }
 

@@ -10,6 +10,8 @@ use super::ink::{Role, Text};
 
 /// Longer values are cut here, in characters.
 const WIDTH_MAX: usize = 120;
+/// How much of what two long values have in common is shown before they differ, in characters.
+const ALIKE_SHOWN: usize = 20;
 /// How many lines around a change are shown.
 const CONTEXT_LINES: usize = 3;
 /// Longer diffs are cut here, in lines.
@@ -42,6 +44,10 @@ pub(crate) fn field(text: &mut Text, action: Action, field: &FieldChange, indent
     } else {
         match (action, &field.before, &field.after) {
             (Action::Create, _, after) => one(text, Role::Create, after.as_ref(), length),
+            (Action::Update | Action::Delete | Action::Move, Some(before), Some(after)) => {
+                let (before, after) = both(&before.to_string(), &after.to_string(), length);
+                text.plain(" ").add(Role::Delete, before).plain(" -> ").add(Role::Create, after);
+            }
             (Action::Update | Action::Delete | Action::Move, before, after) => {
                 one(text, Role::Delete, before.as_ref(), length);
                 text.plain(" ->");
@@ -79,6 +85,25 @@ pub(crate) fn one_line(line: &str, length: Length) -> String {
         return line.to_owned();
     }
     format!("{}... ({characters} characters)", line.chars().take(WIDTH_MAX).collect::<String>())
+}
+
+/// Two values beside each other. If they are cut and begin alike, both begin a little before they differ.
+fn both(before: &str, after: &str, length: Length) -> (String, String) {
+    let alike = before.chars().zip(after.chars()).take_while(|(left, right)| left == right).count();
+    let skipped = alike.saturating_sub(ALIKE_SHOWN);
+    if length == Length::Full || alike <= WIDTH_MAX / 2 {
+        return (one_line(before, length), one_line(after, length));
+    }
+    let from_there = |line: &str| {
+        let characters = line.chars().count();
+        if characters <= WIDTH_MAX {
+            return line.to_owned();
+        }
+        let shown: String = line.chars().skip(skipped).take(WIDTH_MAX).collect();
+        let cut = if characters - skipped > WIDTH_MAX { "..." } else { "" };
+        format!("...{shown}{cut} ({characters} characters)")
+    };
+    (from_there(before), from_there(after))
 }
 
 fn one(text: &mut Text, role: Role, value: Option<&Value>, length: Length) {

@@ -6,6 +6,7 @@
 mod apply;
 mod args;
 mod e2e;
+mod facts;
 mod house;
 mod init;
 mod manifest;

@@ -23,6 +23,7 @@ use std::sync::Mutex;
 
 use rustix::process::Signal;
 
+use crate::facts;
 use crate::serve::Server;
 use crate::support::{Ended, Project, check};
 
@@ -116,8 +117,22 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
+/// Whether text, JSON and Markdown of each plan are held against each other too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Forms {
+    Compared,
+    AsWritten,
+}
+
+/// Whether the words show a plan as text.
+fn shows_a_plan(arguments: &[String]) -> bool {
+    let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    let shows = has("--dry-run") || has("--against") || arguments.first().is_some_and(|first| first == "plan");
+    shows && !["--format", "--out", "--yes", "adopt", "import", "compact"].into_iter().any(has)
+}
+
 /// Runs the steps and gives what was printed.
-fn run(scenario: &Scenario, project: &Project) -> String {
+fn run(scenario: &Scenario, project: &Project, forms: Forms) -> String {
     let mut shown = String::new();
     let mut variables: BTreeMap<String, String> = BTreeMap::new();
     let mut input = String::new();
@@ -157,6 +172,17 @@ fn run(scenario: &Scenario, project: &Project) -> String {
                 let ended = command(arguments, &variables, &std::mem::take(&mut input));
                 let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
                 writeln!(shown, "{}", ended.shown(&words)).unwrap();
+                if forms == Forms::Compared && shows_a_plan(arguments) && matches!(ended.code, Some(0 | 2 | 3)) {
+                    let arguments =
+                        arguments.iter().filter(|word| !matches!(word.as_str(), "--compact" | "--all" | "--full"));
+                    let plain: Vec<String> = arguments.cloned().collect();
+                    let form = |more: &[&str]| {
+                        let more = more.iter().map(|word| (*word).to_owned());
+                        command(&plain.iter().cloned().chain(more).collect::<Vec<_>>(), &variables, "").stdout
+                    };
+                    let (json, markdown) = (form(&["--format", "json"]), form(&["--format", "markdown"]));
+                    facts::compare(&scenario.name, &form(&["--all", "--full"]), &json, &markdown);
+                }
             }
         }
     }
@@ -187,10 +213,10 @@ fn scenarios_give_the_same_bytes_embedded_and_served_p1_p7() {
             scope.spawn(|| {
                 loop {
                     let Some(scenario) = left.lock().unwrap().next() else { return };
-                    let embedded = run(scenario, &project());
+                    let embedded = run(scenario, &project(), Forms::Compared);
                     let held = project();
                     let server = Server::start(&held);
-                    let served = run(scenario, &held);
+                    let served = run(scenario, &held, Forms::AsWritten);
                     server.stop(Signal::TERM);
                     done.lock().unwrap().push((scenario, embedded, served));
                 }

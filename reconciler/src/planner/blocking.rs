@@ -31,7 +31,7 @@ pub(super) fn conflict(address: &Address, conflict: &Conflict) -> Blocked {
         }
         Obstacle::Actor => {
             let values = format!("manifest: {}, live: {}", shown(declared), shown(live));
-            let message = format!("`{field}` of `{address}` was set by `{owner}` in {revision} ({values})");
+            let message = format!("`{field}` of `{address}` was set by `{owner}` ({values})");
             let remedies = vec![
                 format!("reconcile adopt {address} {field}"),
                 format!("reconcile --take '{address} {field}={revision}'"),

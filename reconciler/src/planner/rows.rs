@@ -63,7 +63,7 @@ impl<'p> Planner<'p> {
                 Problem::new(ProblemKind::Invalid, "E_UNKNOWN_KIND", format!("cannot plan `{address}`: unknown kind"));
             return Err(problem.help(format!("declare the kind: `[kinds.{}]`", address.kind)));
         };
-        let tags = self.new_tags(declared, compared);
+        let (tags, takes) = (self.new_tags(declared, compared), self.takes(address));
         let before = self.before(compared)?;
         let mut outcome = diff::diff(diff::Inputs {
             kind,
@@ -73,7 +73,9 @@ impl<'p> Planner<'p> {
             before: before.as_deref(),
             live: live.as_ref().map(|(record, modified)| (record.as_ref(), *modified)),
             tags: &tags,
+            takes: &takes,
         });
+        self.taken.extend(outcome.taken.iter().map(|field| (address.clone(), field.clone())));
         self.reads.insert(key);
         if origin.is_some() {
             self.reads.insert(live_key);

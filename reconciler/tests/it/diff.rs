@@ -6,6 +6,7 @@ use holdfast_engine::Revision;
 use holdfast_reconciler::agents::kinds::kinds;
 use holdfast_reconciler::desired::{Declared, OnDrift};
 use holdfast_reconciler::diff::{Inputs, NewTag, Outcome, diff};
+use holdfast_reconciler::plan::Reason;
 use holdfast_reconciler::resource::{Declaration, Record};
 use serde_json::{Value, json};
 
@@ -55,8 +56,36 @@ fn run_declared(
     let kinds = kinds();
     let kind = kinds.get(now.address.kind.as_str()).unwrap();
     let live = live.map(|record| (record, Revision::new(7)));
-    let outcome = diff(Inputs { kind, source: SOURCE, on_drift, now, before, live, tags });
+    let takes = BTreeMap::new();
+    let outcome = diff(Inputs { kind, source: SOURCE, on_drift, now, before, live, tags, takes: &takes });
     (told(&outcome), outcome.record.into_owned())
+}
+
+#[test]
+fn p7_a_field_is_taken_only_from_the_revision_that_was_looked_at() {
+    let kinds = kinds();
+    let kind = kinds.get("settings").unwrap();
+    let record = live(json!({"soulMd": "c", "userMd": "d"}), json!({"soulMd": "ui:maria", "userMd": "ui:maria"}));
+    let before = declaration(json!({"soulMd": "a", "userMd": "b"}));
+    let now = declared("settings/triage", json!({"soulMd": "a", "userMd": "b"}));
+    let (tags, seen) = (BTreeMap::new(), Revision::new(7));
+    let taking = |takes: &[(&'static str, u64)], on_drift| {
+        let takes = takes.iter().map(|(field, revision)| (*field, Revision::new(*revision))).collect();
+        let (source, live, before) = (SOURCE, Some((&record, seen)), Some(&before));
+        let outcome = diff(Inputs { kind, source, on_drift, now: &now, before, live, tags: &tags, takes: &takes });
+        let owners: Vec<Option<&str>> = outcome.fields.iter().map(|field| field.owner.as_deref()).collect();
+        (told(&outcome), outcome.reason, format!("{owners:?}"))
+    };
+    let both = [("soulMd", 7), ("userMd", 7)];
+    let told = r#"soulMd "c" -> "a"; userMd "d" -> "b""#.to_owned();
+    let owners = r#"[Some("ui:maria"), Some("ui:maria")]"#.to_owned();
+    assert_eq!(taking(&both, OnDrift::Block), (told.clone(), Some(Reason::Take), owners.clone()));
+    assert_eq!(taking(&both, OnDrift::Keep), (told.clone(), Some(Reason::Take), owners.clone()));
+    assert_eq!(taking(&[], OnDrift::Revert), (told, Some(Reason::DriftRepair), owners));
+    for stale in [6, 8] {
+        let (told, ..) = taking(&[("soulMd", stale), ("userMd", 7)], OnDrift::Block);
+        assert_eq!(told, r#"userMd "d" -> "b"; conflict soulMd ui:maria"#);
+    }
 }
 
 /// The outcome of a diff as one line a person can read.

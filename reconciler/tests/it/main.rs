@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod at_rest;
+mod campaign;
 mod diff;
 mod flags;
 mod fresh;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use holdfast_reconciler::plane::{Edit, EditRequest, ResourcesQuery};
+use holdfast_reconciler::plane::{Edit, EditRequest, OriginQuery, ResourcesQuery};
 use holdfast_reconciler::resource::Address;
 
 use super::{Answer, address, at_revision, json, not_modified, tagged};
@@ -42,6 +42,20 @@ pub(crate) async fn one(State(app): State<App>, At((kind, name)): At<(String, St
         Some(at) => at_revision(response, at),
         None => response,
     })
+}
+
+/// `GET /v1/explain/{kind}/{name}`: where the values of a resource, or one of them, come from.
+pub(crate) async fn origins(State(app): State<App>, At((kind, name)): At<(String, String)>, mut ask: Ask) -> Answer {
+    let query = OriginQuery {
+        org: ask.org.clone(),
+        address: address(&kind, &name)?,
+        field: ask.take("field")?,
+        at: ask.moment(&app, "at").await?,
+        limit: ask.limit()?,
+    };
+    ask.finish()?;
+    let origins = app.gate.call(Lane::Read, move |plane| plane.origins(&query)).await?;
+    Ok(at_revision(json(&origins)?, origins.revision))
 }
 
 /// `PATCH /v1/resources/{kind}/{name}`: a JSON merge patch of its fields; with `If-None-Match: *` it is made.

@@ -87,6 +87,11 @@ fn real_answers_are_as_the_schemas_say() {
     check("POST", "/v1/sessions/{id}/token", &token, &json!({"life_ms": 60_000}), 201);
     check("GET", "/v1/session-context", "/v1/session-context", &Value::Null, 401);
     read("/v1/agents/{agent}/explain", "/v1/agents/hotreload-test/explain?user=maria&at=r1");
+    let explain = "/v1/explain/{kind}/{name}";
+    read(explain, "/v1/explain/settings/hotreload-test");
+    read(explain, "/v1/explain/settings/hotreload-test?field=providerModelPreferences.z-ai&at=r1&limit=2");
+    read(explain, "/v1/explain/secret/provider:z-ai:apiKey");
+    check("GET", explain, "/v1/explain/settings/hotreload-test?field=soulMD", &Value::Null, 404);
     check("POST", "/v1/verify", "/v1/verify", &Value::Null, 200);
     check("POST", "/v1/compact", "/v1/compact", &json!({"keep": {"newest": 0}, "dry_run": true}), 200);
     check("POST", "/v1/compact", "/v1/compact", &json!({"keep": {"from": 0}}), 200);

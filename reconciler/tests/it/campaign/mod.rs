@@ -1,0 +1,156 @@
+//! Plans held against what then happens, over random worlds: what is declared, what actors and other sources did live, keys,
+//! profiles and their ends.
+//!
+//! Worlds are grown in steps, and each planned step is a case: the plan is held against the state and the sessions before it
+//! and after its apply. The short form takes 20,000 cases, `HOLDFAST_LONG` a million.
+
+mod foreseen;
+mod grown;
+mod state;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use holdfast_reconciler::plan::{Plan, PlanOptions, SessionChange};
+use holdfast_reconciler::plane::{ApplyRequest, ControlPlane};
+
+use self::grown::{Grown, Random};
+
+/// How many planned steps a world has.
+const STEPS: u64 = 50;
+
+/// What the cases were about: a campaign that meets nothing proves nothing.
+#[derive(Default)]
+struct Met {
+    cases: AtomicU64,
+    compared: AtomicU64,
+    applied: AtomicU64,
+    changes: AtomicU64,
+    blocked: AtomicU64,
+    taken: AtomicU64,
+    sessions: AtomicU64,
+    users: AtomicU64,
+    breaks: AtomicU64,
+    deletes: AtomicU64,
+    adopts: AtomicU64,
+}
+
+impl Met {
+    fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Counts what a plan that was applied was about.
+    fn count(&self, plan: &Plan) {
+        let fields = plan.changes.iter().flat_map(|change| &change.fields);
+        let sessions = |counts: fn(&&SessionChange) -> bool| plan.sessions.iter().filter(counts).count();
+        Self::add(&self.applied, 1);
+        Self::add(&self.changes, plan.changes.len());
+        Self::add(&self.taken, fields.filter(|field| field.owner.is_some()).count());
+        Self::add(&self.adopts, plan.adopts.len());
+        Self::add(&self.deletes, plan.summary.delete as usize);
+        Self::add(&self.sessions, plan.sessions.len());
+        Self::add(&self.users, sessions(|session| session.user.is_some()));
+        Self::add(&self.breaks, sessions(|session| session.breaks));
+    }
+}
+
+#[test]
+fn p1_p7_p13_what_a_plan_says_is_what_then_is() {
+    let long = std::env::var_os("HOLDFAST_LONG").is_some();
+    let worlds: u64 = if long { 20_000 } else { 400 };
+    let (met, next) = (Met::default(), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, |threads| threads.get().min(8)) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= worlds {
+                        return;
+                    }
+                    grow(seed, &met);
+                }
+            });
+        }
+    });
+    let Met { cases, compared, applied, changes, blocked, taken, sessions, users, breaks, deletes, adopts } = met;
+    let figures = [
+        ("cases", cases, 20_000),
+        ("plans made twice", compared, 10_000),
+        ("applied", applied, 10_000),
+        ("changed resources", changes, 20_000),
+        ("blocked plans", blocked, 500),
+        ("fields taken over", taken, 200),
+        ("rows of sessions", sessions, 5_000),
+        ("rows of users", users, 200),
+        ("sessions that break", breaks, 500),
+        ("deletes", deletes, 2_000),
+        ("adoptions", adopts, 300),
+    ];
+    for (what, count, least) in figures {
+        let count = count.into_inner();
+        println!("{count} {what}");
+        assert!(count >= least, "only {count} {what}, a campaign has {least}");
+    }
+}
+
+/// One world, from nothing through all of its steps.
+fn grow(seed: u64, met: &Met) {
+    let mut random = Random::new(seed);
+    let mut world = Grown::new();
+    let mut kept = None;
+    for step in 0..STEPS {
+        let at = format!("world {seed}, step {step}");
+        if random.chance(50) {
+            world.live_step(&mut random);
+            kept = None;
+        }
+        let mut request = world.next_request(&mut random);
+        let mut plan = world.plane.plan(&request).unwrap();
+        if plan.is_blocked() || plan.summary.delete > 0 {
+            // Somebody who looked at the plan allows what it says, most of the time.
+            if random.chance(70) {
+                let breaking = plan.sessions.iter().filter(|session| session.breaks);
+                request.options.allow_break = breaking.map(|session| session.agent.clone()).collect();
+                request.options.allow_delete = Some(plan.summary.delete);
+            }
+            if random.chance(60) {
+                request.options.take = state::takes(&plan);
+            }
+            plan = world.plane.plan(&request).unwrap();
+        }
+        let (state, before) = kept.take().unwrap_or_else(|| (state::read(&world.plane), foreseen::look(&world.plane)));
+        if step % 2 == 0 {
+            let bytes = |plan: &Plan| serde_json::to_vec(plan).unwrap();
+            assert_eq!(bytes(&plan), bytes(&world.plane.plan(&request).unwrap()), "{at}: two plans differ");
+            Met::add(&met.compared, 1);
+        }
+        Met::add(&met.cases, 1);
+        let ended = world.plane.apply(&ApplyRequest {
+            plan: request.clone(),
+            plan_id: plan.plan_id.clone(),
+            confirmed_deletes: plan.summary.delete,
+            author: "tester".to_owned(),
+            message: String::new(),
+            sealed: None,
+            request_id: None,
+        });
+        let after = state::read(&world.plane);
+        assert_eq!(ended.is_ok(), plan.applyable, "{at}: {ended:?}\n{plan:#?}");
+        if ended.is_err() {
+            assert_eq!(after, state, "{at}: a refused apply changed something");
+            Met::add(&met.blocked, usize::from(plan.is_blocked()));
+            world.forget(&mut random);
+            kept = Some((state, before));
+            continue;
+        }
+        let then = foreseen::look(&world.plane);
+        state::check(&plan, &state, &after, &at);
+        foreseen::check(&plan, &before, &then, &at);
+        request.options = PlanOptions::default();
+        let again = world.plane.plan(&request).unwrap();
+        assert!(!again.has_changes() && !again.is_blocked(), "{at}: planning again\n{again:#?}\nafter\n{plan:#?}");
+        assert!(again.sessions.is_empty(), "{at}: {:?}", again.sessions);
+        met.count(&plan);
+        kept = Some((after, then));
+    }
+}
