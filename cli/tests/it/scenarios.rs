@@ -128,7 +128,7 @@ enum Forms {
 fn shows_a_plan(arguments: &[String]) -> bool {
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     let shows = has("--dry-run") || has("--against") || arguments.first().is_some_and(|first| first == "plan");
-    shows && !["--format", "--out", "--yes", "adopt", "import", "compact"].into_iter().any(has)
+    shows && !["--format", "--out", "--yes", "adopt", "import", "compact", "rollback"].into_iter().any(has)
 }
 
 /// Runs the steps and gives what was printed.

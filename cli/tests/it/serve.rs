@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Child;
+use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -9,7 +10,8 @@ use crate::support::{CANARY, Project, TRIAGE};
 
 pub(crate) struct Server {
     child: Child,
-    rest: BufReader<std::process::ChildStderr>,
+    /// Takes what the server says: a pipe that nobody empties would stop it once it is full.
+    log: JoinHandle<String>,
 }
 
 impl Server {
@@ -23,7 +25,12 @@ impl Server {
             assert_ne!(rest.read_line(&mut line).unwrap(), 0, "the server ended before it was ready");
         }
         assert!(line.ends_with(&format!(", pid {}\n", child.id())), "{line}");
-        Self { child, rest }
+        let log = std::thread::spawn(move || {
+            let mut log = String::new();
+            rest.read_to_string(&mut log).unwrap();
+            log
+        });
+        Self { child, log }
     }
 
     fn signal(&self, signal: Signal) {
@@ -33,8 +40,7 @@ impl Server {
     pub(crate) fn stop(mut self, signal: Signal) {
         self.signal(signal);
         let status = self.child.wait().unwrap();
-        let mut log = String::new();
-        self.rest.read_to_string(&mut log).unwrap();
+        let log = self.log.join().unwrap();
         assert_eq!(status.code(), Some(0), "{log}");
         assert!(!log.contains(CANARY));
     }

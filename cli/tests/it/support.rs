@@ -182,6 +182,7 @@ pub(crate) fn check(name: &str, shown: &str) {
         (r"(r[0-9]+ \(?)[0-9a-f]{8}\b", "${1}[ID]"),
         (r"\(secret [0-9a-f]{6}\)", "(secret [TAG])"),
         (r#"("(before|after)_tag": )"[0-9a-f]+""#, "${1}\"[TAG]\""),
+        (r"[0-9.]+ [kMG]?B -> [0-9.]+ [kMG]?B on the disk", "[SIZE] -> [SIZE] on the disk"),
         (r"\b(process|pid) [0-9]+", "${1} [PID]"),
         (r"(held by +)(this command only|pid .*)", "${1}[HOLDER]"),
         (r"(on disk +)[0-9.]+ [kMG]?B, [0-9]+ commits?", "${1}[SIZE], [N] commits"),

@@ -175,12 +175,14 @@ fn a_canary_is_found_in_each_of_its_forms() {
 #[test]
 fn p8_no_canary_is_in_any_output_log_file_or_answer() {
     for served in [false, true] {
-        hunt(served);
+        let searched = hunt(served);
+        println!("served {served}: {searched} bytes searched for {} forms", Hunt::new().forms.len());
+        assert!(searched > 100_000);
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a campaign tells how much it looked at")]
-fn hunt(served: bool) {
+/// Plants, asks and searches; gives how many bytes were searched.
+fn hunt(served: bool) -> usize {
     let mut hunt = Hunt::new();
     let project = Project::bare();
     for folder in ["agents/triage", "connectors"] {
@@ -230,8 +232,7 @@ fn hunt(served: bool) {
     // The hunt itself works: the folder does hold what the test wrote there.
     let manifest = std::fs::read(project.path().join("lobu.toml")).unwrap();
     assert_eq!(hunt.found(&manifest), Some(LITERAL));
-    println!("served {served}: {} bytes searched for {} forms", hunt.searched, hunt.forms.len());
-    assert!(hunt.searched > 100_000);
+    hunt.searched
 }
 
 type Run<'r> = dyn Fn(&mut Hunt, &[(&str, &str)], &[&str], &str, &[i32]) + 'r;
