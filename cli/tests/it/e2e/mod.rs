@@ -7,6 +7,7 @@ mod history;
 mod hunt;
 mod keeping;
 mod looping;
+mod network;
 mod profiles;
 mod refusals;
 mod rotate;

@@ -1,0 +1,106 @@
+//! A server on the network with the real binary: tokens, TLS, and the same bytes as beside the store.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{CANARY, Project, TRIAGE};
+
+fn pem(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tls").join(name)
+}
+
+struct Listening {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    url: String,
+}
+
+impl Listening {
+    fn start(project: &Project) -> Self {
+        let (certificate, key) = (pem("server.pem"), pem("server.key"));
+        let flags = ["--tls-cert", certificate.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], flags.as_slice()].concat();
+        let mut child = project.command(&arguments).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("listening on ") {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended before it listened");
+        }
+        let url = line["listening on ".len()..].split(',').next().unwrap().to_owned();
+        Self { child, log, url }
+    }
+
+    fn stop(mut self) -> String {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let mut log = String::new();
+        self.log.read_to_string(&mut log).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{log}");
+        log
+    }
+}
+
+/// The token that `token create` printed, alone on its line.
+fn token(project: &Project, arguments: &[&str]) -> String {
+    let made = project.run(&[&["token", "create"], arguments].concat());
+    assert_eq!((made.code, made.stdout.lines().count()), (Some(0), 1), "{}", made.stderr);
+    let token = made.stdout.trim_end().to_owned();
+    assert!(token.starts_with("hft_") && !made.stderr.contains(&token), "{}", made.stderr);
+    token
+}
+
+#[test]
+fn p4_a_command_elsewhere_says_what_it_says_beside_the_store() {
+    let (here, there) = (Project::with(TRIAGE), Project::with(TRIAGE));
+    assert_eq!(here.run_with(&["--yes"], &[("Z_KEY", CANARY)], "").code, Some(0));
+    let apply = token(&here, &["ci", "--role", "apply"]);
+    let read = token(&here, &["reader", "--role", "read", "--for", "acme", "--for", "beta"]);
+    let server = Listening::start(&here);
+    let authority = pem("authority.pem");
+    let remote = |arguments: &[&str], token: &str| {
+        let all = [&["--server", server.url.as_str()], arguments].concat();
+        let variables = [("HOLDFAST_TOKEN", token), ("SSL_CERT_FILE", authority.to_str().unwrap()), ("Z_KEY", CANARY)];
+        there.run_with(&all, &variables, "")
+    };
+    for project in [&here, &there] {
+        project.edit("glm-4.6", "glm-4.5");
+    }
+    let reads: [&[&str]; 5] =
+        [&["--dry-run"], &["status"], &["history"], &["session", "triage"], &["get", "settings/triage"]];
+    for arguments in reads {
+        let (beside, elsewhere) = (here.run_with(arguments, &[("Z_KEY", CANARY)], ""), remote(arguments, &apply));
+        assert_eq!((beside.code, &beside.stdout), (elsewhere.code, &elsewhere.stdout), "{arguments:?}");
+        assert_eq!(beside.code, Some(0), "{}", beside.stderr);
+    }
+    let applied = remote(&["--yes", "--author", "maria"], &apply);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    assert!(here.run(&["history"]).stdout.lines().next().unwrap().contains("token:ci/maria"));
+    assert!(here.run(&["session", "triage"]).stdout.contains("glm-4.5"), "applied means effective");
+    assert!(!there.store().exists(), "nothing was made where the command ran");
+
+    let refused = |ended: crate::support::Ended, code: &str, exit: i32| {
+        assert_eq!(ended.code, Some(exit), "{}", ended.stderr);
+        assert!(ended.stderr.contains(code) && ended.stderr.contains("help:"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("hft_") || ended.stderr.contains("hft_.."), "{}", ended.stderr);
+    };
+    refused(remote(&["--org", "default", "--yes"], &read), "E_FOREIGN_ORG", 1);
+    refused(remote(&["--org", "acme", "--yes"], &read), "E_ROLE", 1);
+    refused(remote(&["status"], &read), "E_ORG", 1);
+    refused(remote(&["token", "list"], &apply), "E_ROLE", 1);
+    refused(remote(&["status"], ""), "E_NO_ACCESS_TOKEN", 1);
+    refused(remote(&["restore", "x"], &apply), "E_USAGE", 64);
+    refused(there.run_with(&["--server", &server.url, "status"], &[("HOLDFAST_TOKEN", &apply)], ""), "E_CONNECT", 1);
+    refused(there.run(&["--server", "http://192.0.2.1:1", "status"]), "E_INSECURE", 1);
+    refused(there.run(&["serve", "--listen", "0.0.0.0:0"]), "E_USAGE", 64);
+
+    assert_eq!(here.run(&["token", "revoke", "ci"]).code, Some(0));
+    refused(remote(&["status"], &apply), "E_ACCESS_TOKEN", 1);
+    let listed = here.run(&["token", "list"]).stdout;
+    assert!(listed.contains("reader") && !listed.contains("ci ") && !listed.contains("hft_"), "{listed}");
+    let log = server.stop();
+    assert!(log.contains("token:ci"), "the log says who asked: {log}");
+    assert!([&apply, &read].iter().all(|token| !log.contains(token.as_str())) && !log.contains(CANARY), "{log}");
+}
