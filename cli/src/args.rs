@@ -25,7 +25,7 @@ pub(crate) use self::keeping::{BackupArgs, CompactArgs, CompactRule, ImportArgs,
 pub(crate) use self::planning::{ApplyArgs, CheckArgs, GrammarName, InitArgs, PlanArgs};
 pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
-pub(crate) use self::rolling::{ResumeArgs, RollbackArgs};
+pub(crate) use self::rolling::{ApproveArgs, ResumeArgs, RollbackArgs};
 pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
 pub(crate) use self::sessions::{ExplainArgs, ExplainVerb, SessionArgs};
@@ -105,6 +105,8 @@ pub(crate) enum Verb {
     Rollback(RollbackArgs),
     /// Lets a source go on that a rollback or an apply by hand holds
     Resume(ResumeArgs),
+    /// Applies a plan that a loop left to somebody
+    Approve(ApproveArgs),
     /// Writes a small commented project; overwrites nothing
     Init(InitArgs),
     /// Reads the manifests and reports every finding; needs no store

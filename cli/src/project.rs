@@ -3,13 +3,13 @@
 //! Never here: what manifests mean (the reconciler's loader says it), and the store.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use holdfast_reconciler::desired::{Desired, GitState};
+use holdfast_reconciler::desired::Desired;
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::manifest::{DeclaredOrg, Folder, environment, load, org as declared_org};
 use holdfast_reconciler::resource::OrgId;
+use holdfast_reconciler::source::work_tree_state;
 
 use crate::error::Failure;
 use crate::output::Output;
@@ -28,7 +28,7 @@ impl Project {
     /// Reads the manifests; the Git state is asked for meanwhile.
     pub(crate) fn read(setting: &Setting, directory: &Path) -> Result<Self, Failure> {
         std::thread::scope(|scope| {
-            let git = scope.spawn(|| git_state(directory));
+            let git = scope.spawn(|| work_tree_state(directory));
             let mut project = Self::read_manifests(setting, directory)?;
             // A panic there is a defect, and the plan is complete without the Git state.
             let git = git.join().unwrap_or_default();
@@ -84,45 +84,5 @@ pub(crate) fn org(setting: &Setting, directory: &Path, output: &Output) -> Resul
                 .say("warning: the manifest cannot be read, so its `[memory] org` is not known; see `reconcile check`");
             setting.fallback_org()
         }
-    }
-}
-
-/// The commit that is checked out around the project, and whether the project's tracked files differ from it; none without
-/// the `git` program or outside a work tree.
-fn git_state(directory: &Path) -> Option<GitState> {
-    let output = Command::new("git")
-        // A repository may name a program for this setting; looking at a project must not run it.
-        .args(["-c", "core.fsmonitor=false", "status", "--porcelain=v2", "--branch", "--untracked-files=no", "--", "."])
-        .current_dir(directory)
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
-    parse_git_status(&String::from_utf8_lossy(&output.stdout))
-}
-
-fn parse_git_status(text: &str) -> Option<GitState> {
-    let commit = text.lines().find_map(|line| line.strip_prefix("# branch.oid "))?;
-    let hex = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let dirty = text.lines().any(|line| !line.starts_with('#'));
-    hex.then(|| GitState { commit: commit.to_owned(), dirty })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn git_status_gives_commit_and_dirty_flag() {
-        let commit = "9be07aa7c1e93ab0f5d2c4e8a9b1d3f7c1e93ab0";
-        let clean = format!("# branch.oid {commit}\n# branch.head main\n");
-        assert_eq!(parse_git_status(&clean), Some(GitState { commit: commit.to_owned(), dirty: false }));
-        let dirty = format!("{clean}1 .M N... 100644 100644 100644 a b lobu.toml\n");
-        assert!(parse_git_status(&dirty).unwrap().dirty);
-        assert_eq!(parse_git_status("# branch.oid (initial)\n# branch.head main\n"), None);
-        assert_eq!(parse_git_status(""), None);
     }
 }

@@ -118,6 +118,7 @@ impl Verb {
             Self::Apply(_) => "apply",
             Self::Rollback(_) => "rollback",
             Self::Resume(_) => "resume",
+            Self::Approve(_) => "approve",
             Self::Adopt(_) => "adopt",
             Self::Set(_) => "set",
             Self::Unset(_) => "unset",

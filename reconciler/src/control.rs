@@ -17,6 +17,8 @@ mod transfer;
 mod upkeep;
 mod writing;
 
+pub(crate) use self::applying::apply_as_loop;
+
 use std::io::Write;
 
 use holdfast_engine::Revision;
@@ -29,11 +31,11 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
-    Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
-    OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage, ResourcesQuery,
-    ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage, Verification,
-    WorkerToken, WriteReceipt,
+    ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane,
+    DiffQuery, Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult,
+    Moment, OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage,
+    ResourcesQuery, ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage,
+    Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -62,6 +64,15 @@ impl ControlPlane for Plane {
 
     fn resume(&self, request: &ResumeRequest) -> Result<WriteReceipt, Problem> {
         applying::resume(self, request)
+    }
+
+    fn approve(&self, request: &ApproveRequest) -> Result<WriteReceipt, Problem> {
+        applying::approve(self, request)
+    }
+
+    fn poke(&self) -> Result<bool, Problem> {
+        self.loops().poke();
+        Ok(self.loops().any())
     }
 
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {

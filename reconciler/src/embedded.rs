@@ -20,6 +20,7 @@ use crate::error::{Problem, ProblemKind};
 use crate::keyfile::{KeySource, Keys};
 use crate::kind::Kinds;
 use crate::kind_record;
+use crate::loops::Loops;
 use crate::open_sessions::OpenSessions;
 use crate::plan::PlanRequest;
 use crate::plane::{ControlPlane, Holder, Moment, Retention, SessionRequest};
@@ -58,6 +59,7 @@ struct Inner {
     applying: Mutex<()>,
     /// How much of the past the host keeps by itself.
     retention: Mutex<Option<Retention>>,
+    loops: Loops,
 }
 
 impl fmt::Debug for Plane {
@@ -72,7 +74,8 @@ impl Plane {
         let PlaneOptions { keys, system, clock, holder } = options;
         let keys = Keys::new(keys);
         let (open, applying, retention) = (OpenSessions::default(), Mutex::new(()), Mutex::new(None));
-        Self(Arc::new(Inner { engine, keys, system, clock, holder, kinds: kinds::kinds(), open, applying, retention }))
+        let (kinds, loops) = (kinds::kinds(), Loops::default());
+        Self(Arc::new(Inner { engine, keys, system, clock, holder, kinds, open, applying, retention, loops }))
     }
 
     /// The engine.
@@ -128,6 +131,15 @@ impl Plane {
     /// Says how much of the past the host keeps, for who asks for the state of the store.
     pub fn keeps(&self, retention: Retention) {
         *self.0.retention.lock().unwrap_or_else(PoisonError::into_inner) = Some(retention);
+    }
+
+    pub(crate) fn loops(&self) -> &Loops {
+        &self.0.loops
+    }
+
+    /// Makes every loop over this plane end after the turn that it is in; see [`crate::controller::run`].
+    pub fn stop_loops(&self) {
+        self.0.loops.stop();
     }
 
     pub(crate) fn retention(&self) -> Option<Retention> {

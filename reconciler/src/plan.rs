@@ -32,15 +32,15 @@ pub struct PlanOptions {
     /// Agents whose sessions may break.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub allow_break: BTreeSet<String>,
-    /// Fields that somebody else set live and that are overwritten if they are still what the caller saw.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub take: BTreeSet<Take>,
     /// Puts back what the source declared at this revision, in the place of what the request declares.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Revision>,
     /// Holds the source afterwards: a loop waits for other manifests.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hold: bool,
+    /// Fields that somebody else set live and that are overwritten if they are still what the caller saw.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub take: BTreeSet<Take>,
 }
 
 /// Asks for a plan.

@@ -20,7 +20,7 @@ mod store;
 mod transfer;
 mod upkeep;
 
-pub use applying::{ApplyRequest, ResumeRequest, WriteOutcome, WriteReceipt};
+pub use applying::{ApplyRequest, ApproveRequest, ResumeRequest, WriteOutcome, WriteReceipt};
 pub use compare::{
     DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
 };
@@ -92,6 +92,18 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// `NotFound` for a source that does not exist, `Invalid` if it is not clear which one is meant.
     fn resume(&self, request: &ResumeRequest) -> Result<WriteReceipt, Problem>;
+
+    /// Applies a plan that a loop left to somebody, exactly as `status` lists it.
+    ///
+    /// # Errors
+    /// `NotFound` if no such plan waits; else those of an apply.
+    fn approve(&self, request: &ApproveRequest) -> Result<WriteReceipt, Problem>;
+
+    /// Makes the loops of the plane look at their sources now. Says whether there is any.
+    ///
+    /// # Errors
+    /// Only if the plane cannot be reached.
+    fn poke(&self) -> Result<bool, Problem>;
 
     /// Lists commits, newest first.
     ///

@@ -15,11 +15,11 @@ use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
-    ApplyRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane, DiffQuery,
-    Differences, Edit, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Moment,
-    OriginQuery, Origins, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo,
-    ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo, SecretWrite, SessionRequest, Status,
-    Storage, Verification, WorkerToken, WriteReceipt,
+    ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane,
+    DiffQuery, Differences, Edit, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult,
+    Moment, OriginQuery, Origins, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery,
+    ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo, SecretWrite,
+    SessionRequest, Status, Storage, Verification, WorkerToken, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -36,6 +36,7 @@ use crate::protocol::{CREATED_HEADER, REVISION_HEADER, VERSION_HEADER, revision_
 use crate::socket::SOCKET_NAME;
 use crate::transport::{ExchangeError, Incoming, Transport};
 use crate::watching::Watching;
+use crate::wire::PokeAnswer;
 use crate::wire::{
     Hello, ProfileBodyRef, ProfilesAnswer, SecretBodyRef, SecretsAnswer, SessionBody, TokenBody, TxnBody,
 };
@@ -175,6 +176,17 @@ impl ControlPlane for Client {
         self.ask(
             Call::write(Method::POST, target(&["resume"], &[])).request_id(&id).body(request, EDIT_BODY_BYTES_MAX)?,
         )
+    }
+
+    fn approve(&self, request: &ApproveRequest) -> Result<WriteReceipt, Problem> {
+        let id = request_id(request.request_id.as_ref());
+        self.ask(
+            Call::write(Method::POST, target(&["approve"], &[])).request_id(&id).body(request, EDIT_BODY_BYTES_MAX)?,
+        )
+    }
+
+    fn poke(&self) -> Result<bool, Problem> {
+        self.ask::<PokeAnswer>(Call::compute(target(&["poke"], &[]))).map(|answer| answer.loops)
     }
 
     fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, Problem> {

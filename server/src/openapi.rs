@@ -97,6 +97,8 @@ const OPERATIONS: &[Operation] = &[
     post("/v1/apply", "Applies what a plan showed", Takes::Json("ApplyRequest"), 200, "Receipt"),
     post("/v1/rollback", "Puts an earlier revision back", Takes::Json("RollbackRequest"), 200, "Receipt"),
     post("/v1/resume", "Lets a held source go on", Takes::MaybeJson("ResumeRequest"), 200, "Receipt"),
+    post("/v1/approve", "Applies a plan that a loop left to somebody", Takes::Json("ApproveRequest"), 200, "Receipt"),
+    post("/v1/poke", "Makes the loops look at their sources now", Takes::Nothing, 200, "Poked"),
     post("/v1/import", "Takes exported resources in", Takes::Json("ImportRequest"), 200, "Imported"),
     read("/v1/commits", "Commits, newest first", &["address", "key", "prefix", "before", "limit"], "Commits"),
     read("/v1/commits/{revision}", "One commit", &[], "Commit"),

@@ -83,6 +83,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/apply", post(plans::apply))
         .route("/v1/rollback", post(plans::rollback))
         .route("/v1/resume", post(plans::resume))
+        .route("/v1/approve", post(plans::approve))
+        .route("/v1/poke", post(plans::poke))
         .route("/v1/import", post(plans::import))
         .route("/v1/commits", get(commits::list))
         .route("/v1/commits/{revision}", get(commits::one))

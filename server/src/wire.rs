@@ -45,6 +45,13 @@ impl ApplyBody {
     }
 }
 
+/// The answer of `POST /v1/poke`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PokeAnswer {
+    /// Whether any loop runs.
+    pub(crate) loops: bool,
+}
+
 /// The body of `POST /v1/rollback`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -46,12 +46,12 @@ pub(crate) struct PlanArgs {
     /// Allows sessions of this agent to break; may be given again
     #[arg(long, value_name = "AGENT")]
     pub(crate) allow_break: Vec<String>,
-    /// Overwrites a field that somebody else set, if its resource was last changed in rN; may be given again
-    #[arg(long, value_name = "ADDRESS FIELD=rN")]
-    pub(crate) take: Vec<Take>,
     /// Holds the source after the apply: a loop waits for other manifests, or for `reconcile resume`
     #[arg(long)]
     pub(crate) hold: bool,
+    /// Overwrites a field that somebody else set, if its resource was last changed in rN; may be given again
+    #[arg(long, value_name = "ADDRESS FIELD=rN")]
+    pub(crate) take: Vec<Take>,
     /// Why, for the history
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub(crate) message: Option<String>,

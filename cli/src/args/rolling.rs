@@ -1,4 +1,5 @@
-//! Flags of putting an earlier revision back, and of letting a held source go on.
+//! Flags of putting an earlier revision back, of letting a held source go on, and of approving what a loop
+//! planned.
 //!
 //! Never here: what is done with them.
 
@@ -27,6 +28,20 @@ pub(crate) struct ResumeArgs {
     /// The source [default: the store's only one]
     #[arg(value_name = "SOURCE")]
     pub(crate) source: Option<SourceName>,
+    /// Why, for the history
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) author: Option<String>,
+}
+
+/// Flags of `approve`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// The id of the plan that waits, as `status` shows it
+    #[arg(value_name = "PLAN_ID")]
+    pub(crate) plan: String,
     /// Why, for the history
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub(crate) message: Option<String>,

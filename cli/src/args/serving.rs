@@ -14,6 +14,21 @@ pub(crate) struct ServeArgs {
     /// The project's directory
     #[arg(value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
+    /// Applies the manifests of the directory by itself whenever they change, as far as the project's `loop` allows
+    #[arg(long, conflicts_with = "git")]
+    pub(crate) watch: bool,
+    /// Applies the manifests of this Git repository by itself whenever its branch moves, as far as the project's `loop` allows
+    #[arg(long, value_name = "URL")]
+    pub(crate) git: Option<String>,
+    /// The branch of --git [default: the one that the repository's HEAD names]
+    #[arg(long, value_name = "BRANCH", requires = "git")]
+    pub(crate) branch: Option<String>,
+    /// The project's folder inside of the repository of --git
+    #[arg(long, value_name = "PATH", requires = "git")]
+    pub(crate) subdirectory: Option<PathBuf>,
+    /// How many seconds pass between two looks at the manifests [default: 2, with --git 30]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) interval: Option<u64>,
     /// Gives up the history but for the newest N commits, and those that --keep-for keeps; without either flag all is kept
     #[arg(long, value_name = "N")]
     pub(crate) keep: Option<u64>,

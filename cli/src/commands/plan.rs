@@ -155,9 +155,9 @@ fn options(args: &PlanArgs, desired: &Desired) -> Result<PlanOptions, Failure> {
         only: only(&args.only, desired)?,
         allow_delete: args.allow_delete,
         allow_break: args.allow_break.iter().cloned().collect(),
-        take: args.take.iter().cloned().collect(),
         rollback: None,
         hold: args.hold,
+        take: args.take.iter().cloned().collect(),
     })
 }
 

@@ -1,11 +1,16 @@
-//! `reconcile serve [DIR]`: holds the store and answers through its socket until it is told to stop. It applies nothing by
-//! itself.
+//! `reconcile serve [DIR]`: holds the store and answers through its socket until it is told to stop. With `--watch` or `--git` it
+//! applies the manifests there by itself; else it applies nothing.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use holdfast_reconciler::Plane;
+use holdfast_reconciler::controller::{self, Loop};
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::{Holder, Retention};
+use holdfast_reconciler::source::{FolderSource, GitOptions, GitSource, ManifestSource};
 use holdfast_server::{ServeOptions, mount};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -14,6 +19,11 @@ use crate::args::ServeArgs;
 use crate::connect;
 use crate::error::{Exit, Failure};
 use crate::retention;
+
+/// How many seconds pass between two looks at a folder, if nobody says.
+const FOLDER_SECONDS: u64 = 2;
+/// How many seconds pass between two looks at a repository, if nobody says.
+const GIT_SECONDS: u64 = 30;
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
@@ -38,11 +48,17 @@ pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
         let program = concat!("reconcile/", env!("CARGO_PKG_VERSION")).to_owned();
         let options = ServeOptions { program, ..ServeOptions::default() };
         let retention = Retention { commits: args.keep, age_ms: args.keep_for.map(|span| span.millis) };
+        let looping = begin_loop(run, args, &directory, &store, &plane)?;
+        let driven = plane.clone();
         let retaining = retention::begin(plane.clone(), retention, every);
         let handle = mount(Arc::new(plane), &store, options)
             .await
             .map_err(|error| Failure::from(Problem::from_error(ProblemKind::Failed, "E_SERVE", &error)))?;
         let shown = std::fs::canonicalize(&store).unwrap_or(store);
+        if let Some((_, begin)) = &looping {
+            // Who reads that it serves can already ask how the source stands.
+            let _ = begin.send(());
+        }
         run.output.insist(format!("serving {}, pid {pid}", shown.display()));
         let why = signals.stop().await;
         tracing::info!(signal = why, "stopping");
@@ -50,10 +66,61 @@ pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
             retaining.abort();
         }
         handle.shutdown().await;
+        driven.stop_loops();
+        if let Some((looping, _)) = looping {
+            // A panic of it was reported by its hook.
+            let _ = tokio::task::spawn_blocking(move || looping.join()).await;
+        }
         Ok::<(), Failure>(())
     })?;
     engine.close();
     Ok(Exit::Done)
+}
+
+/// A loop in a thread of its own, and what lets it begin.
+type Looping = (JoinHandle<()>, mpsc::Sender<()>);
+
+/// Makes the loop that the flags ask for. It begins once the server answers.
+fn begin_loop(
+    run: &Run,
+    args: &ServeArgs,
+    directory: &Path,
+    store: &Path,
+    plane: &Plane,
+) -> Result<Option<Looping>, Failure> {
+    let variables = run.setting.environment.clone();
+    let (source, seconds): (Box<dyn ManifestSource>, u64) = match &args.git {
+        Some(url) => {
+            let options = GitOptions {
+                url: url.clone(),
+                branch: args.branch.clone(),
+                subdirectory: args.subdirectory.clone(),
+                cache: store.join("git"),
+                variables,
+            };
+            (Box::new(GitSource::new(options)), GIT_SECONDS)
+        }
+        None if args.watch => {
+            let path = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+            (Box::new(FolderSource::new(path, variables)), FOLDER_SECONDS)
+        }
+        None if args.interval.is_some() => {
+            return Err(Failure::usage("`--interval` is for a loop; add `--watch` or `--git URL`"));
+        }
+        None => return Ok(None),
+    };
+    let interval = Duration::from_secs(args.interval.unwrap_or(seconds));
+    let (org, fallback) = (run.setting.global.org.clone(), run.setting.fallback_org()?);
+    let this = Loop::new(plane.clone(), source, org, fallback, run.setting.author(None));
+    let (begin, begun) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("holdfast-loop".to_owned()).spawn(move || {
+        // Without a sender the server did not come up.
+        if begun.recv().is_ok() {
+            controller::run(this, interval);
+        }
+    });
+    let thread = thread.map_err(|error| Failure::io("E_SERVE", "cannot start the loop", &error))?;
+    Ok(Some((thread, begin)))
 }
 
 /// The signals that a server answers to.

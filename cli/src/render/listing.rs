@@ -4,6 +4,7 @@
 
 use holdfast_engine::Revision;
 use holdfast_reconciler::attempts::Attempt;
+use holdfast_reconciler::controller::{LoopState, LoopStatus};
 use holdfast_reconciler::plane::{
     CommitInfo, CommitsPage, Held, ProfileInfo, ResourceInfo, Retention, RotatedOrg, Rotation, SecretInfo,
     SourceStatus, Status, Storage, Verification,
@@ -186,7 +187,8 @@ pub(crate) fn profiles(profiles: &[ProfileInfo]) -> Text {
 
 /// Draws the state of the store.
 pub(crate) fn status(status: &Status) -> Text {
-    let Status { org, head, resources, sources, holder, attempts, open_sessions, durability, keys, storage } = status;
+    let Status { org, head, resources, sources, holder, attempts, loops, open_sessions, durability, keys, storage } =
+        status;
     let mut text = Text::new();
     text.add(Role::Strong, "Status").plain(format!("   {}   org {org}", head.revision)).end().end();
     let time = head.time.as_deref().map_or("no commit yet".to_owned(), ToOwned::to_owned);
@@ -229,8 +231,36 @@ pub(crate) fn status(status: &Status) -> Text {
         })
         .collect();
     text.append(table(&rows, 2));
+    looping(&mut text, loops);
     attempted(&mut text, attempts, sources);
     text
+}
+
+/// How the source of each loop stands.
+fn looping(text: &mut Text, loops: &[LoopStatus]) {
+    if loops.is_empty() {
+        return;
+    }
+    text.end().add(Role::Strong, "Loops:").end();
+    for LoopStatus { source, from, state, since, message, git: at, plan, summary, diagnostics: _ } in loops {
+        let (role, words) = match state {
+            LoopState::InForce => (Role::Create, "in force"),
+            LoopState::Waiting => (Role::Warning, "waits"),
+            LoopState::Held => (Role::Warning, "held"),
+            LoopState::Broken => (Role::Error, "broken; the last good revision stays in force"),
+            LoopState::Away => (Role::Error, "cannot be read; the last good revision stays in force"),
+            LoopState::Failed => (Role::Error, "failed, is tried again"),
+        };
+        let name = source.as_ref().map_or("unknown", |source| source.as_str());
+        text.plain(format!("  {name}  ")).add(role, words).plain(format!("  since {since}  from {from}"));
+        text.plain(at.as_ref().map(|at| format!("  at {}", git(at))).unwrap_or_default()).end();
+        if !message.is_empty() {
+            text.plain("      ").plain(message).end();
+        }
+        if let (Some(plan), Some(summary)) = (plan, summary) {
+            text.plain(format!("      plan {}: {}", short(plan), counts(summary))).end();
+        }
+    }
 }
 
 /// The newest refused apply of each source, unless the source was applied since.

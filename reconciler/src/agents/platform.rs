@@ -34,9 +34,14 @@ mod tests {
 
     #[test]
     fn a_stable_id_is_made_of_agent_type_and_name() {
-        assert_eq!(stable_id("triage", "telegram", None), "triage-telegram");
-        assert_eq!(stable_id("Tri Age", "Slack/Ops", Some("Bot 1")), "tri-age-slack-ops-bot-1");
-        assert_eq!(stable_id("-a-", "__x__", None), "a-x");
+        let vectors = include_str!("../../../testdata/manifests/vectors/platform-ids.json");
+        let vectors: Vec<serde_json::Value> = serde_json::from_str(vectors).unwrap();
+        assert_eq!(vectors.len(), 5);
+        for vector in vectors {
+            let input = |key: &str| vector["input"][key].as_str();
+            let id = stable_id(input("agent").unwrap(), input("type").unwrap(), input("name"));
+            assert_eq!(id, vector["output"].as_str().unwrap(), "{}", vector["id"]);
+        }
     }
 
     #[test]

@@ -16,8 +16,8 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::embedded::{Plane, at_problem};
 use crate::error::{Problem, ProblemKind};
 use crate::hold::{self, Hold};
-use crate::plan::{Plan, PlanRequest};
-use crate::plane::{ApplyRequest, ResumeRequest, WriteOutcome, WriteReceipt};
+use crate::plan::{Plan, PlanOptions, PlanRequest};
+use crate::plane::{ApplyRequest, ApproveRequest, ResumeRequest, WriteOutcome, WriteReceipt};
 use crate::planner::Planned;
 use crate::resource::{OrgId, SourceName, keys};
 use crate::rollback;
@@ -25,20 +25,38 @@ use crate::seal::{Seal, Sealed, reads_digest, tags};
 
 /// How many commits are looked at to say what came after a sealed plan was made.
 const LOG_COMMITS_MAX: usize = 10_000;
+/// How much of a plan id must be given.
+const PLAN_ID_CHARS_MIN: usize = 4;
 /// How many of them are named.
 const LINES_MAX: usize = 20;
 /// How many of the things that a commit touched are named.
 const NAMES_MAX: usize = 5;
 
 pub(super) fn apply(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
-    let applied = carry_out(plane, request);
+    recorded(plane, request, By::Hand)
+}
+
+/// As [`apply`], for a loop and for who approves what it planned.
+pub(crate) fn apply_as_loop(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
+    recorded(plane, request, By::Loop)
+}
+
+/// Who applies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Hand,
+    Loop,
+}
+
+fn recorded(plane: &Plane, request: &ApplyRequest, by: By) -> Result<WriteReceipt, Problem> {
+    let applied = carry_out(plane, request, by);
     if let Err(problem) = &applied {
         attempts::record(plane, request, problem);
     }
     applied
 }
 
-fn carry_out(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
+fn carry_out(plane: &Plane, request: &ApplyRequest, by: By) -> Result<WriteReceipt, Problem> {
     let request_id = request_id(request.request_id.as_deref())?;
     if let Some(receipt) = replayed(plane, request_id.as_ref())? {
         return Ok(receipt);
@@ -50,6 +68,7 @@ fn carry_out(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Prob
             return Ok(receipt);
         }
         let (planned, org, source) = plane.planned(&snapshot, &request.plan)?;
+        check_driver(plane, request, by, &org, &source)?;
         if let Some(seal) = &request.sealed {
             let past = Past { plane, snapshot: &snapshot, org: &org, source: &source, seal };
             past.check(request, &planned)?;
@@ -86,6 +105,55 @@ fn carry_out(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Prob
     Err(contended())
 }
 
+/// What a loop applies would be undone by its next turn, so an apply by hand must say that it holds the source.
+fn check_driver(
+    plane: &Plane,
+    request: &ApplyRequest,
+    by: By,
+    org: &OrgId,
+    source: &SourceName,
+) -> Result<(), Problem> {
+    let PlanOptions { hold, rollback, .. } = request.plan.options;
+    if by == By::Loop || hold || rollback.is_some() || !plane.loops().drives(org, source) {
+        return Ok(());
+    }
+    let message = format!("a loop of the server applies `{source}`, and would undo what is applied by hand");
+    let help = "change what the loop reads, or add `--hold`: the loop then waits until that changes";
+    Err(Problem::new(ProblemKind::Blocked, "E_DRIVEN", message).help(help))
+}
+
+/// Applies the plan that a loop left to somebody.
+pub(super) fn approve(plane: &Plane, request: &ApproveRequest) -> Result<WriteReceipt, Problem> {
+    if let Some(receipt) = replayed(plane, request_id(request.request_id.as_deref())?.as_ref())? {
+        return Ok(receipt);
+    }
+    let org = plane.org(request.org.as_ref(), &plane.engine().snapshot());
+    let mut waiting = plane.loops().waiting(&org, &request.plan).into_iter();
+    let none = || {
+        let message = format!("no plan `{}` waits", request.plan);
+        Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", message).help("`reconcile status` lists those that do")
+    };
+    let (asked, plan) = waiting.next().filter(|_| request.plan.len() >= PLAN_ID_CHARS_MIN).ok_or_else(none)?;
+    if waiting.next().is_some() {
+        let message = format!("several plans begin with `{}`", request.plan);
+        return Err(Problem::new(ProblemKind::Invalid, "E_PLAN_ID", message).help("give more of the id"));
+    }
+    let applied = apply_as_loop(
+        plane,
+        &ApplyRequest {
+            plan: asked,
+            plan_id: plan.plan_id,
+            confirmed_deletes: plan.summary.delete,
+            author: request.author.clone(),
+            message: request.message.clone(),
+            sealed: None,
+            request_id: request.request_id.clone(),
+        },
+    );
+    plane.loops().poke();
+    applied
+}
+
 /// Takes the hold of a source away.
 pub(super) fn resume(plane: &Plane, request: &ResumeRequest) -> Result<WriteReceipt, Problem> {
     let id = request_id(request.request_id.as_deref())?;
@@ -110,6 +178,7 @@ pub(super) fn resume(plane: &Plane, request: &ResumeRequest) -> Result<WriteRece
         let txn = txn.require(Precondition::Modified(key.clone(), since)).delete(key);
         if let Some(receipt) = settled(plane.engine().commit(txn))? {
             tracing::info!(%org, %source, revision = %receipt.revision, "resumed");
+            plane.loops().poke();
             return Ok(answer(receipt));
         }
     }

@@ -85,6 +85,7 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
         resources,
         sources: sources.collect::<Result<_, Problem>>()?,
         attempts: attempts::list(plane, &org),
+        loops: plane.loops().list(&org),
         holder: plane.holder(),
         open_sessions: plane.open_sessions().by_revision(),
         durability: engine.durability.to_owned(),

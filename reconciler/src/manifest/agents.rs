@@ -265,7 +265,11 @@ fn folder(
         context.findings.report(Finding::error(E_OUTSIDE_PROJECT, message).at(dir.spot, "").help(help));
         return None;
     };
-    let names = match context.tree.list(&path) {
+    let listed = match context.is_absent(&path) {
+        true => Err(ReadError::NotFound),
+        false => context.tree.list(&path),
+    };
+    let names = match listed {
         Ok(items) => items,
         // An agent without texts needs no folder.
         Err(ReadError::NotFound) => {
@@ -299,7 +303,8 @@ fn missing_folder(context: &mut Context<'_>, agent: &str, path: &str, spot: Spot
         (missing, above) = (above, parent(above));
     };
     let name = missing.rsplit('/').next().unwrap_or(missing);
-    let near = nearest(name, names.iter().map(String::as_str));
+    // The folder above may be there and have no folders itself.
+    let near = nearest(name, names.iter().map(String::as_str)).filter(|near| *near != name);
     if near.is_none() && (above.is_empty() || missing != path) {
         return;
     }

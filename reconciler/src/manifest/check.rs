@@ -235,7 +235,7 @@ impl Check<'_> {
 }
 
 /// Whether a secret may stand in a value whose key means nothing; a number or a boolean is none.
-fn may_be_secret(value: &Node<'_>) -> bool {
+pub(crate) fn may_be_secret(value: &Node<'_>) -> bool {
     match &value.tree {
         Tree::Text(text) => reference(text).is_none(),
         Tree::List(_) | Tree::Table(_) => true,

@@ -2,7 +2,7 @@
 //!
 //! Every file of a project is read through here, once, within one budget of bytes. Never here: a grammar.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -35,6 +35,10 @@ pub(crate) struct Context<'c> {
     pub(crate) own_kinds: BTreeMap<KindName, (OwnKind, Spot)>,
     /// The ids of all agents, for references to them.
     pub(crate) agents: BTreeSet<String>,
+    /// The names in folders of which more than one thing was looked for; none if that is not known.
+    names: HashMap<String, Option<HashSet<String>>>,
+    /// Folders of which one thing was looked for.
+    looked_into: HashSet<String>,
     /// The names in folders that were looked into for what a missing one may have meant.
     pub(crate) neighbours: HashMap<String, Rc<[String]>>,
     /// The skills of each folder that was read.
@@ -93,6 +97,8 @@ impl<'c> Context<'c> {
             fingerprint: Fingerprint::default(),
             own_kinds: BTreeMap::new(),
             agents: BTreeSet::new(),
+            names: HashMap::new(),
+            looked_into: HashSet::new(),
             neighbours: HashMap::new(),
             skills: HashMap::new(),
             provider_keys: HashMap::new(),
@@ -111,6 +117,26 @@ impl<'c> Context<'c> {
         self.bytes_left -= bytes.len() as u64;
         self.fingerprint.add(path, &bytes);
         Ok(bytes)
+    }
+
+    /// Whether there is nothing at a path, as far as the names of its folder tell. They are listed once two things of one folder
+    /// were looked for: thousands of agents without folders cost one look.
+    pub(crate) fn is_absent(&mut self, path: &str) -> bool {
+        let folder = parent(path);
+        let name = path.rsplit('/').next().unwrap_or(path);
+        // Elsewhere a file system may find what is written in another case.
+        if !cfg!(target_os = "linux") || path.is_empty() || self.looked_into.insert(folder.to_owned()) {
+            return false;
+        }
+        if !self.names.contains_key(folder) {
+            let names = match self.tree.list(folder) {
+                Ok(items) => Some(items.into_iter().map(|item| item.name).collect()),
+                Err(ReadError::NotFound) => Some(HashSet::new()),
+                Err(_) => None,
+            };
+            self.names.insert(folder.to_owned(), names);
+        }
+        self.names.get(folder).is_some_and(|names| names.as_ref().is_some_and(|names| !names.contains(name)))
     }
 
     /// Reads a text; `None` after an error was reported. `spot` is the place that names the file.

@@ -72,6 +72,10 @@ impl<'p> Walk<'p> {
                 ItemKind::File if rest.is_empty() => {
                     self.found.insert(path);
                 }
+                // It is named like a manifest and cannot be one: the read of it says what it is.
+                ItemKind::Other if rest.is_empty() && item.name.ends_with(".toml") => {
+                    self.found.insert(path);
+                }
                 ItemKind::File | ItemKind::Other => {}
             }
         }

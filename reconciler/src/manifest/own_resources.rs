@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::check::{Path, check};
+use super::check::{Path, check, may_be_secret};
 use super::context::Context;
 use super::draft::Draft;
 use super::findings::{
@@ -112,7 +112,9 @@ impl Values<'_, '_> {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("known keys: {}", known().collect::<Vec<_>>().join(", ")),
                 };
-                self.context.files.hide(value.spot);
+                if may_be_secret(value) {
+                    self.context.files.cut(value.spot);
+                }
                 self.context.findings.report(finding.help(help));
                 continue;
             };

@@ -75,8 +75,9 @@ pub(crate) fn read(context: &mut Context<'_>, folder: &str, from: Option<Spot>) 
                 let path = join(folder, &item.name);
                 skills.extend(match (item.kind, item.name.strip_suffix(".md")) {
                     (ItemKind::Directory, _) => directory(context, &path, &item.name, from),
-                    (ItemKind::File, Some(stem)) => single(context, &path, stem, from),
-                    (ItemKind::File | ItemKind::Other, _) => None,
+                    // What is named like a skill and cannot be read is told, not left out.
+                    (ItemKind::File | ItemKind::Other, Some(stem)) => single(context, &path, stem, from),
+                    (ItemKind::File | ItemKind::Other, None) => None,
                 });
             }
         }

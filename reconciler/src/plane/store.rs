@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::upkeep::Storage;
 use crate::attempts::Attempt;
+use crate::controller::LoopStatus;
 use crate::desired::GitState;
 use crate::resource::OrgId;
 
@@ -41,6 +42,9 @@ pub struct Status {
     /// Applies that were refused or failed, newest first; a bounded number is kept.
     #[serde(default)]
     pub attempts: Vec<Attempt>,
+    /// The loops that run, with how each source stands.
+    #[serde(default)]
+    pub loops: Vec<LoopStatus>,
     /// The process that holds the store; none if nothing but this command does.
     pub holder: Option<Holder>,
     /// How many sessions are open, by revision.

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use holdfast_reconciler::manifest::{Environment, Folder, Loaded, load};
+use holdfast_reconciler::manifest::{
+    Environment, FileTree, Folder, Item, ItemKind, Loaded, ReadError, environment, load,
+};
 
 use crate::support::manifest::{codes, load_files, text};
 
@@ -110,4 +112,140 @@ fn nesting_without_end_is_refused() {
         let loaded = load_files(&[("lobu.toml", &main), ("models/m.yaml", &model)]);
         assert!(loaded.desired.is_none(), "{}", &model[..20]);
     }
+}
+
+/// A project that names a file of every sort.
+const EVERYTHING: [(&str, &str); 10] = [
+    (
+        "lobu.toml",
+        "[project]\ninclude = [\"teams/*.toml\"]\n[kinds.k]\nfields.s = { type = \"string\", sensitive = true }\n\
+         [resources.k.r]\ns = \"file:secret.txt\"\n[agents.a]\nname = \"A\"\ndir = \"./a\"\n[memory]\n",
+    ),
+    ("teams/x.toml", "[agents.b]\nname = \"B\"\ndir = \"../a\"\n"),
+    ("a/SOUL.md", "soul\n"),
+    ("skills/s/SKILL.md", "---\nname: s\n---\ntext\n"),
+    ("a/skills/t.md", "text\n"),
+    (
+        "models/m.yaml",
+        "version: 2\nwatchers:\n  - { slug: w, name: W, agent: a, schedule: \"0 * * * *\", prompt: p, reaction_script: r.ts }\n",
+    ),
+    ("models/r.ts", "export {}\n"),
+    ("connectors/c.yaml", "type: connection\nslug: c\nconnector: x\n"),
+    ("connectors/x.connector.ts", "export {}\n"),
+    ("secret.txt", "value\n"),
+];
+
+fn everything() -> tempfile::TempDir {
+    let project = tempfile::tempdir().unwrap();
+    for (name, text) in EVERYTHING {
+        let path = project.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    project
+}
+
+#[test]
+fn every_file_that_a_project_names_is_guarded_like_the_manifest() {
+    assert_eq!(codes(&load_folder(everything().path())), Vec::<&str>::new());
+    type Make = fn(&Path);
+    let makes: [(&str, Make); 5] = [
+        ("a pipe", pipe),
+        ("1073741824 bytes", |path| fs::File::create(path).unwrap().set_len(1 << 30).unwrap()),
+        ("outside", |path| symlink("/etc/passwd", path).unwrap()),
+        ("circle", |path| symlink(path.file_name().unwrap(), path).unwrap()),
+        ("not there", |path| symlink("nowhere", path).unwrap()),
+    ];
+    for (name, _) in EVERYTHING {
+        for (what, make) in makes {
+            // The file of a secret may lie anywhere, and may be missing: its value may be in the store.
+            if name == "secret.txt" && matches!(what, "outside" | "not there") {
+                continue;
+            }
+            let project = everything();
+            let path = project.path().join(name);
+            fs::remove_file(&path).unwrap();
+            make(&path);
+            let loaded = load_folder(project.path());
+            let said = text(&loaded.diagnostics);
+            assert!(loaded.desired.is_none(), "{name} as {what}: {said}");
+            assert!(said.contains(what) && said.contains(name.rsplit('/').next().unwrap()), "{name} as {what}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_hostile_environment_file_is_refused_and_never_shown_p8() {
+    let project = everything();
+    let env = project.path().join(".env");
+    pipe(&env);
+    let (_, diagnostics) = environment(&Folder::open(project.path()).unwrap(), []);
+    assert!(text(&diagnostics).contains("a pipe"), "{}", text(&diagnostics));
+    fs::remove_file(&env).unwrap();
+    fs::File::create(&env).unwrap().set_len(1 << 30).unwrap();
+    let (_, diagnostics) = environment(&Folder::open(project.path()).unwrap(), []);
+    assert!(text(&diagnostics).contains("1073741824"), "{}", text(&diagnostics));
+}
+
+#[test]
+fn no_include_leaves_the_project_and_no_walk_runs_in_circles() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("x.toml"), "[agents.stolen]\nname = \"S\"\ndir = \"./s\"\n").unwrap();
+    for pattern in ["../x.toml", "/etc/*.toml", "a/../../x.toml", "out/*.toml", "out/**/*.toml", "**/x.toml"] {
+        let project = tempfile::tempdir().unwrap();
+        symlink(outside.path(), project.path().join("out")).unwrap();
+        symlink(".", project.path().join("again")).unwrap();
+        let manifest = format!("[project]\ninclude = [\"{pattern}\"]\n{AGENT}");
+        fs::write(project.path().join("lobu.toml"), manifest).unwrap();
+        let loaded = load_folder(project.path());
+        let said = text(&loaded.diagnostics);
+        assert!(said.contains(pattern), "{pattern}: {said}");
+        let stolen = loaded.desired.iter().flat_map(|desired| &desired.resources);
+        assert!(stolen.filter(|one| one.address.name.as_str() == "stolen").count() == 0, "{pattern}");
+    }
+    let project = everything();
+    symlink("..", project.path().join("models/up")).unwrap();
+    symlink("..", project.path().join("skills/up")).unwrap();
+    symlink("..", project.path().join("teams/up")).unwrap();
+    assert_eq!(codes(&load_folder(project.path())), Vec::<&str>::new());
+}
+
+/// A folder of more names than are looked at, each of them a file without a byte.
+struct Crowd {
+    names: usize,
+}
+
+impl FileTree for Crowd {
+    fn read(&self, path: &str, _: u64) -> Result<Vec<u8>, ReadError> {
+        match path {
+            "lobu.toml" => Ok(format!("[project]\ninclude = [\"teams/*.toml\"]\n{AGENT}").into_bytes()),
+            _ if path.starts_with("teams/") => Ok(Vec::new()),
+            _ => Err(ReadError::NotFound),
+        }
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<Item>, ReadError> {
+        match path {
+            "" => Ok(vec![Item { name: "teams".to_owned(), kind: ItemKind::Directory }]),
+            "teams" => {
+                let item = |number| Item { name: format!("{number:06}.toml"), kind: ItemKind::File };
+                Ok((0..self.names).map(item).collect())
+            }
+            _ => Err(ReadError::NotFound),
+        }
+    }
+
+    fn read_secret(&self, path: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
+        self.read(path, limit)
+    }
+}
+
+#[test]
+fn an_enormous_number_of_files_is_refused_after_so_many() {
+    let loaded = load(&Crowd { names: 50_000 }, "p", &Environment::default());
+    assert!(loaded.desired.is_some(), "{}", text(&loaded.diagnostics));
+    let loaded = load(&Crowd { names: 100_050 }, "p", &Environment::default());
+    assert!(loaded.desired.is_none());
+    assert_eq!(loaded.diagnostics.len(), 51, "{}", text(&loaded.diagnostics));
+    assert!(loaded.diagnostics[0].message.contains("more than 100000 files"), "{}", loaded.diagnostics[0].message);
 }

@@ -6,7 +6,9 @@ use axum::http::HeaderMap;
 use holdfast_engine::Revision;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::PlanRequest;
-use holdfast_reconciler::plane::{ControlPlane, ImportRequest, ResumeRequest, WriteOutcome, WriteReceipt};
+use holdfast_reconciler::plane::{
+    ApproveRequest, ControlPlane, ImportRequest, ResumeRequest, WriteOutcome, WriteReceipt,
+};
 use holdfast_reconciler::resource::OrgId;
 
 use super::{Answer, at_revision, encode, json, json_bytes};
@@ -16,7 +18,7 @@ use crate::gate::Lane;
 use crate::limits::{EDIT_BODY_BYTES_MAX, PLAN_BODY_BYTES_MAX};
 use crate::problem::json_problem;
 use crate::router::App;
-use crate::wire::{ApplyBody, RollbackBody};
+use crate::wire::{ApplyBody, PokeAnswer, RollbackBody};
 
 /// `POST /v1/plan`: works out a plan; changes nothing.
 pub(crate) async fn plan(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
@@ -114,6 +116,29 @@ pub(crate) async fn resume(State(app): State<App>, ask: Ask, headers: HeaderMap,
     let receipt = app.gate.call(Lane::Write, move |plane| plane.resume(&request)).await?;
     app.gate.saw(receipt.revision);
     Ok(at_revision(json(&receipt)?, receipt.revision))
+}
+
+/// `POST /v1/approve`: applies a plan that a loop left to somebody.
+pub(crate) async fn approve(State(app): State<App>, ask: Ask, headers: HeaderMap, body: Body) -> Answer {
+    ask.finish()?;
+    ask.no_preconditions()?;
+    let body = app.bodies.read(&headers, body, EDIT_BODY_BYTES_MAX).await?;
+    let mut request: ApproveRequest = body.json()?;
+    if request.author.is_empty() {
+        request.author = ask.author();
+    }
+    request.org = one_org(ask.org, request.org)?;
+    request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
+    let receipt = app.gate.call(Lane::Write, move |plane| plane.approve(&request)).await?;
+    app.gate.saw(receipt.revision);
+    Ok(at_revision(json(&receipt)?, receipt.revision))
+}
+
+/// `POST /v1/poke`: makes the loops look at their sources now, as a webhook of a Git host asks.
+pub(crate) async fn poke(State(app): State<App>, ask: Ask) -> Answer {
+    ask.finish()?;
+    let loops = app.gate.call(Lane::Read, |plane| plane.poke()).await?;
+    json(&PokeAnswer { loops })
 }
 
 /// `POST /v1/import`: takes exported resources in, as one commit.

@@ -6,6 +6,7 @@ mod gateway;
 mod history;
 mod hunt;
 mod keeping;
+mod looping;
 mod profiles;
 mod refusals;
 mod rotate;

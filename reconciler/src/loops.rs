@@ -1,0 +1,103 @@
+//! The loops that run over a plane: how each source stands, which plan waits, and who is to be woken.
+//!
+//! Never here: what a loop does (`controller.rs`).
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::controller::{Entry, LoopState, LoopStatus};
+use crate::plan::{Plan, PlanRequest};
+use crate::resource::{OrgId, SourceName};
+
+/// The loops of a plane.
+#[derive(Debug, Default)]
+pub(crate) struct Loops {
+    inner: Mutex<Inner>,
+    poked: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: BTreeMap<usize, Entry>,
+    next: usize,
+    /// Counts the pokes.
+    pokes: u64,
+    stopped: bool,
+}
+
+impl Loops {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Every critical section leaves the data whole, so a panic elsewhere does not spoil it.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, entry: Entry) -> usize {
+        let mut inner = self.inner();
+        let number = inner.next;
+        inner.next += 1;
+        inner.entries.insert(number, entry);
+        number
+    }
+
+    pub(crate) fn remove(&self, number: usize) {
+        self.inner().entries.remove(&number);
+    }
+
+    pub(crate) fn change(&self, number: usize, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.inner().entries.get_mut(&number) {
+            change(entry);
+        }
+    }
+
+    pub(crate) fn state(&self, number: usize) -> LoopState {
+        self.inner().entries.get(&number).map_or(LoopState::Away, |entry| entry.status.state)
+    }
+
+    /// The loops that are about an organisation, or about none that is known yet.
+    pub(crate) fn list(&self, org: &OrgId) -> Vec<LoopStatus> {
+        let inner = self.inner();
+        let of = inner.entries.values().filter(|entry| entry.org.as_ref().is_none_or(|known| known == org));
+        of.map(|entry| entry.status.clone()).collect()
+    }
+
+    /// Whether a loop applies a source.
+    pub(crate) fn drives(&self, org: &OrgId, source: &SourceName) -> bool {
+        let inner = self.inner();
+        inner
+            .entries
+            .values()
+            .any(|entry| entry.org.as_ref() == Some(org) && entry.status.source.as_ref() == Some(source))
+    }
+
+    /// The plans of an organisation that wait and whose id begins so.
+    pub(crate) fn waiting(&self, org: &OrgId, id: &str) -> Vec<(PlanRequest, Plan)> {
+        let inner = self.inner();
+        let of = inner.entries.values().filter(|entry| entry.org.as_ref() == Some(org));
+        of.filter_map(|entry| entry.waiting.clone()).filter(|(_, plan)| plan.plan_id.starts_with(id)).collect()
+    }
+
+    pub(crate) fn any(&self) -> bool {
+        !self.inner().entries.is_empty()
+    }
+
+    /// Makes every loop take a turn now.
+    pub(crate) fn poke(&self) {
+        self.inner().pokes += 1;
+        self.poked.notify_all();
+    }
+
+    /// Makes every loop end.
+    pub(crate) fn stop(&self) {
+        self.inner().stopped = true;
+        self.poked.notify_all();
+    }
+
+    /// Waits for a poke that came after `seen`, at most so long. Gives the count of pokes; none if the loop is to end.
+    pub(crate) fn wait(&self, seen: u64, at_most: Duration) -> Option<u64> {
+        let idle = |inner: &mut Inner| !inner.stopped && inner.pokes == seen;
+        let waited = self.poked.wait_timeout_while(self.inner(), at_most, idle);
+        let inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        (!inner.stopped).then_some(inner.pokes)
+    }
+}
