@@ -12,6 +12,7 @@ mod rolling;
 mod secrets;
 mod serving;
 mod sessions;
+mod tokens;
 
 use std::path::PathBuf;
 
@@ -29,6 +30,7 @@ pub(crate) use self::rolling::{ApproveArgs, ResumeArgs, RollbackArgs};
 pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
 pub(crate) use self::sessions::{ExplainArgs, ExplainVerb, SessionArgs};
+pub(crate) use self::tokens::{TokenCreateArgs, TokenVerb};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -48,7 +50,8 @@ Exit codes:
   4  stale: something else was applied in between; nothing was changed
   64 usage      130 Ctrl-C
 
-Environment: HOLDFAST_STORE, HOLDFAST_ORG, HOLDFAST_KEY, HOLDFAST_KEY_FILE, HOLDFAST_AUTHOR, NO_COLOR";
+Environment: HOLDFAST_STORE, HOLDFAST_ORG, HOLDFAST_KEY, HOLDFAST_KEY_FILE, HOLDFAST_TOKEN,
+  HOLDFAST_AUTHOR, NO_COLOR";
 
 /// Brings the live state of agents to what the manifests declare, as one revision, and says what sessions will see.
 #[derive(Debug, Parser)]
@@ -71,6 +74,12 @@ pub(crate) struct Global {
     /// The store's folder [default: `.holdfast` in the project, or HOLDFAST_STORE]
     #[arg(long, value_name = "PATH", global = true, help_heading = "Global options")]
     pub(crate) store: Option<PathBuf>,
+    /// A server on the network, as `https://HOST:PORT`; its token is in HOLDFAST_TOKEN or --token-file
+    #[arg(long, value_name = "URL", global = true, conflicts_with = "store", help_heading = "Global options")]
+    pub(crate) server: Option<String>,
+    /// The file that holds the access token for --server; only you may be able to read it
+    #[arg(long, value_name = "PATH", global = true, requires = "server", help_heading = "Global options")]
+    pub(crate) token_file: Option<PathBuf>,
     /// The organisation [default: the project's `[memory] org`, HOLDFAST_ORG, the store's only one, `default`]
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) org: Option<OrgId>,
@@ -129,6 +138,9 @@ pub(crate) enum Verb {
     /// Sets, lists and removes the credentials of single users; values never stand in arguments
     #[command(subcommand)]
     Profile(ProfileVerb),
+    /// Makes, lists and revokes the access tokens of clients on the network
+    #[command(subcommand)]
+    Token(TokenVerb),
     /// Lists the commits, newest first
     History(HistoryArgs),
     /// Shows the state of the store and of what runs on it

@@ -1,4 +1,5 @@
-//! Finding the control plane: the process that holds the store, through its socket, else the store itself in this process.
+//! Finding the control plane: the server that the caller names, else the process that holds the store, through its socket, else the
+//! store itself in this process.
 //!
 //! A store that is held by something that does not answer is waited for, which is told, and then given up with the holder's
 //! pid. Never here: what is asked.
@@ -17,6 +18,7 @@ use crate::clock;
 use crate::error::Failure;
 use crate::leave::leave;
 use crate::output::Output;
+use crate::remote;
 use crate::setting::Setting;
 
 /// How long a held store is tried before anything is said.
@@ -87,7 +89,10 @@ pub(crate) fn nothing(setting: &Setting) -> Result<Reached, Failure> {
 }
 
 /// Finds the plane of a store that a server must hold, because what is asked for only happens there.
-pub(crate) fn served(store: &Path) -> Result<Reached, Failure> {
+pub(crate) fn served(setting: &Setting, store: &Path) -> Result<Reached, Failure> {
+    if let Some(url) = &setting.global.server {
+        return Ok(Box::new(remote::client(setting, url)?));
+    }
     match discover(store)? {
         Discovery::Server(client) => Ok(Box::new(client)),
         Discovery::Stale | Discovery::None => {
@@ -131,8 +136,12 @@ enum Attempt {
 }
 
 fn attempt(setting: &Setting, store: &Path, missing: Missing) -> Result<Attempt, Failure> {
+    if let Some(url) = &setting.global.server {
+        tracing::debug!(server = url, "asking the server that was named");
+        return Ok(Attempt::Served(remote::client(setting, url)?));
+    }
     if let Discovery::Server(client) = discover(store)? {
-        tracing::debug!(socket = %client.socket().display(), "asking the process that holds the store");
+        tracing::debug!(socket = client.place(), "asking the process that holds the store");
         return Ok(Attempt::Served(client));
     }
     match open(setting, store, Embedded::once(missing)) {

@@ -93,6 +93,7 @@ impl From<Problem> for Failure {
             | ProblemKind::Failed
             | ProblemKind::Gone
             | ProblemKind::Denied
+            | ProblemKind::Forbidden
             | ProblemKind::Unavailable
             | ProblemKind::Internal => Exit::Failed,
         };

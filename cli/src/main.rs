@@ -13,6 +13,7 @@ mod error;
 mod leave;
 mod output;
 mod project;
+mod remote;
 mod render;
 mod retention;
 mod setting;

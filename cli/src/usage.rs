@@ -44,6 +44,11 @@ pub(crate) fn check(cli: &Cli) -> Result<(), Failure> {
             Failure::usage(message).help("`get`, `session` and `export` read the past; `show rN` shows one commit")
         );
     }
+    let needs_store = matches!(cli.verb, Some(Verb::Serve(_) | Verb::Restore(_) | Verb::Repair(_)));
+    if cli.global.server.is_some() && needs_store {
+        return Err(Failure::usage(format!("`{name}` works on a store of this machine and takes no `--server`"))
+            .help("run it where the store is"));
+    }
     let Some(verb) = &cli.verb else { return check_format(cli.global.format, name, true, true) };
     if cli.plan != PlanArgs::default() {
         let message = format!("directories and flags of planning go behind `{name}`, not in front of it");
@@ -124,6 +129,7 @@ impl Verb {
             Self::Unset(_) => "unset",
             Self::Secret(_) => "secret",
             Self::Profile(_) => "profile",
+            Self::Token(_) => "token",
             Self::History(_) => "history",
             Self::Status(_) => "status",
             Self::Get(_) => "get",

@@ -13,6 +13,7 @@ mod rotating;
 mod secrets;
 mod sessions;
 mod store;
+mod tokens;
 mod transfer;
 mod upkeep;
 mod writing;
@@ -31,11 +32,11 @@ use crate::embedded::Plane;
 use crate::error::Problem;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
-    ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane,
-    DiffQuery, Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult,
-    Moment, OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, ResourceInfo, ResourcesPage,
-    ResourcesQuery, ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage,
-    Verification, WorkerToken, WriteReceipt,
+    Access, ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted,
+    ControlPlane, DiffQuery, Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn,
+    KvTxnResult, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo,
+    ResourcesPage, ResourcesQuery, ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status,
+    Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -152,6 +153,22 @@ impl ControlPlane for Plane {
 
     fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem> {
         profiles::list(self, query)
+    }
+
+    fn create_token(&self, request: &TokenRequest) -> Result<NewToken, Problem> {
+        tokens::create(self, request)
+    }
+
+    fn tokens(&self, within: &Reach) -> Result<Vec<TokenInfo>, Problem> {
+        tokens::list(self, within)
+    }
+
+    fn revoke_token(&self, request: &TokenRevocation) -> Result<WriteReceipt, Problem> {
+        tokens::revoke(self, request)
+    }
+
+    fn authenticate(&self, token: &SecretText) -> Result<Access, Problem> {
+        tokens::authenticate(self, token)
     }
 
     fn kv_get(&self, org: Option<&OrgId>, key: &str, at: Option<Revision>) -> Result<Option<KvEntry>, Problem> {

@@ -28,8 +28,10 @@ pub enum ProblemKind {
     Failed,
     /// The store's state of that time is gone.
     Gone,
-    /// The caller has not shown that it may.
+    /// The caller has not shown who it is.
     Denied,
+    /// The caller has shown who it is, and may not.
+    Forbidden,
     /// Not now: try again.
     Unavailable,
     /// The store or the program is at fault.

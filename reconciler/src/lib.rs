@@ -3,6 +3,7 @@
 //! The data's way can be read off the module names. Pure up to `apply`: no clock, no environment, and no reading or writing
 //! beyond `manifest`. Never here: a terminal, HTTP, or agents outside `agents/`.
 
+pub mod access_token;
 pub mod against;
 pub mod agents;
 mod apply;

@@ -17,6 +17,7 @@ mod scope;
 mod secrets;
 mod sessions;
 mod store;
+mod tokens;
 mod transfer;
 mod upkeep;
 
@@ -35,6 +36,7 @@ pub use scope::{DESIRED, KV, LIVE, Scope};
 pub use secrets::{RotatedOrg, Rotation, SecretInfo, SecretWrite};
 pub use sessions::{Explanation, SessionRequest, WorkerToken};
 pub use store::{Finding, Head, Held, Holder, SourceStatus, Status, Verification};
+pub use tokens::{Access, NewToken, Reach, Role, TokenInfo, TokenRequest, TokenRevocation};
 pub use transfer::{ImportRequest, Imported, MissingSecret};
 pub use upkeep::{CompactRequest, Compacted, KeepRule, Retention, Storage};
 
@@ -221,6 +223,34 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// A store that cannot be read.
     fn profiles(&self, query: &ProfilesQuery) -> Result<Vec<ProfileInfo>, Problem>;
+
+    /// Makes an access token; what its holder shows is in this answer and nowhere else.
+    ///
+    /// # Errors
+    /// `Conflict` if the name is taken, `Invalid` for a name, life or organisations out of bounds.
+    fn create_token(&self, request: &TokenRequest) -> Result<NewToken, Problem>;
+
+    /// Lists the access tokens that are for no organisation beyond `within`, by name.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    fn tokens(&self, within: &Reach) -> Result<Vec<TokenInfo>, Problem>;
+
+    /// Revokes an access token: it does not count any more once this has returned.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none of that id or name within reach.
+    fn revoke_token(&self, request: &TokenRevocation) -> Result<WriteReceipt, Problem>;
+
+    /// What an access token allows now.
+    ///
+    /// # Errors
+    /// `Denied` if it is no token of this store, was revoked or has expired, or if this plane knows no tokens.
+    fn authenticate(&self, token: &SecretText) -> Result<Access, Problem> {
+        let _ = token;
+        Err(Problem::new(ProblemKind::Denied, "E_ACCESS_TOKEN", "this plane knows no access tokens")
+            .help("ask the server that holds the store"))
+    }
 
     /// Reads a raw value.
     ///

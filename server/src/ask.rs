@@ -11,9 +11,11 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use holdfast_engine::Revision;
-use holdfast_reconciler::plane::{LIVE, Moment, Scope};
+use holdfast_reconciler::error::{Problem, ProblemKind};
+use holdfast_reconciler::plane::{LIVE, Moment, Reach, Scope};
 use holdfast_reconciler::resource::{Address, OrgId};
 
+use crate::access::{Granted, Standing};
 use crate::gate::Lane;
 use crate::limits::{AUTHOR_BYTES_MAX, QUERY_PARAMS_MAX};
 use crate::problem::shown;
@@ -22,11 +24,13 @@ use crate::refusal::Refusal;
 use crate::router::App;
 use crate::users::user_name;
 
-/// Who is at the other end of a connection, as far as the operating system tells.
+/// Who is at the other end of a connection, as far as the operating system tells. Who is not known is not trusted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Peer {
     /// The user id, on a Unix socket.
     pub(crate) uid: Option<u32>,
+    /// Whether it may everything without a token, because it could open the socket.
+    pub(crate) trusted: bool,
 }
 
 /// What a request says beside its body.
@@ -38,6 +42,10 @@ pub(crate) struct Ask {
     pub(crate) request_id: Option<String>,
     author: Option<String>,
     peer: Peer,
+    /// What the request was let in with, if it came over the network.
+    granted: Option<Granted>,
+    /// The organisation that the request itself names.
+    said_org: Option<OrgId>,
     if_match: Option<String>,
     if_none_match: Option<String>,
     /// Where a client that was cut off had come to in a watch.
@@ -55,12 +63,18 @@ impl FromRequestParts<App> for Ask {
             request_id: text(&parts.headers, &REQUEST_ID_HEADER)?,
             author: author(&parts.headers)?,
             peer: parts.extensions.get().copied().unwrap_or_default(),
+            granted: parts.extensions.get().cloned(),
+            said_org: None,
             if_match: text(&parts.headers, &header::IF_MATCH)?,
             if_none_match: text(&parts.headers, &header::IF_NONE_MATCH)?,
             last_event: text(&parts.headers, &LAST_EVENT_HEADER)?,
             query: query(parts.uri.query().unwrap_or_default())?,
         };
-        ask.org = ask.take("org")?;
+        ask.said_org = ask.take("org")?;
+        ask.org = match &ask.granted {
+            None => ask.said_org.clone(),
+            Some(granted) => granted.of_query(ask.said_org.clone())?,
+        };
         if let Some(wanted) = ask.take::<Revision>("min_revision")? {
             app.gate.wait_for(wanted).await?;
         }
@@ -134,8 +148,46 @@ impl Ask {
         }
     }
 
-    /// Who asks: what the request says, else the user at the other end.
+    /// The organisation that is meant: that of the query or of the body, which must not differ, else what the caller falls back
+    /// to, else the token's only one. A foreign one is refused.
+    pub(crate) fn settle(&self, body: Option<OrgId>, otherwise: Option<&OrgId>) -> Result<Option<OrgId>, Problem> {
+        let named = match (&self.said_org, body) {
+            (Some(query), Some(body)) if *query != body => {
+                let message = "the request and its body name two different values for the organisation";
+                return Err(Problem::new(ProblemKind::Invalid, "E_ORG", message).help("name it once"));
+            }
+            (query, body) => query.clone().or(body),
+        };
+        match &self.granted {
+            None => Ok(named),
+            Some(granted) => granted.org(named.or_else(|| otherwise.cloned())),
+        }
+    }
+
+    /// The organisations that the request may be about.
+    pub(crate) fn reach(&self) -> Reach {
+        self.granted.as_ref().map_or(Reach::All, |granted| granted.access.reach.clone())
+    }
+
+    /// A place among the watches of the request's token; none on the socket.
+    pub(crate) fn standing(&self) -> Result<Option<Standing>, Refusal> {
+        self.granted.as_ref().map(Granted::watch).transpose()
+    }
+
+    /// Who asks, where the body may say it too.
+    pub(crate) fn author_or(&self, said: Option<String>) -> String {
+        match (&self.granted, said.filter(|said| !said.is_empty())) {
+            (Some(granted), said) => granted.author(said.as_deref().or(self.author.as_deref())),
+            (None, Some(said)) => said,
+            (None, None) => self.author(),
+        }
+    }
+
+    /// Who asks: on the network its token and what the request says; on the socket what it says, else the user at the other end.
     pub(crate) fn author(&self) -> String {
+        if let Some(granted) = &self.granted {
+            return granted.author(self.author.as_deref());
+        }
         match (&self.author, self.peer.uid) {
             (Some(author), _) => author.clone(),
             (None, Some(uid)) => user_name(uid).unwrap_or_else(|| format!("uid:{uid}")),

@@ -5,7 +5,6 @@
 //!
 //! Never here: connections (`transport.rs`), and which request asks what (`client.rs`).
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -18,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::endpoint::{Endpoint, authorization};
 use crate::limits::{CLIENT_RETRY_MAX, CLIENT_RETRY_REST};
 use crate::problem::ProblemBody;
 use crate::protocol::{AUTHOR_HEADER, PROTOCOL, REQUEST_ID_HEADER, etag};
@@ -76,10 +76,7 @@ impl Call {
 
     /// Shows a token. No log and no error holds the headers of a request.
     pub(crate) fn bearer(mut self, token: &SecretText) -> Self {
-        let mut text = Zeroizing::new(String::from("Bearer "));
-        text.push_str(token.expose());
-        if let Ok(mut value) = HeaderValue::from_str(&text) {
-            value.set_sensitive(true);
+        if let Ok(value) = authorization(token) {
             self.outgoing.headers.insert(header::AUTHORIZATION, value);
         }
         self
@@ -125,7 +122,7 @@ impl Call {
                 Problem::new(ProblemKind::Internal, "E_ANSWER", format!("the server answered {}", answer.status))
                     .help("use a client and a server of the same release")
             })),
-            Err(error) => Err(failure(transport.socket(), &error, false)),
+            Err(error) => Err(failure(transport.endpoint(), &error, false)),
         }
     }
 
@@ -152,7 +149,7 @@ impl Call {
             let connection_lost = matches!(error, ExchangeError::Lost { .. });
             let again = error.server_gone() && (lost || connection_lost) && (repeatable || !seen);
             if !again || !in_time() {
-                return Err(failure(transport.socket(), &error, writes && seen));
+                return Err(failure(transport.endpoint(), &error, writes && seen));
             }
             tracing::debug!(%error, method = %outgoing.method, "repeating a request that is safe to repeat");
             // The first repetition comes at once: most often a kept connection had been closed.
@@ -165,10 +162,23 @@ impl Call {
 }
 
 /// A failed exchange as a problem; `in_doubt` says that it was a write which may have been carried out.
-pub(crate) fn failure(socket: &Path, error: &ExchangeError, in_doubt: bool) -> Problem {
-    let pid = server_pid(socket);
-    let socket = socket.display();
+pub(crate) fn failure(endpoint: &Endpoint, error: &ExchangeError, in_doubt: bool) -> Problem {
+    let pid = endpoint.socket().and_then(server_pid);
+    let over_network = endpoint.socket().is_none();
+    let socket = endpoint;
     let (kind, code, message, help) = match error {
+        ExchangeError::Absent | ExchangeError::Stale if over_network => (
+            ProblemKind::Unavailable,
+            "E_NO_SERVER",
+            format!("nobody answers at `{socket}`"),
+            "check the address, and that `reconcile serve --listen` runs there",
+        ),
+        ExchangeError::Connect(_) if over_network => (
+            ProblemKind::Unavailable,
+            "E_CONNECT",
+            format!("cannot connect to `{socket}`"),
+            "check the address; for `https` also that the server's certificate is one that you trust (`SSL_CERT_FILE`)",
+        ),
         ExchangeError::Absent => (
             ProblemKind::Unavailable,
             "E_NO_SERVER",

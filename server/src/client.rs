@@ -1,4 +1,4 @@
-//! The client: a control plane over the Unix socket of a server, and how one is found.
+//! The client: a control plane over the Unix socket of a server or over the network, and how one is found.
 //!
 //! Never here: how a request is sent and when it is repeated (`call.rs`, `transport.rs`), and deciding anything that the plane
 //! decides.
@@ -17,9 +17,9 @@ use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
     ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane,
     DiffQuery, Differences, Edit, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult,
-    Moment, OriginQuery, Origins, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery,
-    ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo, SecretWrite,
-    SessionRequest, Status, Storage, Verification, WorkerToken, WriteReceipt,
+    Moment, NewToken, OriginQuery, Origins, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery,
+    Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo, SecretWrite,
+    SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -28,17 +28,20 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::call::{Call, decode, failure, target, text};
+use crate::endpoint::{Endpoint, Remote};
 use crate::limits::{
     CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT, CLIENT_PIECE_TIMEOUT, EDIT_BODY_BYTES_MAX, PLAN_BODY_BYTES_MAX,
     SMALL_BODY_BYTES_MAX, TXN_BODY_BYTES_MAX,
 };
 use crate::protocol::{CREATED_HEADER, REVISION_HEADER, VERSION_HEADER, revision_of_etag};
 use crate::socket::SOCKET_NAME;
+use crate::tls::TlsTrust;
 use crate::transport::{ExchangeError, Incoming, Transport};
 use crate::watching::Watching;
 use crate::wire::PokeAnswer;
 use crate::wire::{
-    Hello, ProfileBodyRef, ProfilesAnswer, SecretBodyRef, SecretsAnswer, SessionBody, TokenBody, TxnBody,
+    Hello, ProfileBodyRef, ProfilesAnswer, SecretBodyRef, SecretsAnswer, SessionBody, TokenBody, TokenCreateBody,
+    TokensAnswer, TxnBody,
 };
 
 /// What a store's folder says about a server.
@@ -66,11 +69,11 @@ pub fn discover(store_dir: impl AsRef<Path>) -> Result<Discovery, Problem> {
         Ok(_) => Ok(Discovery::Server(client)),
         Err(ExchangeError::Absent) => Ok(Discovery::None),
         Err(ExchangeError::Stale) => Ok(Discovery::Stale),
-        Err(error) => Err(failure(client.socket(), &error, false)),
+        Err(error) => Err(failure(client.transport.endpoint(), &error, false)),
     }
 }
 
-/// A control plane in another process, over its Unix socket.
+/// A control plane in another process, over its Unix socket or over the network.
 ///
 /// Every method blocks the calling thread and drives a small runtime of its own, so it may be used in any thread that may
 /// block, by many at once, and on the threads of `spawn_blocking`.
@@ -86,7 +89,17 @@ pub struct Client {
 impl Client {
     /// Makes a client for the server behind a socket; nothing is connected before the first call.
     pub fn new(socket: PathBuf) -> Self {
-        Self { transport: Transport::new(socket), patience: CLIENT_ANSWER_TIMEOUT }
+        Self { transport: Transport::new(Endpoint::Socket(socket)), patience: CLIENT_ANSWER_TIMEOUT }
+    }
+
+    /// Makes a client for a server on the network, as `https://HOST:PORT`, that shows an access token; nothing is connected before
+    /// the first call. `trust` says whose certificates are taken.
+    ///
+    /// # Errors
+    /// The address is none, or would send the token to another machine in clear.
+    pub fn remote(url: &str, token: Option<&SecretText>, trust: Option<&TlsTrust>) -> Result<Self, Problem> {
+        let endpoint = Endpoint::Network(Box::new(Remote::new(url, token, trust)?));
+        Ok(Self { transport: Transport::new(endpoint), patience: CLIENT_ANSWER_TIMEOUT })
     }
 
     /// Sets how long a call waits for its answer.
@@ -96,9 +109,9 @@ impl Client {
         self
     }
 
-    /// The path of the socket.
-    pub fn socket(&self) -> &Path {
-        self.transport.socket()
+    /// Where the server is, for people: the path of its socket, or its address.
+    pub fn place(&self) -> String {
+        self.transport.endpoint().to_string()
     }
 
     /// Asks which program serves.
@@ -375,6 +388,25 @@ impl ControlPlane for Client {
         Ok(answer.profiles)
     }
 
+    fn create_token(&self, request: &TokenRequest) -> Result<NewToken, Problem> {
+        let TokenRequest { name, role, reach, life_ms, author } = request.clone();
+        let body = TokenCreateBody { name, role, reach, life_ms };
+        let call = Call::write(Method::POST, target(&["tokens"], &[])).author(author.as_str());
+        self.ask(call.body(&body, SMALL_BODY_BYTES_MAX)?)
+    }
+
+    fn tokens(&self, within: &Reach) -> Result<Vec<TokenInfo>, Problem> {
+        let TokensAnswer { mut tokens } = self.ask(Call::read(target(&["tokens"], &[])))?;
+        tokens.retain(|token| within.covers(&token.reach));
+        Ok(tokens)
+    }
+
+    fn revoke_token(&self, request: &TokenRevocation) -> Result<WriteReceipt, Problem> {
+        // How far the caller may reach is the server's to say.
+        let TokenRevocation { token, within: _, author } = request;
+        self.ask(Call::write(Method::DELETE, target(&["tokens", token], &[])).author(author))
+    }
+
     fn kv_get(&self, org: Option<&OrgId>, key: &str, at: Option<Revision>) -> Result<Option<KvEntry>, Problem> {
         let target = target(&["kv", key], &[("org", text(org)), ("at", text(at.as_ref()))]);
         let answer = match self.run(Call::read(target)) {
@@ -432,6 +464,6 @@ impl ControlPlane for Client {
     /// The feed is driven by the tokio runtime of whoever asks it for the next item, and resumes by itself when the
     /// connection ends.
     fn watch(&self, request: &WatchRequest) -> Result<Box<dyn WatchFeed>, Problem> {
-        Ok(Box::new(Watching::new(self.socket().to_owned(), request.clone())))
+        Ok(Box::new(Watching::new(self.transport.endpoint().clone(), request.clone())))
     }
 }

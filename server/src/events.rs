@@ -14,14 +14,16 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use holdfast_engine::Revision;
 use holdfast_reconciler::error::Problem;
+use holdfast_reconciler::resource::OrgId;
 use holdfast_reconciler::watch::{WatchFeed, WatchItem, WatchRequest, WatchStart, token_revision};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::access::Standing;
 use crate::ask::Ask;
 use crate::event_wire::{BookmarkEvent, CommitEvent, ResyncEvent};
-use crate::gate::Lane;
+use crate::gate::{Gate, Lane};
 use crate::limits::WATCHERS_MAX;
 use crate::metrics::Gauge;
 use crate::protocol::TOKEN_HEADER;
@@ -63,6 +65,8 @@ pub(crate) async fn watch(State(app): State<App>, mut ask: Ask) -> Answer {
             Err(_) => WatchStart::Token(text),
         },
     };
+    let standing = ask.standing()?;
+    let org = ask.org.clone();
     let request = WatchRequest { org: ask.org, prefix, start };
     let place = Arc::clone(&app.watches.places).try_acquire_owned();
     let place = place.map_err(|_| Refusal::busy("too many watches are open"))?;
@@ -72,6 +76,9 @@ pub(crate) async fn watch(State(app): State<App>, mut ask: Ask) -> Answer {
     let every = app.watches.bookmark_every;
     let running = Running {
         feed,
+        gate: Arc::clone(&app.gate),
+        standing,
+        org,
         stopped,
         every,
         due: Instant::now() + every,
@@ -91,6 +98,10 @@ pub(crate) async fn watch(State(app): State<App>, mut ask: Ask) -> Answer {
 /// A watch that a client reads.
 struct Running {
     feed: Box<dyn WatchFeed>,
+    gate: Arc<Gate>,
+    /// The token that the watch goes on by, if it came over the network.
+    standing: Option<Standing>,
+    org: Option<OrgId>,
     stopped: watch::Receiver<()>,
     every: Duration,
     /// When the next bookmark is sent.
@@ -115,10 +126,15 @@ impl Running {
                 None
             }
         };
-        let event = match item {
-            Some(Ok(item)) => self.event(item).await,
-            Some(Err(problem)) => Err(problem),
-            None => self.bookmark().await,
+        // A token may have been revoked or have expired while the watch was open: nothing is told by it any more.
+        let stands = match &self.standing {
+            Some(standing) => standing.check(&self.gate, self.org.as_ref()).await,
+            None => Ok(()),
+        };
+        let event = match (stands, item) {
+            (Err(problem), _) | (Ok(()), Some(Err(problem))) => Err(problem),
+            (Ok(()), Some(Ok(item))) => self.event(item).await,
+            (Ok(()), None) => self.bookmark().await,
         };
         let event = event.unwrap_or_else(|problem| {
             self.ended = true;

@@ -13,7 +13,7 @@ use holdfast_reconciler::plane::{ControlPlane, Head};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::limits::{MIN_REVISION_POLL, PLANS_MAX, READS_MAX, TURN_WAIT_MAX, WRITES_MAX};
+use crate::limits::{ACCESSES_MAX, MIN_REVISION_POLL, PLANS_MAX, READS_MAX, TURN_WAIT_MAX, WRITES_MAX};
 use crate::refusal::Refusal;
 
 /// Which bound a call counts against, so that long plans never keep sessions waiting and reads never keep writes.
@@ -25,6 +25,8 @@ pub(crate) enum Lane {
     Write,
     /// A plan or a verification, which keeps a core busy.
     Plan,
+    /// A look at a token, which is over in no time and must not wait for those that are not.
+    Access,
 }
 
 /// A plane behind its bounds.
@@ -33,6 +35,7 @@ pub(crate) struct Gate {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     plans: Arc<Semaphore>,
+    accesses: Arc<Semaphore>,
     /// How long a wait for a revision lasts.
     revision_wait: Duration,
     /// The newest revision in any answer so far; what an answer says that cannot ask for the head any more.
@@ -46,6 +49,7 @@ impl Gate {
             reads: Arc::new(Semaphore::new(READS_MAX)),
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
             plans: Arc::new(Semaphore::new(PLANS_MAX)),
+            accesses: Arc::new(Semaphore::new(ACCESSES_MAX)),
             revision_wait,
             newest: AtomicU64::new(0),
         }
@@ -63,6 +67,7 @@ impl Gate {
             Lane::Read => &self.reads,
             Lane::Write => &self.writes,
             Lane::Plan => &self.plans,
+            Lane::Access => &self.accesses,
         };
         let turn = match timeout(TURN_WAIT_MAX, Arc::clone(turns).acquire_owned()).await {
             Ok(Ok(turn)) => turn,

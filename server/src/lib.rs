@@ -6,14 +6,17 @@
 //!
 //! Never here: deciding anything that the plane decides, a terminal, or the environment.
 
+mod access;
 mod ask;
 mod body;
 mod call;
 mod client;
+mod endpoint;
 mod event_wire;
 mod events;
 mod gate;
 pub mod limits;
+mod listen;
 mod metrics;
 mod openapi;
 mod problem;
@@ -24,6 +27,7 @@ mod routes;
 mod serve;
 mod socket;
 mod sse;
+mod tls;
 mod transport;
 mod users;
 mod watching;
@@ -31,6 +35,7 @@ mod wire;
 
 pub use client::{Client, Discovery, discover};
 pub use event_wire::watch_document;
+pub use listen::{Listen, ListenError};
 pub use problem::{PROBLEM_TYPE, ProblemBody, status};
 pub use protocol::{
     AUTHOR_HEADER, CREATED_HEADER, PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, TOKEN_HEADER,
@@ -38,5 +43,6 @@ pub use protocol::{
 };
 pub use serve::{ServeOptions, ServerHandle, mount};
 pub use socket::{MountError, SOCKET_NAME};
+pub use tls::{TlsError, TlsIdentity, TlsTrust};
 pub use users::user_name;
 pub use wire::Hello;

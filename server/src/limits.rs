@@ -38,6 +38,11 @@ pub const HEAD_BYTES_MAX: usize = 64 * KIB;
 /// The most connections that are served at once; one more is answered 503 and closed.
 pub const CONNECTIONS_MAX: usize = 8192;
 
+/// The most of these that come over the network, so that the local socket always has room.
+pub const NETWORK_CONNECTIONS_MAX: usize = 4096;
+/// How long a TLS handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The most reads that run at once.
 pub const READS_MAX: usize = 32;
 /// The most writes that run at once: enough to fill a group commit.
@@ -45,10 +50,18 @@ pub const WRITES_MAX: usize = 64;
 /// The most plans and verifications that run at once; each can keep a core busy.
 pub const PLANS_MAX: usize = 4;
 
+/// The most looks at tokens that run at once.
+pub const ACCESSES_MAX: usize = 32;
+
 /// How large the pieces are in which a backup is sent.
 pub const BACKUP_PIECE_BYTES: usize = 256 * KIB;
 /// How many pieces of a backup wait for a client at most.
 pub const BACKUP_PIECES_WAITING: usize = 4;
+
+/// The most requests that one access token has under way at once.
+pub const TOKEN_REQUESTS_MAX: usize = 256;
+/// The most watches that one access token has open at once.
+pub const TOKEN_WATCHES_MAX: usize = 4096;
 
 /// The most watches at once.
 pub const WATCHERS_MAX: usize = 16_384;
@@ -111,6 +124,8 @@ const _: () = {
     assert!(ALL_BODIES_BYTES_MAX / BODY_UNIT_BYTES <= u32::MAX as usize, "the budget fits a semaphore");
     assert!(HEAD_BYTES_MAX >= 8 * KIB, "hyper refuses to read heads into less");
     assert!(CLIENT_IDLE_MAX.as_millis() * 2 < HEADER_TIMEOUT.as_millis(), "a kept connection must still be open");
+    assert!(NETWORK_CONNECTIONS_MAX < CONNECTIONS_MAX, "the local socket has room left");
+    assert!(TOKEN_WATCHES_MAX < WATCHERS_MAX, "one token cannot take every place");
     assert!(WATCHERS_MAX >= CONNECTIONS_MAX, "the connections bound the watches first");
     assert!(
         BOOKMARK_EVERY.as_secs() * 3 < CLIENT_WATCH_SILENCE_MAX.as_secs(),

@@ -172,6 +172,15 @@ const OPERATIONS: &[Operation] = &[
             Gives::Json("Receipt"),
         )
     },
+    read("/v1/tokens", "Access tokens without themselves", &[], "Tokens"),
+    post(
+        "/v1/tokens",
+        "Makes an access token, which is in this answer only",
+        Takes::Json("TokenCreation"),
+        201,
+        "NewToken",
+    ),
+    write("delete", "/v1/tokens/{token}", "Revokes an access token", Takes::Nothing, Gives::Json("Receipt")),
     post("/v1/keys/rotate", "Seals everything anew under a new master key", Takes::Nothing, 200, "Rotation"),
     read("/v1/secrets", "Secrets without their values", &[], "Secrets"),
     write("put", "/v1/secrets/{name}", "Sets a secret", Takes::Json("SecretRequest"), Gives::Json("Receipt")),
@@ -212,8 +221,12 @@ fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"workerToken": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "workerToken": {"type": "http", "scheme": "bearer"},
+                "accessToken": {"type": "http", "scheme": "bearer", "description": "On the network; the Unix socket needs none"},
+            },
         },
+        "security": [{"accessToken": []}, {}],
     })
 }
 

@@ -100,6 +100,7 @@ pub fn status(kind: ProblemKind) -> StatusCode {
         ProblemKind::Failed => StatusCode::UNPROCESSABLE_ENTITY,
         ProblemKind::Gone => StatusCode::GONE,
         ProblemKind::Denied => StatusCode::UNAUTHORIZED,
+        ProblemKind::Forbidden => StatusCode::FORBIDDEN,
         ProblemKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ProblemKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -116,6 +117,7 @@ fn title(kind: ProblemKind) -> &'static str {
         ProblemKind::Failed => "the request cannot be carried out",
         ProblemKind::Gone => "the state of that time is gone",
         ProblemKind::Denied => "a token is needed",
+        ProblemKind::Forbidden => "the token does not allow this",
         ProblemKind::Unavailable => "not now",
         ProblemKind::Internal => "the server is at fault",
     }

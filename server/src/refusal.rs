@@ -74,6 +74,16 @@ impl Refusal {
         )
     }
 
+    /// Not now, with a status of its own.
+    pub(crate) fn with_status(status: StatusCode, code: &str, message: &str, help: &str) -> Self {
+        Self::new(status, ProblemKind::Unavailable, code, message, help)
+    }
+
+    /// What is refused, for who has no response to put it into.
+    pub(crate) fn into_problem(self) -> Problem {
+        *self.problem
+    }
+
     /// Something in the request breaks a rule.
     pub(crate) fn invalid(code: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ProblemKind::Invalid, code, message, help)
@@ -138,7 +148,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let Self { problem, status } = self;
         let mut response = status.into_response();
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE) {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if matches!(status, StatusCode::UNAUTHORIZED) {

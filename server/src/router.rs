@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use holdfast_reconciler::plane::ControlPlane;
 use holdfast_reconciler::resource::OrgId;
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use uuid::Uuid;
 
+use crate::access::{Granted, Shares, admit};
 use crate::body::Bodies;
 use crate::events::{self, Watches};
 use crate::gate::Gate;
@@ -28,7 +29,7 @@ use crate::openapi::openapi;
 use crate::problem::shown;
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, Spoken, revision_value, spoken};
 use crate::refusal::{Refusal, write_body};
-use crate::routes::{commits, compare, health, kv, plans, profiles, resources, secrets, sessions, upkeep};
+use crate::routes::{commits, compare, health, kv, plans, profiles, resources, secrets, sessions, tokens, upkeep};
 use crate::serve::ServeOptions;
 use crate::wire::Hello;
 
@@ -37,6 +38,8 @@ use crate::wire::Hello;
 pub(crate) struct App {
     /// The way to the plane.
     pub(crate) gate: Arc<Gate>,
+    /// What each access token takes of the server.
+    pub(crate) shares: Arc<Shares>,
     /// What reads bodies.
     pub(crate) bodies: Arc<Bodies>,
     /// What the server counts of itself.
@@ -58,6 +61,7 @@ pub(crate) fn app(plane: Arc<dyn ControlPlane>, options: &ServeOptions, stopped:
     let bodies = Arc::new(Bodies::new(options.body_timeout));
     let watches = Arc::new(Watches::new(options.bookmark_every, stopped));
     App {
+        shares: Arc::default(),
         bodies,
         metrics: Arc::default(),
         watches,
@@ -103,6 +107,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/keys/rotate", post(secrets::rotate))
         .route("/v1/secrets", get(secrets::list))
         .route("/v1/secrets/{*name}", put(secrets::set).delete(secrets::remove))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{token}", delete(tokens::revoke))
         .route("/v1/kv/{*key}", get(kv::read).put(kv::put).delete(kv::delete))
         .route("/v1/txn", post(kv::txn))
         .route("/v1/watch", get(events::watch))
@@ -117,16 +123,30 @@ pub(crate) fn router(app: App) -> Router {
 }
 
 /// What surrounds every request.
-async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
-    let org = org_of(request.uri()).unwrap_or_else(|| "-".to_owned());
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let org = org_of(request.uri());
+    let mut by = "-".to_owned();
     let mut response = match spoken(request.headers()) {
-        Spoken::Ours | Spoken::Unsaid => next.run(request).await,
+        Spoken::Ours | Spoken::Unsaid => {
+            match admit(&app.gate, &app.shares, matched.as_deref(), org.as_ref(), &mut request).await {
+                Ok(turn) => {
+                    if let Some(granted) = request.extensions().get::<Granted>() {
+                        by = granted.author(None);
+                    }
+                    let response = next.run(request).await;
+                    drop(turn);
+                    response
+                }
+                Err(refusal) => refusal.into_response(),
+            }
+        }
         Spoken::Other(version) => Refusal::protocol(&version).into_response(),
     };
+    let (route, org) = (matched.unwrap_or("-".to_owned()), org.map_or("-".to_owned(), String::from));
     if !response.headers().contains_key(&REVISION_HEADER) {
         let revision = match app.gate.head().await {
             Ok(head) => head.revision,
@@ -140,7 +160,7 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     let status = response.status().as_u16();
     app.metrics.answered(&method, &route, status, begun.elapsed());
     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(%method, route, status, org, request_id = id, micros, "request");
+    tracing::info!(%method, route, status, org, by, request_id = id, micros, "request");
     response
 }
 
@@ -150,10 +170,10 @@ fn request_id(request: &Request) -> String {
     sent.map_or_else(|| Uuid::new_v4().to_string(), shown)
 }
 
-/// The organisation of the query, for the log; the route itself parses and checks it again.
-fn org_of(uri: &Uri) -> Option<String> {
+/// The organisation of the query, for the log and for the first look at a token; the route itself parses and checks it again.
+fn org_of(uri: &Uri) -> Option<OrgId> {
     let (_, org) = form_urlencoded::parse(uri.query()?.as_bytes()).find(|(name, _)| name == "org")?;
-    OrgId::new(org).ok().map(String::from)
+    OrgId::new(org).ok()
 }
 
 /// The parts of a path, decoded.

@@ -3,6 +3,7 @@
 //! Never here: routes, and how the socket's file is made (`socket.rs`).
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -27,22 +29,28 @@ use tower::ServiceExt as _;
 use crate::ask::Peer;
 use crate::gate::Gate;
 use crate::limits::{
-    ACCEPT_REST, BODY_PIECE_TIMEOUT, BOOKMARK_EVERY, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEADER_TIMEOUT, HEADERS_MAX,
-    MIN_REVISION_WAIT_MAX, SHUTDOWN_GRACE, WRITE_TIMEOUT,
+    ACCEPT_REST, BODY_PIECE_TIMEOUT, BOOKMARK_EVERY, CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HEAD_BYTES_MAX,
+    HEADER_TIMEOUT, HEADERS_MAX, MIN_REVISION_WAIT_MAX, NETWORK_CONNECTIONS_MAX, SHUTDOWN_GRACE, WRITE_TIMEOUT,
 };
+use crate::listen::{Listen, Listening};
 use crate::metrics::Metrics;
 use crate::problem::{PROBLEM_TYPE, ProblemBody, status};
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER};
 use crate::router::{app, router};
 use crate::socket::{Bound, MountError, bind};
+use crate::tls::TlsIdentity;
 
 /// How a server is mounted; the defaults are right for almost everybody.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
     /// The program and its version, which clients and `status` show.
     pub program: String,
+    /// Where to listen on the network, if anywhere.
+    pub listen: Option<Listen>,
     /// The most connections at once.
     pub connections_max: usize,
+    /// The most connections from the network at once.
+    pub network_connections_max: usize,
     /// How long a client may take for the headers of a request, and a connection may lie idle.
     pub header_timeout: Duration,
     /// How long the next piece of a body may take.
@@ -61,7 +69,9 @@ impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             program: concat!("holdfast/", env!("CARGO_PKG_VERSION")).to_owned(),
+            listen: None,
             connections_max: CONNECTIONS_MAX,
+            network_connections_max: NETWORK_CONNECTIONS_MAX,
             header_timeout: HEADER_TIMEOUT,
             body_timeout: BODY_PIECE_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
@@ -94,13 +104,21 @@ pub async fn mount(
     let (listener, bound) = bound.map_err(|error| io("bind a socket in", error.into()))??;
     listener.set_nonblocking(true).map_err(|error| io("listen in", error))?;
     let listener = UnixListener::from_std(listener).map_err(|error| io("listen in", error))?;
+    let network = match &options.listen {
+        Some(listen) => Some(Listening::begin(listen).await?),
+        None => None,
+    };
+    let address = network.as_ref().map(|network| network.address);
     let (stop, stopped) = watch::channel(());
     let app = app(plane, &options, stopped.clone());
     tracing::info!(socket = %bound.path().display(), "serving");
     let server =
         Server { gate: Arc::clone(&app.gate), metrics: Arc::clone(&app.metrics), router: router(app), options };
-    let task = tokio::spawn(server.run(listener, stopped));
-    Ok(ServerHandle { bound, stop: Some(stop), task: Some(task) })
+    if let Some(network) = &network {
+        tracing::info!(address = %network.address, tls = network.tls.is_some(), "listening");
+    }
+    let task = tokio::spawn(server.run(listener, network, stopped));
+    Ok(ServerHandle { bound, address, stop: Some(stop), task: Some(task) })
 }
 
 /// A mounted control socket.
@@ -110,6 +128,7 @@ pub async fn mount(
 #[derive(Debug)]
 pub struct ServerHandle {
     bound: Bound,
+    address: Option<SocketAddr>,
     stop: Option<watch::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
@@ -118,6 +137,11 @@ impl ServerHandle {
     /// The path of the socket.
     pub fn socket(&self) -> &Path {
         self.bound.path()
+    }
+
+    /// The address that is listened on, with the port that was taken; none without a network listener.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// Stops accepting, waits for the requests that are being answered (as long as the options say) and for every write
@@ -142,42 +166,47 @@ struct Server {
 
 impl Server {
     /// Accepts until the sender of `stopped` is gone, then winds down.
-    async fn run(self, listener: UnixListener, mut stopped: watch::Receiver<()>) {
+    async fn run(self, listener: UnixListener, network: Option<Listening>, mut stopped: watch::Receiver<()>) {
         let places = Arc::new(Semaphore::new(self.options.connections_max));
+        let network_places = Arc::new(Semaphore::new(self.options.network_connections_max));
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
-        let refusal = too_many();
         loop {
-            let stream = tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    Err(error) => {
-                        // No descriptor or no memory: those who are served will give some back.
-                        tracing::warn!(%error, "cannot accept a connection");
-                        sleep(ACCEPT_REST).await;
-                        continue;
-                    }
-                },
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted.map(|(stream, _)| Came::Socket(stream)),
+                accepted = from_network(network.as_ref()) => accepted,
                 Some(_) = connections.join_next() => continue,
                 _ = stopped.changed() => break,
             };
-            match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => {
-                    let served = self.connection(stream, graceful.watcher());
+            let came = match accepted {
+                Ok(came) => came,
+                Err(error) => {
+                    // No descriptor or no memory: those who are served will give some back.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_REST).await;
+                    continue;
+                }
+            };
+            let wider = match &came {
+                Came::Socket(_) => Ok(None),
+                Came::Network(..) => Arc::clone(&network_places).try_acquire_owned().map(Some),
+            };
+            match (wider, Arc::clone(&places).try_acquire_owned()) {
+                (Ok(wider), Ok(place)) => {
                     let counted = self.metrics.connection();
+                    let served = self.serve(came, graceful.watcher());
                     connections.spawn(async move {
                         served.await;
-                        drop((place, counted));
+                        drop((wider, place, counted));
                     });
                 }
-                Err(_) => {
+                (Err(_), _) | (_, Err(_)) => {
                     tracing::warn!(max = self.options.connections_max, "refused a connection");
-                    // A fresh socket has room for this; if not, the client sees the connection close.
-                    let _ = stream.try_write(&refusal);
+                    came.refuse();
                 }
             }
         }
-        drop(listener);
+        drop((listener, network));
         if timeout(self.options.grace, graceful.shutdown()).await.is_err() {
             tracing::warn!(open = connections.len(), "closed connections that did not end in time");
         }
@@ -186,11 +215,62 @@ impl Server {
     }
 
     /// Serves one connection to its end.
-    fn connection(&self, stream: UnixStream, watcher: Watcher) -> impl Future<Output = ()> + Send + 'static {
-        let peer = Peer { uid: stream.peer_cred().ok().map(|peer| peer.uid()) };
+    fn serve(&self, came: Came, watcher: Watcher) -> impl Future<Output = ()> + Send + 'static {
+        let speaking = Speaking { router: self.router.clone(), options: self.options.clone(), watcher };
+        async move {
+            match came {
+                Came::Socket(stream) => {
+                    let peer = Peer { uid: stream.peer_cred().ok().map(|peer| peer.uid()), trusted: true };
+                    speaking.speak(stream, peer).await;
+                }
+                Came::Network(stream, None) => speaking.speak(stream, Peer::default()).await,
+                Came::Network(stream, Some(tls)) => match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => speaking.speak(stream, Peer::default()).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                },
+            }
+        }
+    }
+}
+
+/// A connection that was accepted.
+enum Came {
+    Socket(UnixStream),
+    Network(TcpStream, Option<TlsIdentity>),
+}
+
+impl Came {
+    /// Says that there are too many. A fresh connection has room for this; if not, or over TLS, the client sees it close.
+    fn refuse(self) {
+        match self {
+            Self::Socket(stream) => drop(stream.try_write(&too_many())),
+            Self::Network(stream, None) => drop(stream.try_write(&too_many())),
+            Self::Network(_, Some(_)) => {}
+        }
+    }
+}
+
+/// The next connection from the network; none ever comes if nobody listens there.
+async fn from_network(network: Option<&Listening>) -> std::io::Result<Came> {
+    match network {
+        Some(network) => network.accept().await.map(|stream| Came::Network(stream, network.tls.clone())),
+        None => std::future::pending().await,
+    }
+}
+
+/// What speaks HTTP over a connection.
+struct Speaking {
+    router: Router,
+    options: ServeOptions,
+    watcher: Watcher,
+}
+
+impl Speaking {
+    async fn speak<S: AsyncRead + AsyncWrite + Send + 'static>(self, stream: S, peer: Peer) {
+        let Self { router, options, watcher } = self;
         let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(self.options.write_timeout));
-        let router = self.router.clone();
+        stream.set_write_timeout(Some(options.write_timeout));
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(peer);
             let answered = router.clone().oneshot(request.map(Body::new));
@@ -198,16 +278,13 @@ impl Server {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.options.header_timeout)
+            .header_read_timeout(options.header_timeout)
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(Box::pin(stream)), service);
-        let served = watcher.watch(connection);
-        async move {
-            // A connection ends with an error if the client is slow, gone or speaks no HTTP: each is the client's affair.
-            if let Err(error) = served.await {
-                tracing::debug!(%error, "connection ended");
-            }
+        // A connection ends with an error if the client is slow, gone or speaks no HTTP: each is the client's affair.
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "connection ended");
         }
     }
 }

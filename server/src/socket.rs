@@ -14,6 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use crate::limits::SOCKET_PATH_BYTES_MAX;
+use crate::listen::ListenError;
 
 /// The name of the socket in the store's folder.
 pub const SOCKET_NAME: &str = "server.sock";
@@ -40,6 +41,9 @@ pub enum MountError {
         /// The path.
         path: PathBuf,
     },
+    /// The network cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A step of making the socket failed.
     #[error("cannot {step} `{}`", .path.display())]
     Io {
@@ -58,6 +62,7 @@ impl MountError {
         match self {
             Self::Served { .. } => "use that server, or stop it first",
             Self::NotASocket { .. } => "move the file away; only a server's socket may have this name",
+            Self::Listen(error) => error.help(),
             Self::Io { .. } => "check that the store's folder exists, is yours and can be written",
         }
     }

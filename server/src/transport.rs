@@ -1,10 +1,10 @@
-//! One HTTP exchange over a Unix socket, from a thread that may block: connections that are kept, timeouts, bounds, and
+//! One HTTP exchange with a server, from a thread that may block: connections that are kept, timeouts, bounds, and
 //! which failures leave no doubt that the server never saw the request.
 //!
 //! Never here: routes, bodies, and whether a request is safe to repeat (`client.rs` knows).
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
+use crate::endpoint::{Endpoint, Remote};
 use crate::limits::{CLIENT_ANSWER_BYTES_MAX, CLIENT_CHANNELS_KEPT_MAX, CLIENT_IDLE_MAX, CLIENT_RETRY_REST};
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER, Spoken, spoken};
 use crate::socket::ShortPath;
@@ -100,10 +102,10 @@ impl ExchangeError {
     }
 }
 
-/// The way to one socket, with the connections that are kept open.
+/// The way to one server, with the connections that are kept open.
 #[derive(Debug)]
 pub(crate) struct Transport {
-    socket: PathBuf,
+    endpoint: Endpoint,
     kept: Mutex<Vec<Channel>>,
 }
 
@@ -111,17 +113,29 @@ pub(crate) struct Transport {
 #[derive(Debug)]
 struct Channel {
     runtime: Runtime,
-    open: Option<(SendRequest<Full<Bytes>>, Instant)>,
+    open: Option<(Sender, Instant)>,
 }
 
+/// An open connection, with what every request on it says.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    sender: SendRequest<Full<Bytes>>,
+    host: HeaderValue,
+    authorization: Option<HeaderValue>,
+}
+
+/// Bytes both ways.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 impl Transport {
-    pub(crate) fn new(socket: PathBuf) -> Self {
-        Self { socket, kept: Mutex::new(Vec::new()) }
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, kept: Mutex::new(Vec::new()) }
     }
 
-    /// The path of the socket.
-    pub(crate) fn socket(&self) -> &Path {
-        &self.socket
+    /// Where the server is.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Sends a request on a connection of its own and hands each piece of a good answer to `sink`.
@@ -135,7 +149,7 @@ impl Transport {
         sink: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<Streamed, ExchangeError> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build();
-        runtime.map_err(ExchangeError::Connect)?.block_on(stream(&self.socket, request, patience, sink))
+        runtime.map_err(ExchangeError::Connect)?.block_on(stream(&self.endpoint, request, patience, sink))
     }
 
     /// Sends a request and reads the whole answer, once.
@@ -151,7 +165,7 @@ impl Transport {
                 Channel { runtime: runtime.map_err(ExchangeError::Connect)?, open: None }
             }
         };
-        let answer = channel.exchange(&self.socket, request, patience);
+        let answer = channel.exchange(&self.endpoint, request, patience);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() < CLIENT_CHANNELS_KEPT_MAX {
             kept.push(channel);
@@ -161,14 +175,19 @@ impl Transport {
 }
 
 impl Channel {
-    fn exchange(&mut self, path: &Path, request: Outgoing, patience: Duration) -> Result<Incoming, ExchangeError> {
+    fn exchange(
+        &mut self,
+        endpoint: &Endpoint,
+        request: Outgoing,
+        patience: Duration,
+    ) -> Result<Incoming, ExchangeError> {
         let Self { runtime, open } = self;
         runtime.block_on(async {
             let reused = open.take().filter(|(_, used)| used.elapsed() < CLIENT_IDLE_MAX).map(|(sender, _)| sender);
             let done = timeout(patience, async {
                 let mut sender = match still_open(reused).await {
                     Some(sender) => sender,
-                    None => connect(path).await?,
+                    None => connect(endpoint).await?,
                 };
                 let answer = read_whole(send(&mut sender, request).await?).await?;
                 Ok((sender, answer))
@@ -182,14 +201,14 @@ impl Channel {
 
 /// Sends a request and hands on the pieces of a good answer.
 async fn stream(
-    path: &Path,
+    endpoint: &Endpoint,
     request: Outgoing,
     patience: Duration,
     mut sink: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<Streamed, ExchangeError> {
     let silent = || ExchangeError::Silent(patience);
     let response = timeout(patience, async {
-        let mut sender = connect(path).await?;
+        let mut sender = connect(endpoint).await?;
         send(&mut sender, request).await
     });
     let response = response.await.map_err(|_| silent())??;
@@ -209,31 +228,50 @@ async fn stream(
 }
 
 /// A kept connection, if the server has not closed it meanwhile.
-async fn still_open(kept: Option<SendRequest<Full<Bytes>>>) -> Option<SendRequest<Full<Bytes>>> {
-    let mut sender = kept?;
+async fn still_open(kept: Option<Sender>) -> Option<Sender> {
+    let mut kept = kept?;
     // Nothing drove the connection since the last answer; two turns let its task see an end that lies waiting.
     yield_now().await;
     yield_now().await;
-    sender.ready().await.ok()?;
-    Some(sender)
+    kept.sender.ready().await.ok()?;
+    Some(kept)
 }
 
 /// Opens a connection; a task of the calling runtime drives it.
-pub(crate) async fn connect(path: &Path) -> Result<SendRequest<Full<Bytes>>, ExchangeError> {
-    let short = ShortPath::of(path).map_err(unreachable)?;
-    let stream = loop {
-        match UnixStream::connect(short.as_path()).await {
-            Ok(stream) => break stream,
-            // The server's queue is full; the caller's patience bounds this.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(CLIENT_RETRY_REST).await,
-            Err(error) => return Err(unreachable(error)),
+pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Sender, ExchangeError> {
+    let (stream, host, authorization): (Box<dyn Stream>, _, _) = match endpoint {
+        Endpoint::Socket(path) => (Box::new(to_socket(path).await?), HeaderValue::from_static("localhost"), None),
+        Endpoint::Network(remote) => {
+            let Remote { authority, authorization, .. } = &**remote;
+            (to_network(remote).await?, authority.clone(), authorization.clone())
         }
     };
     let lost = |source| ExchangeError::Lost { sent: false, source: Some(source) };
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     // Its end shows in the sender.
     tokio::spawn(connection);
-    Ok(sender)
+    Ok(Sender { sender, host, authorization })
+}
+
+async fn to_socket(path: &Path) -> Result<UnixStream, ExchangeError> {
+    let short = ShortPath::of(path).map_err(unreachable)?;
+    loop {
+        match UnixStream::connect(short.as_path()).await {
+            Ok(stream) => return Ok(stream),
+            // The server's queue is full; the caller's patience bounds this.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(CLIENT_RETRY_REST).await,
+            Err(error) => return Err(unreachable(error)),
+        }
+    }
+}
+
+async fn to_network(remote: &Remote) -> Result<Box<dyn Stream>, ExchangeError> {
+    let stream = TcpStream::connect((remote.host.as_str(), remote.port)).await.map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(ExchangeError::Connect)?;
+    Ok(match &remote.greeting {
+        None => Box::new(stream),
+        Some(greeting) => Box::new(greeting.connect(stream).await.map_err(ExchangeError::Connect)?),
+    })
 }
 
 fn unreachable(error: io::Error) -> ExchangeError {
@@ -246,7 +284,7 @@ fn unreachable(error: io::Error) -> ExchangeError {
 
 /// Sends a request and reads the head of its answer.
 pub(crate) async fn send(
-    sender: &mut SendRequest<Full<Bytes>>,
+    sender: &mut Sender,
     request: Outgoing,
 ) -> Result<Response<hyper::body::Incoming>, ExchangeError> {
     let Outgoing { method, target, headers, body } = request;
@@ -255,9 +293,13 @@ pub(crate) async fn send(
     // A target is made of percent-encoded parts, so it always parses; `/` answers that there is no such route.
     *request.uri_mut() = target.parse().unwrap_or_default();
     *request.headers_mut() = headers;
-    request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
+    request.headers_mut().insert(header::HOST, sender.host.clone());
+    if let Some(authorization) = &sender.authorization {
+        // A request that shows a token of its own, a worker's, shows that.
+        request.headers_mut().entry(header::AUTHORIZATION).or_insert_with(|| authorization.clone());
+    }
     request.headers_mut().insert(PROTOCOL_HEADER, HeaderValue::from_static(PROTOCOL));
-    let response = sender.try_send_request(request).await.map_err(|mut error| {
+    let response = sender.sender.try_send_request(request).await.map_err(|mut error| {
         // Given back means that not a byte of it left.
         let sent = error.take_message().is_none();
         ExchangeError::Lost { sent, source: Some(error.into_error()) }

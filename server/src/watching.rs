@@ -3,7 +3,6 @@
 //! Never here: how events stand in a stream (`sse.rs`), and what a watch shows.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 
 use axum::http::{HeaderMap, Method, header};
 use holdfast_engine::Revision;
@@ -15,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::call::{failure, problem_of, target, text};
+use crate::endpoint::Endpoint;
 use crate::event_wire::{BookmarkEvent, CommitEvent, ResyncEvent};
 use crate::events::{BOOKMARK, ERROR, RESYNC};
 use crate::limits::{
@@ -26,7 +26,7 @@ use crate::transport::{self, ExchangeError, Outgoing};
 
 /// A watch over a socket. It is driven by the tokio runtime of whoever asks it for the next item.
 pub(crate) struct Watching {
-    socket: PathBuf,
+    endpoint: Endpoint,
     request: WatchRequest,
     open: Option<Open>,
     /// Read and not given out yet.
@@ -42,8 +42,8 @@ struct Open {
 }
 
 impl Watching {
-    pub(crate) fn new(socket: PathBuf, request: WatchRequest) -> Self {
-        Self { socket, request, open: None, ready: VecDeque::new(), token: None }
+    pub(crate) fn new(endpoint: Endpoint, request: WatchRequest) -> Self {
+        Self { endpoint, request, open: None, ready: VecDeque::new(), token: None }
     }
 
     /// Connects where the watch is, again and again while the server is away, but not for ever.
@@ -54,7 +54,7 @@ impl Watching {
             // A watch that has been somewhere waits for its server; a new one tells at once that there is none.
             while let Err(Attempt::Gone(error)) = &attempt {
                 if self.token.is_none() || begun.elapsed() > CLIENT_RETRY_MAX {
-                    return Err(failure(&self.socket, error, false));
+                    return Err(failure(&self.endpoint, error, false));
                 }
                 sleep(CLIENT_RETRY_REST).await;
                 attempt = self.begin().await;
@@ -65,7 +65,7 @@ impl Watching {
                     self.token = self.token.take().or(token);
                 }
                 Err(Attempt::Refused(problem)) => return Err(*problem),
-                Err(Attempt::Gone(error)) => return Err(failure(&self.socket, &error, false)),
+                Err(Attempt::Gone(error)) => return Err(failure(&self.endpoint, &error, false)),
             }
         }
         Ok(self.open.as_mut().expect("it was just opened"))
@@ -86,7 +86,7 @@ impl Watching {
         let target = target(&["watch"], &parameters);
         let outgoing = Outgoing { method: Method::GET, target, headers, body: axum::body::Bytes::new() };
         let begun = async {
-            let mut sender = transport::connect(&self.socket).await?;
+            let mut sender = transport::connect(&self.endpoint).await?;
             transport::send(&mut sender, outgoing).await
         };
         let begun = timeout(CLIENT_HELLO_TIMEOUT, begun).await;

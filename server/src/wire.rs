@@ -9,7 +9,9 @@ use holdfast_reconciler::agents::profile::ProfileType;
 use holdfast_reconciler::desired::{Desired, SecretText};
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{PlanOptions, PlanRequest};
-use holdfast_reconciler::plane::{ApplyRequest, KvCompare, KvOp, Moment, ProfileInfo, SecretInfo};
+use holdfast_reconciler::plane::{
+    ApplyRequest, KvCompare, KvOp, Moment, ProfileInfo, Reach, Role, SecretInfo, TokenInfo,
+};
 use holdfast_reconciler::raw_value::RawValue;
 use holdfast_reconciler::resource::{OrgId, SourceName};
 use holdfast_reconciler::seal::Seal;
@@ -38,9 +40,9 @@ pub(crate) struct ApplyBody {
 
 impl ApplyBody {
     /// The request, with what the body leaves out.
-    pub(crate) fn into_request(self, author: impl FnOnce() -> String) -> ApplyRequest {
+    pub(crate) fn into_request(self, author: impl FnOnce(Option<String>) -> String) -> ApplyRequest {
         let Self { plan, plan_id, confirmed_deletes, author: named, message, sealed, request_id } = self;
-        let author = named.unwrap_or_else(author);
+        let author = author(named);
         ApplyRequest { plan, plan_id, confirmed_deletes, author, message, sealed, request_id }
     }
 }
@@ -98,6 +100,24 @@ pub(crate) struct SessionBody {
 pub(crate) struct TokenBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) life_ms: Option<i64>,
+}
+
+/// The body of `POST /v1/tokens`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenCreateBody {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reach: Option<Reach>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) life_ms: Option<i64>,
+}
+
+/// The answer to `GET /v1/tokens`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TokensAnswer {
+    pub(crate) tokens: Vec<TokenInfo>,
 }
 
 /// The body of `PUT /v1/secrets/{name}`, as a server reads it.

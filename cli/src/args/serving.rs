@@ -2,6 +2,7 @@
 //!
 //! Never here: what is done with them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -29,6 +30,15 @@ pub(crate) struct ServeArgs {
     /// How many seconds pass between two looks at the manifests [default: 2, with --git 30]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) interval: Option<u64>,
+    /// Listens on this address of the network too, as in `127.0.0.1:8443`; clients show tokens of `reconcile token`
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The certificate chain for TLS, in PEM form; needed unless the address is a loopback one
+    #[arg(long, value_name = "FILE", requires_all = ["listen", "tls_key"])]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM form
+    #[arg(long, value_name = "FILE", requires_all = ["listen", "tls_cert"])]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Gives up the history but for the newest N commits, and those that --keep-for keeps; without either flag all is kept
     #[arg(long, value_name = "N")]
     pub(crate) keep: Option<u64>,

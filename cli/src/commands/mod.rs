@@ -29,6 +29,7 @@ mod session;
 mod set;
 mod show;
 mod status;
+mod token;
 mod verify;
 mod watch;
 
@@ -98,6 +99,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Unset(args)) => set::unset(run, &args),
         Some(Verb::Secret(verb)) => secret::run(run, verb),
         Some(Verb::Profile(verb)) => profile::run(run, verb),
+        Some(Verb::Token(verb)) => token::run(run, verb),
         Some(Verb::History(args)) => history::run(run, &args),
         Some(Verb::Status(_)) => status::run(run),
         Some(Verb::Get(args)) => get::run(run, &args),

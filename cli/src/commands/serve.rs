@@ -1,7 +1,7 @@
-//! `reconcile serve [DIR]`: holds the store and answers through its socket until it is told to stop. With `--watch` or `--git` it
-//! applies the manifests there by itself; else it applies nothing.
+//! `reconcile serve [DIR]`: holds the store and answers through its socket, and on the network if asked to, until it is told to
+//! stop. With `--watch` or `--git` it applies the manifests there by itself; else it applies nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use holdfast_reconciler::controller::{self, Loop};
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::{Holder, Retention};
 use holdfast_reconciler::source::{FolderSource, GitOptions, GitSource, ManifestSource};
-use holdfast_server::{ServeOptions, mount};
+use holdfast_server::{Listen, ServeOptions, TlsIdentity, mount};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use zeroize::Zeroizing;
 
 use super::Run;
 use crate::args::ServeArgs;
@@ -33,6 +34,7 @@ pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
     if every.is_zero() {
         return Err(Failure::usage("`--compact-every` is no time at all").help("write a span, as in `1h`"));
     }
+    let listen = listen(run, args)?;
     run.output.log();
     let pid = std::process::id();
     let holder = Holder { pid, version: env!("CARGO_PKG_VERSION").to_owned() };
@@ -46,20 +48,24 @@ pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
         // Signals are taken before anybody can see that the server is ready.
         let mut signals = Signals::take().map_err(|error| failed(&error))?;
         let program = concat!("reconcile/", env!("CARGO_PKG_VERSION")).to_owned();
-        let options = ServeOptions { program, ..ServeOptions::default() };
+        let options = ServeOptions { program, listen, ..ServeOptions::default() };
         let retention = Retention { commits: args.keep, age_ms: args.keep_for.map(|span| span.millis) };
         let looping = begin_loop(run, args, &directory, &store, &plane)?;
         let driven = plane.clone();
         let retaining = retention::begin(plane.clone(), retention, every);
         let handle = mount(Arc::new(plane), &store, options)
             .await
-            .map_err(|error| Failure::from(Problem::from_error(ProblemKind::Failed, "E_SERVE", &error)))?;
+            .map_err(|error| Problem::from_error(ProblemKind::Failed, "E_SERVE", &error).help(error.help()))?;
         let shown = std::fs::canonicalize(&store).unwrap_or(store);
         if let Some((_, begin)) = &looping {
             // Who reads that it serves can already ask how the source stands.
             let _ = begin.send(());
         }
         run.output.insist(format!("serving {}, pid {pid}", shown.display()));
+        if let Some(address) = handle.address() {
+            let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+            run.output.insist(format!("listening on {scheme}://{address}, with tokens of `reconcile token create`"));
+        }
         let why = signals.stop().await;
         tracing::info!(signal = why, "stopping");
         if let Some(retaining) = retaining {
@@ -121,6 +127,31 @@ fn begin_loop(
     });
     let thread = thread.map_err(|error| Failure::io("E_SERVE", "cannot start the loop", &error))?;
     Ok(Some((thread, begin)))
+}
+
+/// Where to listen on the network, with the certificate that was named.
+fn listen(run: &Run, args: &ServeArgs) -> Result<Option<Listen>, Failure> {
+    let Some(address) = args.listen else { return Ok(None) };
+    let read = |path: &PathBuf| {
+        let path = run.setting.path(path);
+        std::fs::read(&path).map_err(|error| Failure::io("E_TLS", format!("cannot read `{}`", path.display()), &error))
+    };
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => {
+            let key = Zeroizing::new(read(key)?);
+            let identity = TlsIdentity::from_pem(&read(certificate)?, &key).map_err(|error| {
+                let problem = Problem::from_error(ProblemKind::Invalid, "E_TLS", &error);
+                problem.help("`--tls-cert` takes the server's certificate and those between it and its authority, `--tls-key` its key")
+            })?;
+            Some(identity)
+        }
+        (None, _) | (_, None) => None,
+    };
+    if tls.is_none() && !address.ip().is_loopback() {
+        let message = format!("`--listen {address}` reaches beyond this machine, where tokens must not be seen");
+        return Err(Failure::usage(message).help("add `--tls-cert FILE --tls-key FILE`, or listen on 127.0.0.1"));
+    }
+    Ok(Some(Listen { address, tls }))
 }
 
 /// The signals that a server answers to.

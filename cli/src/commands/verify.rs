@@ -9,7 +9,7 @@ use crate::render::listing;
 pub(super) fn run(run: &Run) -> Result<Exit, Failure> {
     let found = match run.ask() {
         Ok((plane, _)) => plane.verify()?,
-        Err(failure) if failure.problem.code == "E_STORE_DAMAGED" => {
+        Err(failure) if failure.problem.code == "E_STORE_DAMAGED" && run.setting.global.server.is_none() => {
             let store = run.setting.store(&run.setting.project(None));
             closed(&run.setting, &store, &run.output, "verify", || {
                 let mut opened = closed::open(&store)?;

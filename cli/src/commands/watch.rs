@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_millis(500);
 pub(super) fn run(run: &Run, args: &WatchArgs) -> Result<Exit, Failure> {
     let directory = run.setting.project(None);
     let (org, scope) = super::scope(args.prefix.as_deref(), project::org(&run.setting, &directory, &run.output)?)?;
-    let plane = connect::served(&run.setting.store(&directory))?;
+    let plane = connect::served(&run.setting, &run.setting.store(&directory))?;
     // A prefix is where names begin, also in the middle of one.
     let prefix = match scope {
         Scope::All => String::new(),

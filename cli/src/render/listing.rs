@@ -7,7 +7,7 @@ use holdfast_reconciler::attempts::Attempt;
 use holdfast_reconciler::controller::{LoopState, LoopStatus};
 use holdfast_reconciler::plane::{
     CommitInfo, CommitsPage, Held, ProfileInfo, ResourceInfo, Retention, RotatedOrg, Rotation, SecretInfo,
-    SourceStatus, Status, Storage, Verification,
+    SourceStatus, Status, Storage, TokenInfo, Verification,
 };
 use holdfast_reconciler::raw_value::RawValue;
 
@@ -129,6 +129,29 @@ pub(crate) fn raw(found: &Raw, length: Length) -> Text {
     text.append(table(&named(vec![("created", created.to_string()), ("modified", modified.to_string())]), 2));
     text.end().plain("  ").plain(compare::shown(value, length)).end();
     text
+}
+
+/// Draws access tokens without themselves.
+pub(crate) fn tokens(tokens: &[TokenInfo]) -> Text {
+    let rows: Vec<_> = tokens
+        .iter()
+        .map(|token| {
+            let (expires, role) = match token.expired {
+                true => (format!("expired {}", token.expires), Role::Warning),
+                false => (format!("expires {}", token.expires), Role::Plain),
+            };
+            vec![
+                (Role::Strong, token.name.clone()),
+                (Role::Quiet, token.id.clone()),
+                (Role::Plain, token.role.to_string()),
+                (Role::Plain, token.reach.to_string()),
+                (Role::Plain, token.modified.to_string()),
+                (Role::Plain, format!("owner {}", token.owner)),
+                (role, expires),
+            ]
+        })
+        .collect();
+    table(&rows, 0)
 }
 
 /// Draws shared secrets without their values.

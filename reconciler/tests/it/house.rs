@@ -21,6 +21,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("axum", &["server/src/", "server/examples/gateway.rs"]),
     ("hyper", &["server/src/"]),
     ("hyper_util", &["server/src/"]),
+    ("tokio_rustls", &["server/src/tls.rs"]),
     (
         "clap",
         &[

@@ -25,4 +25,5 @@ mod rotation;
 mod session_cases;
 mod story;
 mod support;
+mod tokens;
 mod workers;

@@ -11,6 +11,7 @@ pub(crate) mod profiles;
 pub(crate) mod resources;
 pub(crate) mod secrets;
 pub(crate) mod sessions;
+pub(crate) mod tokens;
 pub(crate) mod upkeep;
 
 use axum::body::Body;

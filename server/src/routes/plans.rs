@@ -51,7 +51,7 @@ async fn work_out(
     // kept to the end, because its share of the budget stands for what was parsed out of it too.
     let call = move |plane: &dyn ControlPlane| {
         let mut request: PlanRequest = parse(&body)?;
-        request.org = one_org(ask.org, request.org)?;
+        request.org = settled(&ask, &request)?;
         Ok((planned(plane, &request)?, (request, body)))
     };
     let ((revision, plan), rest) = app.gate.call(Lane::Plan, call).await?;
@@ -66,8 +66,8 @@ pub(crate) async fn apply(State(app): State<App>, ask: Ask, headers: HeaderMap, 
     ask.no_preconditions()?;
     let body = app.bodies.read(&headers, body, PLAN_BODY_BYTES_MAX).await?;
     let call = move |plane: &dyn ControlPlane| {
-        let mut request = parse::<ApplyBody>(&body)?.into_request(|| ask.author());
-        request.plan.org = one_org(ask.org, request.plan.org)?;
+        let mut request = parse::<ApplyBody>(&body)?.into_request(|said| ask.author_or(said));
+        request.plan.org = settled(&ask, &request.plan)?;
         request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
         plane.apply(&request)
     };
@@ -85,7 +85,7 @@ pub(crate) async fn rollback(State(app): State<App>, ask: Ask, headers: HeaderMa
     let call = move |plane: &dyn ControlPlane| {
         let author = ask.author();
         let mut request = parse::<RollbackBody>(&body)?.into_request(author);
-        request.plan.org = one_org(ask.org, request.plan.org)?;
+        request.plan.org = settled(&ask, &request.plan)?;
         request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
         if request.plan_id.is_empty() {
             let plan = plane.plan(&request.plan)?;
@@ -108,10 +108,8 @@ pub(crate) async fn resume(State(app): State<App>, ask: Ask, headers: HeaderMap,
     ask.no_preconditions()?;
     let body = app.bodies.read(&headers, body, EDIT_BODY_BYTES_MAX).await?;
     let mut request: ResumeRequest = if body.is_empty() { ResumeRequest::default() } else { body.json()? };
-    if request.author.is_empty() {
-        request.author = ask.author();
-    }
-    request.org = one_org(ask.org, request.org)?;
+    request.author = ask.author_or(Some(request.author));
+    request.org = ask.settle(request.org, None)?;
     request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
     let receipt = app.gate.call(Lane::Write, move |plane| plane.resume(&request)).await?;
     app.gate.saw(receipt.revision);
@@ -124,10 +122,8 @@ pub(crate) async fn approve(State(app): State<App>, ask: Ask, headers: HeaderMap
     ask.no_preconditions()?;
     let body = app.bodies.read(&headers, body, EDIT_BODY_BYTES_MAX).await?;
     let mut request: ApproveRequest = body.json()?;
-    if request.author.is_empty() {
-        request.author = ask.author();
-    }
-    request.org = one_org(ask.org, request.org)?;
+    request.author = ask.author_or(Some(request.author));
+    request.org = ask.settle(request.org, None)?;
     request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
     let receipt = app.gate.call(Lane::Write, move |plane| plane.approve(&request)).await?;
     app.gate.saw(receipt.revision);
@@ -148,10 +144,8 @@ pub(crate) async fn import(State(app): State<App>, ask: Ask, headers: HeaderMap,
     let body = app.bodies.read(&headers, body, PLAN_BODY_BYTES_MAX).await?;
     let call = move |plane: &dyn ControlPlane| {
         let mut request: ImportRequest = parse(&body)?;
-        if request.author.is_empty() {
-            request.author = ask.author();
-        }
-        request.org = one_org(ask.org, request.org)?;
+        request.author = ask.author_or(Some(request.author));
+        request.org = ask.settle(request.org, None)?;
         request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
         plane.import(&request)
     };
@@ -171,9 +165,10 @@ fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     from_json(body).map_err(|error| json_problem("JSON body", &error))
 }
 
-/// The organisation of the query and that of the body must not differ.
-fn one_org(query: Option<OrgId>, body: Option<OrgId>) -> Result<Option<OrgId>, Problem> {
-    one("organisation", "E_ORG", query, body)
+/// The organisation that a plan is for: what the request says, else the project, else what the client falls back to.
+fn settled(ask: &Ask, request: &PlanRequest) -> Result<Option<OrgId>, Problem> {
+    let otherwise = request.desired.org.as_ref().or(request.fallback_org.as_ref());
+    ask.settle(request.org.clone(), otherwise)
 }
 
 fn one<T: PartialEq>(what: &str, code: &str, outer: Option<T>, inner: Option<T>) -> Result<Option<T>, Problem> {

@@ -85,7 +85,7 @@ pub(crate) fn request(method: &str, target: &str, headers: &[(&str, &str)], body
 }
 
 /// Reads one answer; none if the connection ends before it begins.
-pub(crate) fn read(stream: &mut BufReader<UnixStream>) -> Option<Answer> {
+pub(crate) fn read(stream: &mut BufReader<impl Read>) -> Option<Answer> {
     let mut line = String::new();
     if stream.read_line(&mut line).unwrap_or(0) == 0 {
         return None;
@@ -109,7 +109,7 @@ pub(crate) fn read(stream: &mut BufReader<UnixStream>) -> Option<Answer> {
 }
 
 /// Reads a piece of a chunked body and gives its length.
-fn piece(stream: &mut BufReader<UnixStream>, body: &mut Vec<u8>) -> usize {
+fn piece(stream: &mut BufReader<impl Read>, body: &mut Vec<u8>) -> usize {
     let mut line = String::new();
     stream.read_line(&mut line).unwrap();
     let length = usize::from_str_radix(line.trim(), 16).unwrap();

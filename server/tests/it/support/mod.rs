@@ -3,6 +3,7 @@
 pub(crate) mod http;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -52,6 +53,11 @@ impl Server {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join(SOCKET_NAME)
+    }
+
+    /// Where the server listens on the network.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.handle.as_ref().unwrap().address().unwrap()
     }
 
     pub(crate) fn client(&self) -> Client {
