@@ -13,6 +13,7 @@ mod secrets;
 mod serving;
 mod sessions;
 mod tokens;
+mod waiting;
 
 use std::path::PathBuf;
 
@@ -31,6 +32,7 @@ pub(crate) use self::secrets::{SecretVerb, ValueArgs};
 pub(crate) use self::serving::ServeArgs;
 pub(crate) use self::sessions::{ExplainArgs, ExplainVerb, SessionArgs};
 pub(crate) use self::tokens::{TokenCreateArgs, TokenVerb};
+pub(crate) use self::waiting::WaitArgs;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -116,6 +118,8 @@ pub(crate) enum Verb {
     Resume(ResumeArgs),
     /// Applies a plan that a loop left to somebody
     Approve(ApproveArgs),
+    /// Waits until a revision is there or a Git commit is in force; exits with 5 if that takes too long
+    Wait(WaitArgs),
     /// Writes a small commented project; overwrites nothing
     Init(InitArgs),
     /// Reads the manifests and reports every finding; needs no store

@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Blocked = 3,
     /// The plan is not what would happen now.
     Stale = 4,
+    /// What was waited for did not come in time.
+    TimedOut = 5,
     /// The command line makes no sense.
     Usage = 64,
     /// Ctrl-C.

@@ -124,6 +124,7 @@ impl Verb {
             Self::Rollback(_) => "rollback",
             Self::Resume(_) => "resume",
             Self::Approve(_) => "approve",
+            Self::Wait(_) => "wait",
             Self::Adopt(_) => "adopt",
             Self::Set(_) => "set",
             Self::Unset(_) => "unset",

@@ -242,8 +242,8 @@ impl Plane {
                 &request.desired
             }
             Some(to) => {
-                source = rollback::source(snapshot, &org, &request.desired)?;
                 let past = self.snapshot_at(Some(to))?;
+                source = rollback::source(&past, snapshot, &org, &request.desired)?;
                 rolled = rollback::desired(&past, snapshot, &org, &source, &request.desired)?;
                 &rolled
             }

@@ -35,6 +35,7 @@ mod rows;
 mod sources;
 mod taking;
 
+pub(crate) use sources::known_sources;
 pub use sources::{organisations, source_name, sources};
 
 /// What is known about the master key while planning.

@@ -323,6 +323,11 @@ pub mod keys {
         format!("org/{org}/key")
     }
 
+    /// The prefix of the holds of an organisation's sources.
+    pub fn holds_prefix(org: &OrgId) -> String {
+        format!("org/{org}/hold/")
+    }
+
     /// The key that says that a source is held.
     pub fn hold(org: &OrgId, source: &SourceName) -> String {
         format!("org/{org}/hold/{source}")

@@ -16,22 +16,30 @@ use crate::planner::{self, damaged};
 use crate::resource::{Address, Declaration, OrgId, Record, SourceName, keys};
 
 /// The source that a rollback is about: the one that is named, else the project's directory if it is one, else the
-/// organisation's only one.
+/// organisation's only one. One that declares nothing now counts if it did then.
 ///
 /// # Errors
 /// Lists the sources if it is none or not clear.
-pub(crate) fn source(snapshot: &Snapshot, org: &OrgId, desired: &Desired) -> Result<SourceName, Problem> {
-    one_source(snapshot, org, desired.source.name.as_ref(), desired.source.directory.as_ref())
+pub(crate) fn source(
+    past: &Snapshot,
+    snapshot: &Snapshot,
+    org: &OrgId,
+    desired: &Desired,
+) -> Result<SourceName, Problem> {
+    let mut sources = planner::known_sources(snapshot, org);
+    let then = planner::sources(past, org).into_iter().filter(|source| !sources.contains(source));
+    let then: Vec<SourceName> = then.collect();
+    sources.extend(then);
+    one_source(&sources, org, desired.source.name.as_ref(), desired.source.directory.as_ref())
 }
 
-/// As [`source`], where no project says anything.
+/// The one of some sources that is meant.
 pub(crate) fn one_source(
-    snapshot: &Snapshot,
+    sources: &[SourceName],
     org: &OrgId,
     named: Option<&SourceName>,
     directory: Option<&SourceName>,
 ) -> Result<SourceName, Problem> {
-    let sources = planner::sources(snapshot, org);
     let list = || sources.iter().map(SourceName::as_str).collect::<Vec<_>>().join(", ");
     if let Some(named) = named {
         if sources.contains(named) {
@@ -50,7 +58,7 @@ pub(crate) fn one_source(
     if let Some(directory) = directory.filter(|directory| sources.contains(directory)) {
         return Ok(directory.clone());
     }
-    match sources.as_slice() {
+    match sources {
         [only] => Ok(only.clone()),
         [] => Err(Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", format!("organisation `{org}` has no source"))
             .help("nothing was applied yet")),

@@ -31,6 +31,7 @@ mod show;
 mod status;
 mod token;
 mod verify;
+mod wait;
 mod watch;
 
 use std::ffi::OsString;
@@ -88,6 +89,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Apply(args)) => sealed::apply(run, &args),
         Some(Verb::Rollback(args)) => rollback::run(run, &args),
         Some(Verb::Resume(args)) => rollback::resume(run, &args),
+        Some(Verb::Wait(args)) => wait::run(run, &args),
         Some(Verb::Approve(args)) => rollback::approve(run, &args),
         Some(Verb::Init(args)) => init::run(run, &args),
         Some(Verb::Check(args)) => check::run(run, &args),

@@ -18,7 +18,7 @@ use crate::error::{Problem, ProblemKind};
 use crate::hold::{self, Hold};
 use crate::plan::{Plan, PlanOptions, PlanRequest};
 use crate::plane::{ApplyRequest, ApproveRequest, ResumeRequest, WriteOutcome, WriteReceipt};
-use crate::planner::Planned;
+use crate::planner::{self, Planned};
 use crate::resource::{OrgId, SourceName, keys};
 use crate::rollback;
 use crate::seal::{Seal, Sealed, reads_digest, tags};
@@ -163,7 +163,8 @@ pub(super) fn resume(plane: &Plane, request: &ResumeRequest) -> Result<WriteRece
     for _ in 0..WRITE_ATTEMPTS {
         let snapshot = plane.engine().snapshot();
         let org = plane.org(request.org.as_ref(), &snapshot);
-        let source = rollback::one_source(&snapshot, &org, request.source.as_ref(), None)?;
+        let source =
+            rollback::one_source(&planner::known_sources(&snapshot, &org), &org, request.source.as_ref(), None)?;
         let Some((since, _)) = hold::read(&snapshot, &org, &source)? else { return Ok(unchanged(&snapshot)) };
         let message = match request.message.as_str() {
             "" => format!("resume {source}"),

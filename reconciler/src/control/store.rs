@@ -69,7 +69,7 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
             *resources.entry(kind.to_owned()).or_default() += 1;
         }
     }
-    let sources = planner::sources(&snapshot, &org).into_iter().map(|source| {
+    let sources = planner::known_sources(&snapshot, &org).into_iter().map(|source| {
         let prefix = keys::desired_prefix(&org, &source);
         let (resources, committed) = snapshot
             .prefix(&prefix)

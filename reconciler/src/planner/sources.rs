@@ -29,6 +29,16 @@ pub fn sources(snapshot: &Snapshot, org: &OrgId) -> Vec<SourceName> {
     children(snapshot, &keys::desired_all(org)).filter_map(|name| SourceName::new(name).ok()).collect()
 }
 
+/// The sources that declare something, or are held: a rollback to before its first apply leaves a source with nothing.
+pub(crate) fn known_sources(snapshot: &Snapshot, org: &OrgId) -> Vec<SourceName> {
+    let prefix = keys::holds_prefix(org);
+    let held = snapshot.prefix(&prefix).filter_map(|(key, _)| SourceName::new(&key.as_str()[prefix.len()..]).ok());
+    let mut known: Vec<SourceName> = held.chain(sources(snapshot, org)).collect();
+    known.sort_unstable();
+    known.dedup();
+    known
+}
+
 /// The organisations that have anything in the store, in order.
 pub fn organisations(snapshot: &Snapshot) -> Vec<OrgId> {
     children(snapshot, "org/").filter_map(|name| OrgId::new(name).ok()).collect()

@@ -230,7 +230,12 @@ fn p4_p6_what_is_pushed_reaches_sessions_and_nothing_that_goes_wrong_with_git_hu
 
     // A push, with its author, message and commit in the history.
     let commit = remote.push(&with_model("glm-4.5"), "a faster model");
+    project.run(&["wait", "--git", &commit[..10], "--source", "team"]).exits(0).says("r2 is in force");
     project.await_model("glm-4.5");
+    project.run(&["wait", "--revision", "r2", "--format", "json"]).exits(0).says("\"revision\": 2");
+    project.run(&["wait", "--revision", "r9", "--timeout", "1"]).exits(5).complains("E_TIMEOUT");
+    project.run(&["wait", "--git", "0000000000", "--timeout", "0"]).exits(5).complains("the head is r2");
+    project.run(&["wait"]).exits(64);
     let newest = project.run(&["history", "--format", "json"]).exits(0).json()["commits"][0].clone();
     assert_eq!((&newest["git"]["commit"], &newest["author"]), (&commit.as_str().into(), &"Maria".into()));
     assert_eq!((&newest["message"], &newest["git"]["dirty"]), (&"a faster model".into(), &false.into()));

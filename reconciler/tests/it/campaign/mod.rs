@@ -10,7 +10,8 @@ mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use holdfast_reconciler::plan::{Plan, PlanOptions, SessionChange};
+use holdfast_reconciler::desired::Desired;
+use holdfast_reconciler::plan::{Plan, PlanOptions, PlanRequest, SessionChange};
 use holdfast_reconciler::plane::{ApplyRequest, ControlPlane};
 
 use self::grown::{Grown, Random};
@@ -32,6 +33,7 @@ struct Met {
     breaks: AtomicU64,
     deletes: AtomicU64,
     adopts: AtomicU64,
+    rolled_back: AtomicU64,
 }
 
 impl Met {
@@ -72,7 +74,20 @@ fn p1_p7_p13_what_a_plan_says_is_what_then_is() {
             });
         }
     });
-    let Met { cases, compared, applied, changes, blocked, taken, sessions, users, breaks, deletes, adopts } = met;
+    let Met {
+        cases,
+        compared,
+        applied,
+        changes,
+        blocked,
+        taken,
+        sessions,
+        users,
+        breaks,
+        deletes,
+        adopts,
+        rolled_back,
+    } = met;
     let figures = [
         ("cases", cases, 20_000),
         ("plans made twice", compared, 10_000),
@@ -85,6 +100,7 @@ fn p1_p7_p13_what_a_plan_says_is_what_then_is() {
         ("sessions that break", breaks, 500),
         ("deletes", deletes, 2_000),
         ("adoptions", adopts, 300),
+        ("rollbacks", rolled_back, 500),
     ];
     for (what, count, least) in figures {
         let count = count.into_inner();
@@ -152,5 +168,57 @@ fn grow(seed: u64, met: &Met) {
         assert!(again.sessions.is_empty(), "{at}: {:?}", again.sessions);
         met.count(&plan);
         kept = Some((after, then));
+        if random.chance(10) {
+            let there = kept.take().unwrap();
+            kept = Some(roll_back(&world, &request, &plan, &state, there, met, &at));
+        }
     }
+}
+
+/// Puts back what was in force before an apply: the plan of it is a plan like any other, and afterwards every field that the
+/// source owned then is as it was.
+fn roll_back(
+    world: &Grown,
+    request: &PlanRequest,
+    applied: &Plan,
+    was: &state::State,
+    (state, before): (state::State, foreseen::Looked),
+    met: &Met,
+    at: &str,
+) -> (state::State, foreseen::Looked) {
+    let at = format!("{at}, rolled back to {}", applied.base.revision);
+    let desired = Desired { resources: Vec::new(), ..request.desired.clone() };
+    let mut request = PlanRequest { desired, ..request.clone() };
+    request.options = PlanOptions { rollback: Some(applied.base.revision), ..PlanOptions::default() };
+    // Before its first apply there is no source to put back.
+    let Ok(plan) = world.plane.plan(&request) else { return (state, before) };
+    let breaking = plan.sessions.iter().filter(|session| session.breaks);
+    request.options.allow_break = breaking.map(|session| session.agent.clone()).collect();
+    request.options.allow_delete = Some(plan.summary.delete);
+    let plan = world.plane.plan(&request).unwrap();
+    let ended = world.plane.apply(&ApplyRequest {
+        plan: request.clone(),
+        plan_id: plan.plan_id.clone(),
+        confirmed_deletes: plan.summary.delete,
+        author: "tester".to_owned(),
+        message: String::new(),
+        sealed: None,
+        request_id: None,
+    });
+    let after = state::read(&world.plane);
+    assert_eq!(ended.is_ok(), plan.applyable, "{at}: {ended:?}\n{plan:#?}");
+    Met::add(&met.cases, 1);
+    if ended.is_err() {
+        assert_eq!(after, state, "{at}: a refused rollback changed something");
+        return (state, before);
+    }
+    let then = foreseen::look(&world.plane);
+    state::check(&plan, &state, &after, &at);
+    foreseen::check(&plan, &before, &then, &at);
+    state::check_restored(plan.source.name.as_str(), was, &after, &at);
+    request.options.allow_delete = None;
+    let again = world.plane.plan(&request).unwrap();
+    assert!(!again.has_changes() && !again.is_blocked(), "{at}: planning again\n{again:#?}");
+    Met::add(&met.rolled_back, 1);
+    (after, then)
 }
