@@ -75,13 +75,13 @@ struct Foreseen {
 
 impl Both<'_> {
     fn foreseen(&self, agent: &str, user: Option<&str>) -> Foreseen {
-        let request = AgentRequest { agent, user, allow_missing: false, ephemeral: &[] };
+        let request = AgentRequest { agent, user, allow_missing: false, ephemeral: &[], suggest: false };
         Foreseen { before: resolve(self.before, request), after: resolve(self.after, request) }
     }
 
     /// Resolves both; none if the changes touch nothing that was looked at.
     fn resolve(&self, agent: &str, user: Option<&str>, effects: &mut Effects) -> Option<Foreseen> {
-        let request = AgentRequest { agent, user, allow_missing: false, ephemeral: &[] };
+        let request = AgentRequest { agent, user, allow_missing: false, ephemeral: &[], suggest: false };
         let before = resolve(self.before, request);
         if !before.reads.iter().any(|key| self.changed.contains(key)) {
             return None;

@@ -35,6 +35,9 @@ pub struct AgentRequest<'r> {
     pub allow_missing: bool,
     /// Credentials that the host has for this session alone.
     pub ephemeral: &'r [EphemeralProfile],
+    /// Whether an unknown agent is told with near matches, for which every agent is looked at: for people, not for a plan of
+    /// thousands of new agents.
+    pub suggest: bool,
 }
 
 /// Why there is no session.
@@ -134,7 +137,7 @@ fn resolve_traced(
     request: AgentRequest<'_>,
     trace: &mut Trace,
 ) -> Result<SessionContext, Unresolved> {
-    let settings = settings(world, request.agent, trace)?;
+    let settings = settings(world, request, trace)?;
     let installed = installed(world, &settings, trace);
     let owner = owner(world, request.agent, trace)?;
     let owner = owner.as_deref().and_then(owner_of).filter(|owner| request.user != Some(*owner));
@@ -163,8 +166,10 @@ fn resolve_traced(
     })
 }
 
-fn settings(world: World<'_>, agent: &str, trace: &mut Trace) -> Result<Arc<Record>, Unresolved> {
-    let unknown = || Unresolved::UnknownAgent { agent: agent.to_owned(), near: near_agents(world, agent) };
+fn settings(world: World<'_>, request: AgentRequest<'_>, trace: &mut Trace) -> Result<Arc<Record>, Unresolved> {
+    let AgentRequest { agent, suggest, .. } = request;
+    let near = || if suggest { near_agents(world, agent) } else { Vec::new() };
+    let unknown = || Unresolved::UnknownAgent { agent: agent.to_owned(), near: near() };
     let address = Address::new(kinds::settings_kind(), ResourceName::new(agent).map_err(|_| unknown())?);
     let key = keys::live(world.org, &address);
     let entry = world.snapshot.get(&key);
@@ -206,7 +211,7 @@ pub(crate) fn place(
     let mut trace = Trace::default();
     let mut find = || {
         let before = World { snapshot: pinned, ..world };
-        let settings = settings(before, request.agent, &mut Trace::default()).ok()?;
+        let settings = settings(before, request, &mut Trace::default()).ok()?;
         let installed = installed(before, &settings, &mut Trace::default());
         let installed = installed.iter().find(|installed| installed.id == provider)?;
         let owner = owner(world, request.agent, &mut trace).ok()?;

@@ -138,5 +138,6 @@ pub(crate) fn asked(request: &SessionRequest) -> AgentRequest<'_> {
         user: request.user.as_deref(),
         allow_missing: request.allow_missing,
         ephemeral: &request.ephemeral,
+        suggest: true,
     }
 }

@@ -308,6 +308,6 @@ fn seen(plane: &Plane, snapshot: &Snapshot, org: &OrgId, address: &Address, newe
 fn looks_at(plane: &Plane, snapshot: &Snapshot, org: &OrgId, who: (&str, Option<&str>), key: &str) -> bool {
     let Ok(vault) = plane.vault() else { return false };
     let (agent, user) = who;
-    let request = AgentRequest { agent, user, allow_missing: true, ephemeral: &[] };
+    let request = AgentRequest { agent, user, allow_missing: true, ephemeral: &[], suggest: true };
     resolve(plane.world(snapshot, org, &vault), request).reads.iter().any(|read| read == key)
 }
