@@ -10,7 +10,6 @@ use crate::desired::GitState;
 use crate::embedded::{Plane, rfc3339};
 use crate::error::Problem;
 use crate::plane::ApplyRequest;
-use crate::planner;
 use crate::resource::{OrgId, SourceName};
 
 /// The longest text of an attempt, in characters.
@@ -48,11 +47,12 @@ pub struct Attempt {
 pub(crate) fn record(plane: &Plane, request: &ApplyRequest, problem: &Problem) {
     let snapshot = plane.engine().snapshot();
     let desired = &request.plan.desired;
-    let org = plane.org(request.plan.org.as_ref().or(desired.org.as_ref()), &snapshot);
+    // A request that is about no source that there is was no attempt on one.
+    let Ok((org, source, _)) = plane.subject(&snapshot, &request.plan) else { return };
     let attempt = Attempt {
         time: rfc3339(plane.now()),
-        source: planner::source_name(&snapshot, &org, desired),
         org,
+        source,
         author: cut(&request.author, NAME_CHARS_MAX),
         base: snapshot.revision(),
         plan: cut(&request.plan_id, NAME_CHARS_MAX),

@@ -70,7 +70,7 @@ pub struct LoopStatus {
 pub(crate) struct Entry {
     pub(crate) org: Option<OrgId>,
     pub(crate) status: LoopStatus,
-    /// What the plan that waits answered, with who wrote it.
+    /// The plan that waits, with what it answered.
     pub(crate) waiting: Option<(PlanRequest, Plan)>,
 }
 
@@ -122,6 +122,7 @@ impl Loop {
     /// Looks at the source and does what is to be done. Gives how the source stands afterwards.
     pub fn turn(&mut self) -> LoopState {
         let seen = self.source.look();
+        // Read before planning: whatever is committed meanwhile, by this turn or by others, makes the next turn look again.
         let head = self.plane.engine().head().revision;
         let same = self.last.as_ref().is_some_and(|(last, revision)| *last == seen && *revision == head);
         if same && self.failure.as_mut().is_none_or(Failure::leaves_out) {
@@ -132,10 +133,6 @@ impl Loop {
             Seen::Away { why } => self.tell(LoopState::Away, why, |_| {}),
             Seen::Broken { git, diagnostics } => self.broken(git, diagnostics),
             Seen::Declared(declared) => self.declared(*declared, before.as_ref()),
-        }
-        // What the turn itself committed is no reason for another one.
-        if let Some((_, revision)) = &mut self.last {
-            *revision = self.plane.engine().head().revision;
         }
         self.state()
     }

@@ -228,22 +228,33 @@ impl Plane {
         Ok(resolve(world, asked(request)))
     }
 
+    /// Which organisation and source a plan is about, and of a rollback the state that it puts back.
+    pub(crate) fn subject(
+        &self,
+        snapshot: &Snapshot,
+        request: &PlanRequest,
+    ) -> Result<(OrgId, SourceName, Option<Snapshot>), Problem> {
+        let named = request.org.as_ref().or(request.desired.org.as_ref()).or(request.fallback_org.as_ref());
+        let org = self.org(named, snapshot);
+        let Some(to) = request.options.rollback else {
+            let source = planner::source_name(snapshot, &org, &request.desired);
+            return Ok((org, source, None));
+        };
+        let past = self.snapshot_at(Some(to))?;
+        let source = rollback::source(&past, snapshot, &org, &request.desired)?;
+        Ok((org, source, Some(past)))
+    }
+
     pub(crate) fn planned(
         &self,
         snapshot: &Snapshot,
         request: &PlanRequest,
     ) -> Result<(Planned, OrgId, SourceName), Problem> {
-        let named = request.org.as_ref().or(request.desired.org.as_ref()).or(request.fallback_org.as_ref());
-        let org = self.org(named, snapshot);
-        let (source, rolled);
-        let desired = match request.options.rollback {
-            None => {
-                source = planner::source_name(snapshot, &org, &request.desired);
-                &request.desired
-            }
-            Some(to) => {
-                let past = self.snapshot_at(Some(to))?;
-                source = rollback::source(&past, snapshot, &org, &request.desired)?;
+        let (org, source, past) = self.subject(snapshot, request)?;
+        let rolled;
+        let desired = match past {
+            None => &request.desired,
+            Some(past) => {
                 rolled = rollback::desired(&past, snapshot, &org, &source, &request.desired)?;
                 &rolled
             }

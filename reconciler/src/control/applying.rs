@@ -25,12 +25,12 @@ use crate::seal::{Seal, Sealed, reads_digest, tags};
 
 /// How many commits are looked at to say what came after a sealed plan was made.
 const LOG_COMMITS_MAX: usize = 10_000;
-/// How much of a plan id must be given.
-const PLAN_ID_CHARS_MIN: usize = 4;
 /// How many of them are named.
 const LINES_MAX: usize = 20;
 /// How many of the things that a commit touched are named.
 const NAMES_MAX: usize = 5;
+/// How much of a plan id must be given.
+const PLAN_ID_CHARS_MIN: usize = 4;
 
 pub(super) fn apply(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
     recorded(plane, request, By::Hand)

@@ -118,7 +118,17 @@ pub(crate) fn request(desired: Desired) -> PlanRequest {
 
 pub(crate) fn apply(plane: &dyn ControlPlane, request: &PlanRequest) -> Result<(Plan, WriteReceipt), Problem> {
     let plan = plane.plan(request)?;
-    let receipt = plane.apply(&ApplyRequest {
+    let receipt = apply_planned(plane, request, &plan)?;
+    Ok((plan, receipt))
+}
+
+/// Applies what a plan showed.
+pub(crate) fn apply_planned(
+    plane: &dyn ControlPlane,
+    request: &PlanRequest,
+    plan: &Plan,
+) -> Result<WriteReceipt, Problem> {
+    plane.apply(&ApplyRequest {
         plan: request.clone(),
         plan_id: plan.plan_id.clone(),
         confirmed_deletes: plan.summary.delete,
@@ -126,6 +136,5 @@ pub(crate) fn apply(plane: &dyn ControlPlane, request: &PlanRequest) -> Result<(
         message: String::new(),
         sealed: None,
         request_id: None,
-    })?;
-    Ok((plan, receipt))
+    })
 }

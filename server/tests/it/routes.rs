@@ -306,7 +306,13 @@ fn a_rollback_over_http_is_guarded_repeatable_and_held() {
     assert_eq!((&back["revision"], &back["outcome"]), (&json!(3), &json!("committed")));
     assert_eq!(post(&server, "/v1/rollback", &body).json()["revision"], 3);
     assert_eq!(post(&server, "/v1/rollback", &json!({"to": 1})).json()["outcome"], "unchanged");
-    let source = &get(&server, "/v1/status").json()["sources"][0];
+    let status = get(&server, "/v1/status").json();
+    let source = &status["sources"][0];
+    // The refused one is remembered for the source that it was about.
+    assert_eq!(
+        (&status["attempts"][0]["code"], &status["attempts"][0]["source"]),
+        (&json!("E_STALE"), &source["source"])
+    );
     assert_eq!((&source["held"]["since"], &source["held"]["rollback"]), (&json!(3), &json!(1)));
     let session = get(&server, "/v1/agents/hotreload-test/session").json();
     assert_eq!(session["model"]["reference"], "glm-4.6");

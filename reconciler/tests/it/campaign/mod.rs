@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use holdfast_reconciler::desired::Desired;
 use holdfast_reconciler::plan::{Plan, PlanOptions, PlanRequest, SessionChange};
-use holdfast_reconciler::plane::{ApplyRequest, ControlPlane};
+use holdfast_reconciler::plane::ControlPlane;
 
 use self::grown::{Grown, Random};
+use crate::planes::apply_planned;
 
 /// How many planned steps a world has.
 const STEPS: u64 = 50;
@@ -141,15 +142,7 @@ fn grow(seed: u64, met: &Met) {
             Met::add(&met.compared, 1);
         }
         Met::add(&met.cases, 1);
-        let ended = world.plane.apply(&ApplyRequest {
-            plan: request.clone(),
-            plan_id: plan.plan_id.clone(),
-            confirmed_deletes: plan.summary.delete,
-            author: "tester".to_owned(),
-            message: String::new(),
-            sealed: None,
-            request_id: None,
-        });
+        let ended = apply_planned(&world.plane, &request, &plan);
         let after = state::read(&world.plane);
         assert_eq!(ended.is_ok(), plan.applyable, "{at}: {ended:?}\n{plan:#?}");
         if ended.is_err() {
@@ -190,21 +183,17 @@ fn roll_back(
     let desired = Desired { resources: Vec::new(), ..request.desired.clone() };
     let mut request = PlanRequest { desired, ..request.clone() };
     request.options = PlanOptions { rollback: Some(applied.base.revision), ..PlanOptions::default() };
-    // Before its first apply there is no source to put back.
-    let Ok(plan) = world.plane.plan(&request) else { return (state, before) };
+    let plan = match world.plane.plan(&request) {
+        Ok(plan) => plan,
+        // Before its first apply there is no source to put back.
+        Err(problem) if problem.code == "E_NOT_FOUND" => return (state, before),
+        Err(problem) => panic!("{at}: {problem:?}"),
+    };
     let breaking = plan.sessions.iter().filter(|session| session.breaks);
     request.options.allow_break = breaking.map(|session| session.agent.clone()).collect();
     request.options.allow_delete = Some(plan.summary.delete);
     let plan = world.plane.plan(&request).unwrap();
-    let ended = world.plane.apply(&ApplyRequest {
-        plan: request.clone(),
-        plan_id: plan.plan_id.clone(),
-        confirmed_deletes: plan.summary.delete,
-        author: "tester".to_owned(),
-        message: String::new(),
-        sealed: None,
-        request_id: None,
-    });
+    let ended = apply_planned(&world.plane, &request, &plan);
     let after = state::read(&world.plane);
     assert_eq!(ended.is_ok(), plan.applyable, "{at}: {ended:?}\n{plan:#?}");
     Met::add(&met.cases, 1);
