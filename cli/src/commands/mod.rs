@@ -4,6 +4,7 @@
 
 mod adopt;
 mod apply;
+mod approve;
 mod backup;
 mod check;
 mod compact;
@@ -21,6 +22,7 @@ mod plan;
 mod profile;
 mod repair;
 mod restore;
+mod resume;
 mod rollback;
 mod sealed;
 mod secret;
@@ -88,9 +90,9 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Plan(args)) => plan::run(run, &args),
         Some(Verb::Apply(args)) => sealed::apply(run, &args),
         Some(Verb::Rollback(args)) => rollback::run(run, &args),
-        Some(Verb::Resume(args)) => rollback::resume(run, &args),
+        Some(Verb::Resume(args)) => resume::run(run, &args),
         Some(Verb::Wait(args)) => wait::run(run, &args),
-        Some(Verb::Approve(args)) => rollback::approve(run, &args),
+        Some(Verb::Approve(args)) => approve::run(run, &args),
         Some(Verb::Init(args)) => init::run(run, &args),
         Some(Verb::Check(args)) => check::run(run, &args),
         Some(Verb::Serve(args)) => serve::run(run, &args),

@@ -1,19 +1,17 @@
-//! `reconcile rollback REVISION`: an earlier revision of a source as a plan like any other; `resume` and `approve`.
+//! `reconcile rollback REVISION`: an earlier revision of a source as a plan like any other.
 //!
 //! Never here: what a rollback puts back and what guards it; the plane decides.
 
 use holdfast_reconciler::desired::Desired;
 use holdfast_reconciler::plan::{PlanOptions, PlanRequest};
-use holdfast_reconciler::plane::{ApproveRequest, ResumeRequest, WriteOutcome};
 
 use super::apply::{Asked, Consent, run_drafted};
 use super::plan::{Drafted, parts, present};
 use super::{Run, revision};
-use crate::args::{ApproveArgs, ResumeArgs, RollbackArgs};
+use crate::args::RollbackArgs;
 use crate::connect;
 use crate::error::{Exit, Failure};
 use crate::project::{self, Project};
-use crate::render::ink::Text;
 
 /// Plans the rollback and shows it, or applies it too.
 pub(super) fn run(run: &Run, args: &RollbackArgs) -> Result<Exit, Failure> {
@@ -61,43 +59,4 @@ fn policy(run: &Run, directory: &std::path::Path) -> Desired {
         return Desired::nothing(None);
     };
     Desired { source, on_drift, protect, loop_policy, ..Desired::nothing(None) }
-}
-
-/// Takes the hold of a source away.
-pub(super) fn resume(run: &Run, args: &ResumeArgs) -> Result<Exit, Failure> {
-    let (plane, org) = run.ask()?;
-    let receipt = plane.resume(&ResumeRequest {
-        org,
-        source: args.source.clone(),
-        author: run.setting.author(args.author.as_deref()),
-        message: args.message.clone().unwrap_or_default(),
-        request_id: Some(uuid::Uuid::new_v4().to_string()),
-    })?;
-    run.output.data(&receipt, || {
-        let mut text = Text::new();
-        text.line(match receipt.outcome {
-            WriteOutcome::Unchanged => "nothing is held".to_owned(),
-            WriteOutcome::Committed | WriteOutcome::Replayed => format!("Resumed in {}", receipt.revision),
-        });
-        text
-    })?;
-    Ok(Exit::Done)
-}
-
-/// Applies a plan that waits.
-pub(super) fn approve(run: &Run, args: &ApproveArgs) -> Result<Exit, Failure> {
-    let (plane, org) = run.ask()?;
-    let receipt = plane.approve(&ApproveRequest {
-        org,
-        plan: args.plan.clone(),
-        author: run.setting.author(args.author.as_deref()),
-        message: args.message.clone().unwrap_or_default(),
-        request_id: Some(uuid::Uuid::new_v4().to_string()),
-    })?;
-    run.output.data(&receipt, || {
-        let mut text = Text::new();
-        text.line(format!("Applied as {}", receipt.revision));
-        text
-    })?;
-    Ok(Exit::Done)
 }
