@@ -7,6 +7,7 @@ mod compare;
 mod editing;
 mod explaining;
 mod kv;
+mod planning;
 mod profiles;
 mod resources;
 mod rotating;
@@ -19,6 +20,7 @@ mod upkeep;
 mod writing;
 
 pub(crate) use self::applying::apply_as_loop;
+pub(crate) use self::planning::Standings;
 
 use std::io::Write;
 
@@ -52,7 +54,7 @@ impl ControlPlane for Plane {
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
-        self.planned(&self.engine().snapshot(), request).map(|(planned, _, _)| planned.plan)
+        self.shown(&self.engine().snapshot(), request).map(|(plan, _, _)| plan)
     }
 
     fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem> {

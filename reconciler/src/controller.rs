@@ -121,12 +121,16 @@ impl Loop {
 
     /// Looks at the source and does what is to be done. Gives how the source stands afterwards.
     pub fn turn(&mut self) -> LoopState {
-        let seen = self.source.look();
+        let mut seen = self.source.look();
         // Read before planning: whatever is committed meanwhile, by this turn or by others, makes the next turn look again.
         let head = self.plane.engine().head().revision;
         let same = self.last.as_ref().is_some_and(|(last, revision)| *last == seen && *revision == head);
         if same && self.failure.as_mut().is_none_or(Failure::leaves_out) {
             return self.state();
+        }
+        // What is declared as it was is kept once, and told to be the same without a look at it.
+        if let (Seen::Declared(now), Some((Seen::Declared(before), _))) = (&mut seen, &self.last) {
+            now.desired.share(&before.desired);
         }
         let before = self.last.replace((seen.clone(), head));
         match seen {
@@ -157,12 +161,11 @@ impl Loop {
             options: PlanOptions::default(),
         };
         let snapshot = self.plane.engine().snapshot();
-        let planned = self.plane.planned(&snapshot, &request);
-        let (planned, org, source) = match planned {
+        let planned = self.plane.shown(&snapshot, &request);
+        let (plan, org, source) = match planned {
             Ok(planned) => planned,
             Err(problem) => return self.failed(&problem, "", git),
         };
-        let plan = planned.plan;
         self.plane.loops().change(self.number, |entry| {
             entry.org = Some(org.clone());
             entry.status.source = Some(source.clone());

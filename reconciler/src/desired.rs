@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -211,6 +212,18 @@ impl Desired {
             diagnostics: Vec::new(),
         }
     }
+
+    /// Takes over from an earlier reading of the same manifests what is the same in both, so that it is kept once and a plan
+    /// can tell without a look at it.
+    pub fn share(&mut self, earlier: &Self) {
+        let mut known = earlier.resources.iter().peekable();
+        for declared in &mut self.resources {
+            while known.next_if(|known| known.address < declared.address).is_some() {}
+            if let Some(same) = known.next_if(|known| known.address == declared.address && *known == declared) {
+                *declared = Arc::clone(same);
+            }
+        }
+    }
 }
 
 /// Everything that the manifests of one project declare.
@@ -242,7 +255,7 @@ pub struct Desired {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<OwnKind>,
     /// The resources in order of their addresses; an address stands once.
-    pub resources: Vec<Declared>,
+    pub resources: Vec<Arc<Declared>>,
     /// Warnings and notes about the manifests; with an error there is no `Desired`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<Diagnostic>,

@@ -15,6 +15,7 @@ use crate::agents::profile;
 use crate::agents::resolver::{Place, Resolution, SystemEnvironment, World, resolve};
 use crate::agents::session::{AgentResolver, asked};
 use crate::apply::{self, Authorship, Bench};
+use crate::control::Standings;
 use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
 use crate::keyfile::{KeySource, Keys};
@@ -60,6 +61,7 @@ struct Inner {
     /// How much of the past the host keeps by itself.
     retention: Mutex<Option<Retention>>,
     loops: Loops,
+    standings: Standings,
 }
 
 impl fmt::Debug for Plane {
@@ -74,8 +76,20 @@ impl Plane {
         let PlaneOptions { keys, system, clock, holder } = options;
         let keys = Keys::new(keys);
         let (open, applying, retention) = (OpenSessions::default(), Mutex::new(()), Mutex::new(None));
-        let (kinds, loops) = (kinds::kinds(), Loops::default());
-        Self(Arc::new(Inner { engine, keys, system, clock, holder, kinds, open, applying, retention, loops }))
+        let (kinds, loops, standings) = (kinds::kinds(), Loops::default(), Standings::default());
+        Self(Arc::new(Inner {
+            engine,
+            keys,
+            system,
+            clock,
+            holder,
+            kinds,
+            open,
+            applying,
+            retention,
+            loops,
+            standings,
+        }))
     }
 
     /// The engine.
@@ -135,6 +149,15 @@ impl Plane {
 
     pub(crate) fn loops(&self) -> &Loops {
         &self.0.loops
+    }
+
+    pub(crate) fn standings(&self) -> &Standings {
+        &self.0.standings
+    }
+
+    /// Whether the process stays after what it was asked first.
+    pub(crate) fn stays(&self) -> bool {
+        self.0.holder.is_some()
     }
 
     /// Makes every loop over this plane end after the turn that it is in; see [`crate::controller::run`].
@@ -245,11 +268,22 @@ impl Plane {
         Ok((org, source, Some(past)))
     }
 
+    /// Makes a plan of everything, as an apply needs it.
     pub(crate) fn planned(
         &self,
         snapshot: &Snapshot,
         request: &PlanRequest,
     ) -> Result<(Planned, OrgId, SourceName), Problem> {
+        self.planning(snapshot, request, planner::plan)
+    }
+
+    /// Calls with all that a plan depends on.
+    pub(crate) fn planning<T>(
+        &self,
+        snapshot: &Snapshot,
+        request: &PlanRequest,
+        plan: impl FnOnce(PlanInput<'_>) -> Result<T, Problem>,
+    ) -> Result<(T, OrgId, SourceName), Problem> {
         let (org, source, past) = self.subject(snapshot, request)?;
         let rolled;
         let desired = match past {
@@ -263,7 +297,7 @@ impl Plane {
             Some(ring) => RingState::AtHand(vault::sealing_ring(&self.0.engine, snapshot, &org, ring)),
             None => RingState::NotMade,
         };
-        let planned = planner::plan(PlanInput {
+        let planned = plan(PlanInput {
             kinds: &self.0.kinds,
             snapshot,
             org: &org,

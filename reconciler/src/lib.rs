@@ -4,6 +4,7 @@
 //! beyond `manifest`. Never here: a terminal, HTTP, or agents outside `agents/`.
 
 pub mod access_token;
+pub mod addresses;
 pub mod against;
 pub mod agents;
 mod apply;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::addresses::Addresses;
 use crate::desired::{Desired, GitState};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::resource::{Address, KindName, OrgId, ResourceName, SourceName};
@@ -361,7 +362,7 @@ pub struct Plan {
     /// Live resources that no source declares.
     pub unmanaged: Vec<String>,
     /// Declared resources that are as declared.
-    pub unchanged: Vec<String>,
+    pub unchanged: Addresses,
     /// Unchanged resources of which the source takes ownership.
     pub adopts: Vec<String>,
     /// What keeps the plan from being applied; guards that are about the whole plan stand here too.

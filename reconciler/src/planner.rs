@@ -4,11 +4,12 @@
 //! blocks from `guard.rs`; here they are put together, counted and sealed under the plan's id. Never here: writing, drawing,
 //! and where manifests come from.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use holdfast_engine::{Digest, Revision, Snapshot, Timestamp};
+use holdfast_engine::{Difference, Digest, Revision, Snapshot, Timestamp};
 
+use crate::addresses::Addresses;
 use crate::agents::resolver::{SystemEnvironment, World};
 use crate::agents::{kinds, references};
 use crate::desired::Desired;
@@ -32,9 +33,12 @@ use crate::vault::{self, Vault};
 mod blocking;
 mod kind_rows;
 mod rows;
+mod scope;
 mod sources;
 mod taking;
 
+pub(crate) use scope::Standing;
+use scope::{Notes, Part, Scope};
 pub(crate) use sources::known_sources;
 pub use sources::{organisations, source_name, sources};
 
@@ -126,29 +130,46 @@ pub struct Planned {
 /// # Errors
 /// A record that cannot be read, or a master key that is not the one the secrets to compare were sealed under.
 pub fn plan(input: PlanInput<'_>) -> Result<Planned, Problem> {
-    let mut planner = Planner::new(input)?;
-    vault::check_master_key(input.snapshot, input.org, input.vault)?;
-    planner.check_takes()?;
-    planner.declared_rows()?;
-    planner.removed_rows()?;
-    planner.unmanaged_rows();
-    planner.kind_rows()?;
-    planner.finish()
+    Planner::new(input, Scope::whole(&input), None)?.run().map(|(planned, _)| planned)
+}
+
+/// Makes a plan that is shown and not applied, and keeps what the next one of the source can start from.
+///
+/// # Errors
+/// As for [`plan`].
+pub(crate) fn plan_and_keep(input: PlanInput<'_>) -> Result<(Plan, Option<Standing>), Problem> {
+    let (planned, notes) = Planner::new(input, Scope::whole(&input), Some(Notes::default()))?.run()?;
+    Ok((planned.plan, notes.and_then(|notes| Standing::of(&input, notes))))
+}
+
+/// Makes the same plan as [`plan`], from what stood before and what differs in the store since; none if everything is to be
+/// looked at. It cannot be applied: it does not know all that it depends on.
+///
+/// # Errors
+/// As for [`plan`].
+pub(crate) fn plan_from(
+    input: PlanInput<'_>,
+    standing: &Standing,
+    since: &[Difference],
+) -> Result<Option<Plan>, Problem> {
+    let Some(part) = Part::new(&input, standing, since) else { return Ok(None) };
+    let (planned, _) = Planner::new(input, Scope::Part(part), None)?.run()?;
+    Ok(Some(planned.plan))
 }
 
 struct Planner<'p> {
     input: PlanInput<'p>,
     /// The built-in kinds, those that the store knows, and those that the manifests declare; the last one counts.
     kinds: Arc<Kinds>,
-    /// Kind and name of what is declared.
-    declared: HashSet<(&'p str, &'p str)>,
+    scope: Scope<'p>,
+    notes: Option<Notes>,
     moves: Moves,
     kinds_changed: Vec<KindChange>,
     unmanaged: Vec<Address>,
     changes: Vec<Change>,
     blocked: Vec<Blocked>,
     blocked_rows: BTreeSet<Address>,
-    unchanged: Vec<Address>,
+    unchanged: Addresses,
     adopts: Vec<Address>,
     diagnostics: Vec<Diagnostic>,
     missing: bool,
@@ -160,29 +181,29 @@ struct Planner<'p> {
 }
 
 impl<'p> Planner<'p> {
-    fn new(input: PlanInput<'p>) -> Result<Self, Problem> {
+    fn new(input: PlanInput<'p>, scope: Scope<'p>, notes: Option<Notes>) -> Result<Self, Problem> {
         let mut kinds = kind_record::known(input.kinds, input.snapshot, input.org)?;
         kinds.add(input.desired.kinds.iter().map(OwnKind::spec));
-        let declared: HashSet<_> = input.desired.resources.iter().map(|declared| parts(&declared.address)).collect();
         let before = |address: &Address| keys::desired(input.org, input.source, address);
         let known = Known {
             snapshot: input.snapshot,
             org: input.org,
-            declared: &|address| declared.contains(&parts(address)),
+            declared: &|address| scope.declares(address.kind.as_str(), address.name.as_str()),
             before: &|address| input.snapshot.get(&before(address)).is_some(),
         };
         let moves = Moves::settle(&input.desired.moved, &known)?;
         Ok(Self {
             input,
             kinds: Arc::new(kinds),
-            declared,
+            scope,
+            notes,
             moves,
             kinds_changed: Vec::new(),
             unmanaged: Vec::new(),
             changes: Vec::new(),
             blocked: Vec::new(),
             blocked_rows: BTreeSet::new(),
-            unchanged: Vec::new(),
+            unchanged: Addresses::default(),
             adopts: Vec::new(),
             diagnostics: input.desired.diagnostics.clone(),
             missing: false,
@@ -191,6 +212,31 @@ impl<'p> Planner<'p> {
             pending: BTreeSet::new(),
             taken: BTreeSet::new(),
         })
+    }
+
+    fn run(mut self) -> Result<(Planned, Option<Notes>), Problem> {
+        self.check_master_key()?;
+        self.check_takes()?;
+        self.declared_rows()?;
+        self.removed_rows()?;
+        self.unmanaged_rows();
+        self.kind_rows()?;
+        let notes = self.notes.take();
+        Ok((self.finish()?, notes))
+    }
+
+    fn check_master_key(&mut self) -> Result<(), Problem> {
+        let PlanInput { snapshot, org, vault, .. } = self.input;
+        let sealed = match &self.scope {
+            Scope::Whole(_) => vault::sealed(snapshot, org),
+            Scope::Part(part) => {
+                vault::sealed_of(org, part.sealed.iter().filter_map(|key| Some((*key, snapshot.get(key.as_str())?))))
+            }
+        };
+        if let Some(notes) = &mut self.notes {
+            notes.sealed = sealed.iter().map(|(_, key, _)| key.clone()).collect();
+        }
+        vault::check_opens(org, &sealed, vault)
     }
 
     /// What the source declared of a resource before.
@@ -249,7 +295,7 @@ impl<'p> Planner<'p> {
             rollback: options.rollback,
             summary,
             unmanaged: texts(&self.unmanaged),
-            unchanged: texts(&self.unchanged),
+            unchanged: self.unchanged,
             adopts: texts(&self.adopts),
             kinds: self.kinds_changed,
             changes: self.changes,
@@ -257,17 +303,16 @@ impl<'p> Planner<'p> {
             sessions: effects.sessions,
             diagnostics: self.diagnostics,
         };
-        plan.plan_id = plan_id(&plan);
+        plan.plan_id = plan_id(&mut plan);
         Ok(Planned { plan, writes: self.writes, reads: self.reads })
     }
 
     /// References that a session would look for in vain.
     fn unresolved_references(&mut self, world: World<'_>) {
         let desired = self.input.desired;
-        let of_plan = desired.resources.iter().filter(|declared| declared.address.kind.as_str() == kinds::SECRET);
-        let secrets: BTreeSet<&str> = of_plan.map(|declared| declared.address.name.as_str()).collect();
-        for declared in &desired.resources {
-            for (found, path) in references::unresolved(world, declared, &secrets) {
+        let declares = |name: &str| self.scope.declares(kinds::SECRET, name);
+        for declared in self.scope.looked(&desired.resources) {
+            for (found, path) in references::unresolved(world, declared, &declares) {
                 let at = diff::position(declared, &parse_path(&path));
                 self.diagnostics.push(match at {
                     Some(at) => found.label(bare_label(at)),
@@ -302,9 +347,11 @@ fn bare_label(at: Position) -> Label {
 }
 
 /// The digest of all that the plan would do and foresees. Where the manifests lie and on which revision it was made do not
-/// count, so that a plan stays good while nothing that it is about changes.
-fn plan_id(plan: &Plan) -> String {
+/// count, so that a plan stays good while nothing that it is about changes; and of what stays as it is only how much that is.
+fn plan_id(plan: &mut Plan) -> String {
+    let unchanged = std::mem::take(&mut plan.unchanged);
     let mut bare = plan.clone();
+    plan.unchanged = unchanged;
     bare.base = Base { revision: Revision::ZERO, commit: String::new() };
     bare.source.git = None;
     bare.source.digest = String::new();

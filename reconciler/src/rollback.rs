@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use holdfast_engine::{Digest, Revision, Snapshot};
 
@@ -102,7 +103,7 @@ pub(crate) fn desired(
             }
         }
         let Declaration { fields, lifecycle, at, .. } = declaration;
-        resources.push(Declared { address, fields, secrets, at, field_at: BTreeMap::new(), lifecycle });
+        resources.push(Arc::new(Declared { address, fields, secrets, at, field_at: BTreeMap::new(), lifecycle }));
     }
     resources.sort_by(|left, right| left.address.cmp(&right.address));
     let records = kind_record::records(past, org)?.into_iter();

@@ -5,6 +5,7 @@
 //! writing a file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use holdfast_engine::{Digest, Revision, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,8 @@ impl SealedPlan {
     /// A secret that stands in the manifest as a literal could not be read again.
     pub fn new(sealed: Sealed, mut request: PlanRequest) -> Result<Self, SealedPlanError> {
         let Sealed { plan, seal } = sealed;
-        for declared in &mut request.desired.resources {
+        for declared in request.desired.resources.iter_mut().filter(|declared| !declared.secrets.is_empty()) {
+            let declared = Arc::make_mut(declared);
             for (path, secret) in &mut declared.secrets {
                 if secret.origin == SecretOrigin::Literal {
                     let (address, path) = (declared.address.clone(), path.clone());
@@ -154,7 +156,7 @@ pub(crate) fn tags(
     request: &PlanRequest,
 ) -> BTreeMap<Address, BTreeMap<String, String>> {
     let Some(ring) = ring else { return BTreeMap::new() };
-    let of = |declared: &Declared| {
+    let of = |declared: &Arc<Declared>| {
         let known = declared.secrets.iter().filter_map(|(path, secret)| Some((path, secret.value.as_ref()?)));
         let tags: BTreeMap<String, String> =
             known.map(|(path, value)| (path.clone(), ring.tag(org, &declared.address, path, value))).collect();
@@ -183,7 +185,7 @@ mod tests {
             kinds: Vec::new(),
             changes: Vec::new(),
             unmanaged: Vec::new(),
-            unchanged: Vec::new(),
+            unchanged: crate::addresses::Addresses::default(),
             adopts: Vec::new(),
             blocked: Vec::new(),
             sessions: Vec::new(),
@@ -208,7 +210,7 @@ mod tests {
             loop_policy: Default::default(),
             moved: Vec::new(),
             kinds: Vec::new(),
-            resources: vec![declared],
+            resources: vec![Arc::new(declared)],
             diagnostics: Vec::new(),
         };
         let request = PlanRequest { org: None, fallback_org: None, desired, options: PlanOptions::default() };

@@ -97,14 +97,22 @@ pub(crate) fn declaration(entry: &Entry) -> Result<Arc<Declaration>, serde_json:
 
 /// Every entry of an organisation that has sealed values, with the address that they are sealed for.
 pub(crate) fn sealed(snapshot: &Snapshot, org: &OrgId) -> Vec<(Address, Key, Entry)> {
-    let (root, live, profiles) = (keys::org(org), keys::live_prefix(org), profile::prefix(org));
+    sealed_of(org, snapshot.prefix(&keys::org(org)))
+}
+
+/// The same of some entries.
+pub(crate) fn sealed_of<'s>(
+    org: &OrgId,
+    entries: impl Iterator<Item = (&'s Key, &'s Entry)>,
+) -> Vec<(Address, Key, Entry)> {
+    let (live, profiles) = (keys::live_prefix(org), profile::prefix(org));
     let address = |key: &Key| match (key.as_str().strip_prefix(&live), key.as_str().strip_prefix(&profiles)) {
         (Some(address), _) => address.parse().ok(),
         (None, Some(name)) => Some(Address::new(kinds::profile_kind(), ResourceName::new(name).ok()?)),
         (None, None) => None,
     };
-    let entries = snapshot.prefix(&root).filter(|(_, entry)| entry.sealed().is_some());
-    entries.filter_map(|(key, entry)| Some((address(key)?, key.clone(), entry.clone()))).collect()
+    let sealed = entries.filter(|(_, entry)| entry.sealed().is_some());
+    sealed.filter_map(|(key, entry)| Some((address(key)?, key.clone(), entry.clone()))).collect()
 }
 
 /// The ring with the key that seals for an organisation: the one that it was rotated to last, else the one that it is sealed under,
@@ -134,10 +142,15 @@ pub(crate) fn sealing_ring(engine: &Engine, snapshot: &Snapshot, org: &OrgId, ri
 /// # Errors
 /// Names the records that were sealed under another key.
 pub(crate) fn check_master_key(snapshot: &Snapshot, org: &OrgId, vault: &dyn Vault) -> Result<(), Problem> {
+    check_opens(org, &sealed(snapshot, org), vault)
+}
+
+/// The same for some sealed entries.
+pub(crate) fn check_opens(org: &OrgId, sealed: &[(Address, Key, Entry)], vault: &dyn Vault) -> Result<(), Problem> {
     let mut affected = Vec::new();
     let mut why = None;
-    for (address, _, entry) in sealed(snapshot, org) {
-        match vault.check(org, &address, &entry) {
+    for (address, _, entry) in sealed {
+        match vault.check(org, address, entry) {
             Err(error @ (OpenError::OtherKey { .. } | OpenError::NoKey)) => {
                 affected.push(format!("`{address}`"));
                 why.get_or_insert(error);

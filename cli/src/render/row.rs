@@ -73,7 +73,7 @@ pub(crate) fn sections<'p>(plan: &'p Plan, kinds: &'p Kinds, listed: Listed) -> 
         put(kind, name, What::Unmanaged);
     }
     if listed == Listed::All {
-        for address in &plan.unchanged {
+        for address in plan.unchanged.iter() {
             let (kind, name) = split(address);
             put(kind, name, What::Unchanged);
         }

@@ -18,15 +18,19 @@ const REFERENCE_TABLES: [&str; 3] = ["headers", "env", "oauth"];
 
 /// What a declared resource refers to and what resolves nowhere, with the field that it stands in.
 ///
-/// `secrets` are the names of org secrets that the plan would make; they count as there.
-pub(crate) fn unresolved(world: World<'_>, declared: &Declared, secrets: &BTreeSet<&str>) -> Vec<(Diagnostic, String)> {
+/// `declares` tells the names of org secrets that the plan would make; they count as there.
+pub(crate) fn unresolved(
+    world: World<'_>,
+    declared: &Declared,
+    declares: &dyn Fn(&str) -> bool,
+) -> Vec<(Diagnostic, String)> {
     let missing = |(_, name): &(String, &str)| {
         let key = format!("{}{SECRET}/{name}", keys::live_prefix(world.org));
         let variable = match world.system {
             SystemEnvironment::Known(variables) => variables.get(*name).is_some_and(|value| !value.is_empty()),
             SystemEnvironment::NotKnown => false,
         };
-        !variable && !secrets.contains(name) && world.snapshot.get(&key).is_none()
+        !variable && !declares(name) && world.snapshot.get(&key).is_none()
     };
     let told = |(path, name): (String, &str)| {
         let help = format!(
@@ -45,6 +49,11 @@ pub(crate) fn unresolved(world: World<'_>, declared: &Declared, secrets: &BTreeS
         (found.help(help), path)
     };
     references(declared).into_iter().filter(missing).map(told).collect()
+}
+
+/// Whether a declared resource refers to anything.
+pub(crate) fn any(declared: &Declared) -> bool {
+    !references(declared).is_empty()
 }
 
 /// Notes for each reference of an MCP server whether it resolves: a session without it still opens, and its worker lacks it.

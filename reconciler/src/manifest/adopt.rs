@@ -118,7 +118,8 @@ impl Adoption<'_> {
         let found = again.resources.iter().find(|declared| declared.address == *address);
         let same = equal_field(found.and_then(|declared| declared.fields.get(field)), live);
         let others = self.desired.resources.iter().all(|before| {
-            let after = again.resources.iter().find(|after| after.address == before.address);
+            let after = again.resources.binary_search_by(|after| after.address.cmp(&before.address));
+            let after = after.ok().map(|found| &again.resources[found]);
             let unlike = |(name, value): (&String, &Value)| {
                 (before.address != *address || name != field)
                     && !equal_field(after.and_then(|after| after.fields.get(name)), Some(value))

@@ -3,6 +3,7 @@
 //! Never here: what the fields of a kind are.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use super::findings::{E_DUPLICATE, E_INVALID_NAME, Finding, Findings};
 use super::node::Node;
@@ -139,7 +140,7 @@ impl Drafts {
     }
 
     /// The resources with places that people can read.
-    pub(crate) fn finish(self, files: &Files) -> Vec<Declared> {
+    pub(crate) fn finish(self, files: &Files) -> Vec<Arc<Declared>> {
         let mut all = Vec::with_capacity(self.0.values().map(Vec::len).sum());
         for (kind, mut list) in self.0 {
             if list.len() < IN_ONE_THREAD_MAX {
@@ -147,7 +148,7 @@ impl Drafts {
                 continue;
             }
             let second = list.split_off(list.len() / 2);
-            let finish = |list: Vec<(ResourceName, Draft)>| -> Vec<Declared> {
+            let finish = |list: Vec<(ResourceName, Draft)>| -> Vec<Arc<Declared>> {
                 list.into_iter().map(|(name, draft)| declared(&kind, name, draft, files)).collect()
             };
             std::thread::scope(|scope| {
@@ -163,12 +164,12 @@ impl Drafts {
 /// The most resources of one kind for which a second thread would cost more than it saves.
 const IN_ONE_THREAD_MAX: usize = 2_000;
 
-fn declared(kind: &KindName, name: ResourceName, draft: Draft, files: &Files) -> Declared {
+fn declared(kind: &KindName, name: ResourceName, draft: Draft, files: &Files) -> Arc<Declared> {
     let Draft { kind: _, name: _, spot, fields, secrets, places, lifecycle, on_duplicate: _ } = draft;
     let mut field_at = BTreeMap::new();
     for (path, spot) in places {
         field_at.insert(path, files.position(spot));
     }
     let address = Address::new(kind.clone(), name);
-    Declared { address, fields, secrets, at: Some(files.position(spot)), field_at, lifecycle }
+    Arc::new(Declared { address, fields, secrets, at: Some(files.position(spot)), field_at, lifecycle })
 }

@@ -3,6 +3,8 @@
 //!
 //! Never here: the rest of the manifests, which may have changed meanwhile.
 
+use std::sync::Arc;
+
 use super::limits::SECRET_BYTES_MAX;
 use super::reference::Environment;
 use super::tree::{FileTree, join, parent};
@@ -10,7 +12,8 @@ use crate::desired::{Desired, SecretOrigin, SecretText};
 
 /// Fills in every sensitive value by its reference, as far as it has one now.
 pub fn reread(desired: &mut Desired, tree: &dyn FileTree, environment: &Environment) {
-    for declared in &mut desired.resources {
+    for declared in desired.resources.iter_mut().filter(|declared| !declared.secrets.is_empty()) {
+        let declared = Arc::make_mut(declared);
         for (path, secret) in &mut declared.secrets {
             let file = declared.field_at.get(path).or(declared.at.as_ref()).map_or("", |at| &*at.file);
             let value = match &secret.origin {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use holdfast_engine::{Entry, Revision};
 
+use super::scope::{Rows, Scope};
 use super::sources::sources;
-use super::{PlanInput, Planner, RingState, Write, bare_label, blocking, damaged};
+use super::{PlanInput, Planner, RingState, Write, bare_label, blocking, damaged, parts};
+use crate::agents::references;
 use crate::desired::{Declared, SecretOrigin};
 use crate::diagnostic::Diagnostic;
 use crate::diff::{self, NewTag};
@@ -24,11 +26,11 @@ use crate::vault::record;
 impl<'p> Planner<'p> {
     pub(super) fn declared_rows(&mut self) -> Result<(), Problem> {
         let desired = self.input.desired;
-        let mut rows: Vec<&Declared> = desired.resources.iter().collect();
-        rows.sort_by_cached_key(|row| self.kinds.order(row.address.kind.as_str()));
-        for declared in rows {
-            if self.wanted(declared.address.kind.as_str()) {
-                self.declared_row(declared)?;
+        for rows in self.scope.rows(&desired.resources, &self.kinds) {
+            match rows {
+                Rows::Look(declared) if self.wanted(declared.address.kind.as_str()) => self.declared_row(declared)?,
+                Rows::Look(_) => {}
+                Rows::Stand(all, range) => self.unchanged.extend_shared(all, range),
             }
         }
         Ok(())
@@ -46,8 +48,13 @@ impl<'p> Planner<'p> {
         }
         let origin = self.moves.origin(address).cloned();
         if origin.is_none() && self.is_as_declared(declared, &key) {
-            self.unchanged.push(address.clone());
+            self.unchanged.push(address.to_string());
             self.reads.insert(key);
+            if let Some(notes) = &mut self.notes
+                && !references::any(declared)
+            {
+                notes.settled.insert(address.clone());
+            }
             return Ok(());
         }
         // A resource that moves is compared with what it was under its old address.
@@ -109,7 +116,7 @@ impl<'p> Planner<'p> {
                 ..self.change(address, kind.effect, action, reason)
             }),
             None => {
-                self.unchanged.push(address.clone());
+                self.unchanged.push(address.to_string());
                 if outcome.adopts || declares_anew {
                     self.adopts.push(address.clone());
                 }
@@ -228,15 +235,10 @@ impl<'p> Planner<'p> {
 
     /// Resources that the source declared before and does no longer.
     pub(super) fn removed_rows(&mut self) -> Result<(), Problem> {
-        let prefix = keys::desired_prefix(self.input.org, self.input.source);
-        let mut gone: Vec<Address> = Vec::new();
-        for (key, _) in self.input.snapshot.prefix(&prefix) {
-            let address = &key.as_str()[prefix.len()..];
-            if !address.split_once('/').is_some_and(|parts| self.declared.contains(&parts)) {
-                gone.push(address.parse().map_err(|_| damaged(key.as_str()))?);
-            }
+        let mut gone = self.declared_no_longer()?;
+        if let Some(notes) = &mut self.notes {
+            notes.gone.clone_from(&gone);
         }
-        gone.sort_unstable();
         gone.retain(|address| self.wanted(address.kind.as_str()) && !self.moves.leaves(address));
         for address in gone {
             self.writes.push(Write::Undeclared(address.clone()));
@@ -267,6 +269,28 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
+    /// What the store has as declared by the source and the manifests do not declare, in order.
+    fn declared_no_longer(&self) -> Result<Vec<Address>, Problem> {
+        let PlanInput { snapshot, org, source, .. } = self.input;
+        if let Scope::Part(part) = &self.scope {
+            let is_gone = |address: &&Address| {
+                let (kind, name) = parts(address);
+                !self.scope.declares(kind, name) && snapshot.get(&keys::desired(org, source, address)).is_some()
+            };
+            return Ok(part.gone.iter().filter(is_gone).cloned().collect());
+        }
+        let prefix = keys::desired_prefix(org, source);
+        let mut gone: Vec<Address> = Vec::new();
+        for (key, _) in snapshot.prefix(&prefix) {
+            let address = &key.as_str()[prefix.len()..];
+            if !address.split_once('/').is_some_and(|(kind, name)| self.scope.declares(kind, name)) {
+                gone.push(address.parse().map_err(|_| damaged(key.as_str()))?);
+            }
+        }
+        gone.sort_unstable();
+        Ok(gone)
+    }
+
     /// Another source that declares the same resource, as two may do with a secret.
     fn other_declarer(&self, address: &Address) -> Option<SourceName> {
         let declares =
@@ -289,21 +313,36 @@ impl<'p> Planner<'p> {
 
     /// Live resources of no source.
     pub(super) fn unmanaged_rows(&mut self) {
-        let prefix = keys::live_prefix(self.input.org);
-        for (key, entry) in self.input.snapshot.prefix(&prefix) {
-            let Some(parts) = key.as_str()[prefix.len()..].split_once('/') else { continue };
-            if self.declared.contains(&parts) {
-                continue;
-            }
-            let managed =
-                record(entry).is_ok_and(|record| record.owner.as_ref().is_some_and(|owner| !owner.contains(':')));
-            let Ok(address) = key.as_str()[prefix.len()..].parse::<Address>() else { continue };
-            if !managed && self.wanted(address.kind.as_str()) && !self.moves.leaves(&address) {
-                self.unmanaged.push(address);
-            }
+        let mut unmanaged = self.of_no_source();
+        if let Some(notes) = &mut self.notes {
+            notes.unmanaged.clone_from(&unmanaged);
         }
+        unmanaged.retain(|address| self.wanted(address.kind.as_str()) && !self.moves.leaves(address));
         let kinds = &self.kinds;
-        self.unmanaged.sort_by_cached_key(|address| (kinds.order(address.kind.as_str()), address.clone()));
+        unmanaged.sort_by_cached_key(|address| (kinds.order(address.kind.as_str()), address.clone()));
+        self.unmanaged = unmanaged;
+    }
+
+    /// What is live, not declared here and of no source.
+    fn of_no_source(&self) -> Vec<Address> {
+        let PlanInput { snapshot, org, .. } = self.input;
+        let is_managed = |entry: &Entry| {
+            record(entry).is_ok_and(|record| record.owner.as_ref().is_some_and(|owner| !owner.contains(':')))
+        };
+        if let Scope::Part(part) = &self.scope {
+            let is_unmanaged = |address: &&Address| {
+                let (kind, name) = parts(address);
+                !self.scope.declares(kind, name)
+                    && snapshot.get(&keys::live(org, address)).is_some_and(|entry| !is_managed(entry))
+            };
+            return part.unmanaged.iter().filter(is_unmanaged).cloned().collect();
+        }
+        let prefix = keys::live_prefix(org);
+        let live = snapshot.prefix(&prefix).map(|(key, entry)| (&key.as_str()[prefix.len()..], entry));
+        let not_declared = live.filter(|(address, _)| {
+            address.split_once('/').is_some_and(|(kind, name)| !self.scope.declares(kind, name))
+        });
+        not_declared.filter(|(_, entry)| !is_managed(entry)).filter_map(|(address, _)| address.parse().ok()).collect()
     }
 }
 

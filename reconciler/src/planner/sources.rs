@@ -2,6 +2,8 @@
 //!
 //! Never here: what a source declares.
 
+use std::sync::Arc;
+
 use holdfast_engine::Snapshot;
 
 use crate::desired::{Declared, Desired};
@@ -17,7 +19,7 @@ pub fn source_name(snapshot: &Snapshot, org: &OrgId, desired: &Desired) -> Sourc
     let mut sources = sources(snapshot, org).into_iter();
     match (sources.next(), sources.next()) {
         (Some(only), None) => {
-            let ours = |declared: &Declared| snapshot.get(&keys::desired(org, &only, &declared.address)).is_some();
+            let ours = |declared: &Arc<Declared>| snapshot.get(&keys::desired(org, &only, &declared.address)).is_some();
             if desired.resources.iter().any(ours) { only } else { directory() }
         }
         (_, _) => directory(),

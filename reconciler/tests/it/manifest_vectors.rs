@@ -46,11 +46,11 @@ fn a_manifest_becomes_the_resources_that_its_vector_names() {
         let asked = |kind: &str| only.is_none_or(|only| only.contains(&kind));
         for resource in desired.resources.into_iter().filter(|resource| asked(resource.address.kind.as_str())) {
             let address = resource.address.to_string();
-            for (path, secret) in resource.secrets {
-                let value = secret.value.map(|value| value.expose().to_owned());
+            for (path, secret) in &resource.secrets {
+                let value = secret.value.as_ref().map(|value| value.expose().to_owned());
                 secrets[&address][&path] = json!(value);
             }
-            found.insert(address, resource.fields);
+            found.insert(address, resource.fields.clone());
         }
         let expected: BTreeMap<String, BTreeMap<String, Value>> =
             serde_json::from_value(vector["resources"].clone()).unwrap();

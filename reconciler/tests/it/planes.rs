@@ -107,7 +107,7 @@ pub(crate) fn desired(source: &str, mut resources: Vec<Declared>) -> Desired {
         loop_policy: LoopPolicy::default(),
         moved: Vec::new(),
         kinds: Vec::new(),
-        resources,
+        resources: resources.into_iter().map(Arc::new).collect(),
         diagnostics: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -185,7 +186,7 @@ fn a_fraction_survives_the_way_to_the_server_and_back() {
         f64::from_bits(bits)
     });
     let fractions: Vec<f64> = fractions.filter(|fraction| fraction.is_finite()).take(5000).collect();
-    settings.fields.insert("fractions".to_owned(), json!(fractions));
+    Arc::make_mut(settings).fields.insert("fractions".to_owned(), json!(fractions));
     let request = plan_request(desired);
     assert_eq!(server.client().plan(&request), server.plane.plan(&request));
 }

@@ -11,7 +11,7 @@ use holdfast_reconciler::desired::{Declared, OnDrift, SecretText};
 use holdfast_reconciler::keyfile::KeySource;
 use holdfast_reconciler::plan::PlanRequest;
 use holdfast_reconciler::plane::{
-    ControlPlane, Edit, EditRequest, ProfileChange, ProfileCredential, ProfileWrite, SecretWrite,
+    ControlPlane, Edit, EditRequest, Holder, ProfileChange, ProfileCredential, ProfileWrite, SecretWrite,
 };
 use holdfast_reconciler::{Plane, PlaneOptions};
 use serde_json::{Value, json};
@@ -55,7 +55,10 @@ impl Random {
 struct Manifest(BTreeMap<String, Declared>);
 
 pub(super) struct Grown {
+    /// Stays, as a server does: it plans from what stood before.
     pub(super) plane: Plane,
+    /// Looks at everything whenever it plans.
+    pub(super) whole: Plane,
     now: Arc<AtomicI64>,
     team: Manifest,
     ops: Manifest,
@@ -69,8 +72,13 @@ impl Grown {
         let engine = Engine::open(Box::new(MemoryStore::new()), Options { clock: Arc::clone(&clock) }).unwrap();
         let keys = KeySource::Text(SecretText::new("ab".repeat(32)));
         let system = SystemEnvironment::Known(BTreeMap::from([("GEMINI_API_KEY".to_owned(), "host".to_owned())]));
-        let plane = Plane::new(engine, PlaneOptions { keys, system, clock, holder: None });
-        Self { plane, now, team: Manifest::default(), ops: Manifest::default() }
+        let options = |holder| {
+            let (keys, system, clock) = (keys.clone(), system.clone(), Arc::clone(&clock));
+            PlaneOptions { keys, system, clock, holder }
+        };
+        let whole = Plane::new(engine.clone(), options(None));
+        let plane = Plane::new(engine, options(Some(Holder { pid: 1, version: "test".to_owned() })));
+        Self { plane, whole, now, team: Manifest::default(), ops: Manifest::default() }
     }
 
     /// The next plan that is asked for: one of the two sources, with something else in its manifest than before.

@@ -66,7 +66,7 @@ pub(super) fn check(plan: &Plan, before: &State, after: &State, at: &str) {
             let same = record.fields.get(field) == old.fields.get(field);
             let kept = record.owners.get(field) == Some(owner);
             // A change of hands without one of value is told too, or comes with a row that changes.
-            let told_of = plan.adopts.contains(address) || !plan.unchanged.contains(address);
+            let told_of = plan.adopts.contains(address) || !plan.unchanged.iter().any(|same| same == address);
             assert!(own || same && (kept || told_of), "{}", told(&format!("{field} of {address} was {owner}'s")));
         }
     }
