@@ -155,6 +155,18 @@ fn a_plan_that_is_stale_or_blocked_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn a_seal_of_a_revision_that_no_store_ever_reaches_is_stale() {
+    let server = Server::start();
+    let request = plan_request(hotreload("glm-4.6"));
+    for revision in [7, u64::MAX] {
+        let mut apply = serde_json::to_value(apply_request(&server.plane, request.clone())).unwrap();
+        apply["sealed"] = json!({ "revision": revision, "reads": "00" });
+        send(&server, "POST", "/v1/apply", &[], apply.to_string().as_bytes()).problem(409, "E_STALE");
+    }
+    assert_eq!(get(&server, "/v1/head").json()["revision"], 0);
+}
+
+#[test]
 fn a_session_that_fails_tells_the_evidence() {
     let server = Server::start();
     let mut desired = hotreload("glm-4.5");
