@@ -130,6 +130,7 @@ impl Engine {
         let head = self.head().revision;
         let first = match range.start_bound() {
             Bound::Included(&revision) => revision,
+            Bound::Excluded(&revision) if revision >= head => return None,
             Bound::Excluded(&revision) => revision.next(),
             Bound::Unbounded => Revision::ZERO,
         };

@@ -96,6 +96,8 @@ pub(crate) fn need(method: &Method, route: Option<&str>) -> Need {
     let row = NEEDS.iter().find(|(known, path, _)| *known == method && *path == route);
     match row {
         Some((_, _, need)) => *need,
+        // What anybody may read says to anybody which methods it has.
+        None if NEEDS.iter().any(|(_, path, need)| *path == route && *need == Need::Nothing) => Need::Nothing,
         None if NEEDS.iter().any(|(_, path, _)| *path == route) => Need::Role(Role::Read),
         None => Need::Store(Role::Admin),
     }

@@ -110,6 +110,11 @@ impl Ask {
         }
     }
 
+    /// Whether it came over the Unix socket, which asks for no token.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.peer.trusted
+    }
+
     /// Takes how many rows a page may hold.
     pub(crate) fn limit(&mut self) -> Result<Option<usize>, Refusal> {
         match self.take("limit")? {
@@ -125,7 +130,11 @@ impl Ask {
     /// Takes the parameters that say which keys are meant: one of `address`, `key` and `prefix`.
     pub(crate) fn scope(&mut self) -> Result<Scope, Refusal> {
         let address = self.take::<Address>("address")?.map(|address| Scope::Key(format!("{LIVE}{address}")));
-        let key = self.take("key")?.map(Scope::Key);
+        let key: Option<String> = self.take("key")?;
+        if key.as_ref().is_some_and(String::is_empty) {
+            return Err(Refusal::invalid("E_QUERY", "the parameter `key` is empty", "name a key, or leave it out"));
+        }
+        let key = key.map(Scope::Key);
         let prefix = self.take("prefix")?.map(Scope::Prefix);
         let mut named = address.into_iter().chain(key).chain(prefix);
         match (named.next(), named.next()) {

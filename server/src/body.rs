@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::limits::{ALL_BODIES_BYTES_MAX, BODY_TIMEOUT, BODY_UNIT_BYTES};
 use crate::problem::json_problem;
 use crate::refusal::Refusal;
+use crate::strict::Strict;
 
 /// A whole body, with its share of the budget.
 pub(crate) struct Bytes {
@@ -41,10 +42,19 @@ impl Bytes {
 /// Reads JSON. A text that is UTF-8 as a whole need not be looked at again string by string.
 pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => serde_json::from_str(text),
+        Ok(text) => whole(serde_json::Deserializer::from_str(text)),
         // It says where.
-        Err(_) => serde_json::from_slice(bytes),
+        Err(_) => whole(serde_json::Deserializer::from_slice(bytes)),
     }
+}
+
+/// Reads one value to the end of its text.
+fn whole<'de, R: serde_json::de::Read<'de>, T: DeserializeOwned>(
+    mut from: serde_json::Deserializer<R>,
+) -> Result<T, serde_json::Error> {
+    let value = T::deserialize(Strict(&mut from))?;
+    from.end()?;
+    Ok(value)
 }
 
 /// What reads bodies, with the budget that all of them share.

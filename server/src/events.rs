@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use holdfast_engine::Revision;
+use holdfast_engine::{ResumeToken, Revision};
 use holdfast_reconciler::error::Problem;
 use holdfast_reconciler::resource::OrgId;
 use holdfast_reconciler::watch::{WatchFeed, WatchItem, WatchRequest, WatchStart, token_revision};
@@ -58,13 +58,9 @@ pub(crate) async fn watch(State(app): State<App>, mut ask: Ask) -> Answer {
     let from: Option<String> = ask.take("from")?;
     let prefix = ask.take::<String>("prefix")?.unwrap_or_default();
     ask.finish()?;
-    let start = match ask.last_event.take().filter(|id| !id.is_empty()).or(from) {
-        None => WatchStart::Now,
-        Some(text) => match text.parse::<Revision>() {
-            Ok(revision) => WatchStart::After(revision),
-            Err(_) => WatchStart::Token(text),
-        },
-    };
+    let from = from.map(beginning).transpose()?;
+    let resumed = ask.last_event.take().filter(|id| !id.is_empty()).map(beginning).transpose()?;
+    let start = resumed.or(from).unwrap_or(WatchStart::Now);
     let standing = ask.standing()?;
     let org = ask.org.clone();
     let request = WatchRequest { org: ask.org, prefix, start };
@@ -93,6 +89,19 @@ pub(crate) async fn watch(State(app): State<App>, mut ask: Ask) -> Answer {
         response.headers_mut().insert(TOKEN_HEADER, token);
     }
     Ok::<Response, Refusal>(response)
+}
+
+/// Where a text says that a watch begins. It is looked at also where another one counts: a misspelt one must not be ignored.
+fn beginning(text: String) -> Result<WatchStart, Refusal> {
+    if let Ok(revision) = text.parse::<Revision>() {
+        return Ok(WatchStart::After(revision));
+    }
+    match text.parse::<ResumeToken>() {
+        Ok(_) => Ok(WatchStart::Token(text)),
+        Err(error) => {
+            Err(Refusal::invalid("E_TOKEN", error.to_string(), "begin at a revision, as in `from=41`, or leave it out"))
+        }
+    }
 }
 
 /// A watch that a client reads.

@@ -27,6 +27,7 @@ mod routes;
 mod serve;
 mod socket;
 mod sse;
+mod strict;
 mod tls;
 mod transport;
 mod users;

@@ -8,7 +8,9 @@ use std::sync::LazyLock;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use crate::ask::Ask;
 use crate::protocol::PROTOCOL;
+use crate::refusal::Refusal;
 use crate::routes::{encode, json_bytes};
 
 static SCHEMAS: &str = include_str!("openapi/schemas.json");
@@ -19,14 +21,26 @@ struct Operation {
     method: &'static str,
     path: &'static str,
     summary: &'static str,
-    /// Query parameters beside `org` and `min_revision`.
+    /// Query parameters beside `org` and `min_revision`; one that must be there ends in `!`.
     query: &'static [&'static str],
     /// The body that it takes.
     takes: Takes,
     /// Its good answer.
     gives: (u16, Gives),
-    /// Whether it takes a worker's token, which also says which organisation is meant.
-    secured: bool,
+    /// The headers that it heeds, beside those of every route.
+    headers: &'static [&'static str],
+    /// The statuses of its problems, beside those of every route of its kind.
+    refuses: &'static [u16],
+    /// What lets a caller in from the network.
+    access: Access,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Nothing,
+    Token,
+    /// A worker's token, which also says which organisation is meant.
+    Worker,
 }
 
 #[derive(Clone, Copy)]
@@ -60,12 +74,23 @@ const fn read(
         query,
         takes: Takes::Nothing,
         gives: (200, Gives::Json(gives)),
-        secured: false,
+        headers: &[],
+        refuses: &[],
+        access: Access::Token,
     }
 }
 
-const fn post(path: &'static str, summary: &'static str, takes: Takes, status: u16, gives: &'static str) -> Operation {
-    Operation { method: "post", path, summary, query: &[], takes, gives: (status, Gives::Json(gives)), secured: false }
+const fn post(
+    path: &'static str,
+    summary: &'static str,
+    takes: Takes,
+    status: u16,
+    gives: &'static str,
+    refuses: &'static [u16],
+) -> Operation {
+    let gives = (status, Gives::Json(gives));
+    let access = Access::Token;
+    Operation { method: "post", path, summary, query: &[], takes, gives, headers: &[], refuses, access }
 }
 
 const fn write(
@@ -74,55 +99,102 @@ const fn write(
     summary: &'static str,
     takes: Takes,
     gives: Gives,
+    refuses: &'static [u16],
 ) -> Operation {
-    let status = if matches!(gives, Gives::Nothing) { 204 } else { 200 };
-    Operation { method, path, summary, query: &[], takes, gives: (status, gives), secured: false }
+    let gives = (if matches!(gives, Gives::Nothing) { 204 } else { 200 }, gives);
+    let access = Access::Token;
+    Operation { method, path, summary, query: &[], takes, gives, headers: &[], refuses, access }
+}
+
+/// What answers anybody, also from the network.
+const fn open(path: &'static str, summary: &'static str, gives: &'static str) -> Operation {
+    Operation { access: Access::Nothing, ..read(path, summary, &[], gives) }
 }
 
 /// What an edit may say beside its body.
 const EDIT_QUERY: &[&str] = &["allow_break", "allow_delete", "message"];
 
 const OPERATIONS: &[Operation] = &[
-    read("/healthz", "The process answers", &[], "Hello"),
-    read("/readyz", "The store answers", &[], "Ready"),
+    open("/healthz", "The process answers", "Hello"),
+    open("/readyz", "The store answers", "Ready"),
     Operation { gives: (200, Gives::Text), ..read("/metrics", "Counts for Prometheus", &[], "") },
-    read("/openapi.json", "This description", &[], "Fields"),
-    read("/v1/head", "The head of the store, also as it was", &["at"], "Head"),
+    open("/openapi.json", "This description", "Fields"),
+    Operation {
+        headers: &["If-None-Match"],
+        ..read("/v1/head", "The head of the store, also as it was", &["at"], "Head")
+    },
     read("/v1/status", "The state of the store and of what runs on it", &[], "Status"),
-    post("/v1/verify", "Checks every commit and entry", Takes::Nothing, 200, "Verification"),
-    post("/v1/compact", "Gives up the commits before what is kept", Takes::Json("CompactRequest"), 200, "Compacted"),
+    post("/v1/verify", "Checks every commit and entry", Takes::Nothing, 200, "Verification", &[]),
+    post(
+        "/v1/compact",
+        "Gives up the commits before what is kept",
+        Takes::Json("CompactRequest"),
+        200,
+        "Compacted",
+        &[410],
+    ),
     Operation { gives: (200, Gives::Bytes), ..read("/v1/backup", "A backup of the whole store", &[], "") },
-    post("/v1/plan", "Works out what an apply would do", Takes::Json("PlanRequest"), 200, "Plan"),
-    post("/v1/seal", "A plan with the state it depends on", Takes::Json("PlanRequest"), 200, "Sealed"),
-    post("/v1/apply", "Applies what a plan showed", Takes::Json("ApplyRequest"), 200, "Receipt"),
-    post("/v1/rollback", "Puts an earlier revision back", Takes::Json("RollbackRequest"), 200, "Receipt"),
-    post("/v1/resume", "Lets a held source go on", Takes::MaybeJson("ResumeRequest"), 200, "Receipt"),
-    post("/v1/approve", "Applies a plan that a loop left to somebody", Takes::Json("ApproveRequest"), 200, "Receipt"),
-    post("/v1/poke", "Makes the loops look at their sources now", Takes::Nothing, 200, "Poked"),
-    post("/v1/import", "Takes exported resources in", Takes::Json("ImportRequest"), 200, "Imported"),
+    post("/v1/plan", "Works out what an apply would do", Takes::Json("PlanRequest"), 200, "Plan", &[410, 422]),
+    post("/v1/seal", "A plan with the state it depends on", Takes::Json("PlanRequest"), 200, "Sealed", &[410, 422]),
+    Operation {
+        headers: &["Idempotency-Key"],
+        ..post("/v1/apply", "Applies what a plan showed", Takes::Json("ApplyRequest"), 200, "Receipt", &[409, 410, 422])
+    },
+    post(
+        "/v1/rollback",
+        "Puts an earlier revision back",
+        Takes::Json("RollbackRequest"),
+        200,
+        "Receipt",
+        &[409, 410, 422],
+    ),
+    post("/v1/resume", "Lets a held source go on", Takes::MaybeJson("ResumeRequest"), 200, "Receipt", &[409, 422]),
+    post(
+        "/v1/approve",
+        "Applies a plan that a loop left to somebody",
+        Takes::Json("ApproveRequest"),
+        200,
+        "Receipt",
+        &[409, 410, 422],
+    ),
+    post("/v1/poke", "Makes the loops look at their sources now", Takes::Nothing, 200, "Poked", &[]),
+    post("/v1/import", "Takes exported resources in", Takes::Json("ImportRequest"), 200, "Imported", &[409, 422]),
     read("/v1/commits", "Commits, newest first", &["address", "key", "prefix", "before", "limit"], "Commits"),
     read("/v1/commits/{revision}", "One commit", &[], "Commit"),
     read(
         "/v1/diff",
         "What differs between two revisions",
-        &["from", "to", "address", "key", "prefix", "limit", "after"],
+        &["from!", "to", "address", "key", "prefix", "limit", "after"],
         "Differences",
     ),
     read("/v1/resources", "Live resources", &["kind", "prefix", "at", "limit", "after"], "Resources"),
-    read("/v1/resources/{kind}/{name}", "One live resource; the name may contain `/`", &["at"], "Resource"),
+    Operation {
+        headers: &["If-None-Match"],
+        ..read("/v1/resources/{kind}/{name}", "One live resource; the name may contain `/`", &["at"], "Resource")
+    },
     Operation {
         query: EDIT_QUERY,
+        headers: &["If-Match"],
         ..write(
             "patch",
             "/v1/resources/{kind}/{name}",
             "Edits a resource",
             Takes::Json("Fields"),
             Gives::Json("Receipt"),
+            &[409, 412, 422],
         )
     },
     Operation {
         query: EDIT_QUERY,
-        ..write("delete", "/v1/resources/{kind}/{name}", "Deletes a resource", Takes::Nothing, Gives::Json("Receipt"))
+        headers: &["If-Match"],
+        ..write(
+            "delete",
+            "/v1/resources/{kind}/{name}",
+            "Deletes a resource",
+            Takes::Nothing,
+            Gives::Json("Receipt"),
+            &[409, 412, 422],
+        )
     },
     read(
         "/v1/explain/{kind}/{name}",
@@ -130,8 +202,11 @@ const OPERATIONS: &[Operation] = &[
         &["field", "at", "limit"],
         "Origins",
     ),
-    read("/v1/agents/{agent}/session", "What a session would get", &["user", "at", "allow_missing"], "Session"),
-    post("/v1/agents/{agent}/sessions", "Opens a session", Takes::MaybeJson("SessionRequest"), 201, "Session"),
+    Operation {
+        refuses: &[422],
+        ..read("/v1/agents/{agent}/session", "What a session would get", &["user", "at", "allow_missing"], "Session")
+    },
+    post("/v1/agents/{agent}/sessions", "Opens a session", Takes::MaybeJson("SessionRequest"), 201, "Session", &[422]),
     read(
         "/v1/agents/{agent}/explain",
         "Why a session gets what it gets, or gets nothing",
@@ -139,7 +214,7 @@ const OPERATIONS: &[Operation] = &[
         "Explanation",
     ),
     Operation {
-        secured: true,
+        access: Access::Worker,
         ..read("/v1/session-context", "The session that a worker's token names", &[], "Session")
     },
     post(
@@ -148,9 +223,10 @@ const OPERATIONS: &[Operation] = &[
         Takes::MaybeJson("TokenRequest"),
         201,
         "WorkerToken",
+        &[422],
     ),
     read("/v1/sessions/{id}", "An open session", &[], "Session"),
-    write("delete", "/v1/sessions/{id}", "Closes a session", Takes::Nothing, Gives::Nothing),
+    write("delete", "/v1/sessions/{id}", "Closes a session", Takes::Nothing, Gives::Nothing, &[]),
     read("/v1/profiles", "Profiles of users without their values", &["user"], "Profiles"),
     Operation {
         query: &["model"],
@@ -160,6 +236,7 @@ const OPERATIONS: &[Operation] = &[
             "Sets a profile of a user for the models of a provider",
             Takes::Json("ProfileRequest"),
             Gives::Json("Receipt"),
+            &[409, 422],
         )
     },
     Operation {
@@ -170,6 +247,7 @@ const OPERATIONS: &[Operation] = &[
             "Removes one profile of a user, or all for a provider",
             Takes::Nothing,
             Gives::Json("Receipt"),
+            &[409, 422],
         )
     },
     read("/v1/tokens", "Access tokens without themselves", &[], "Tokens"),
@@ -179,37 +257,68 @@ const OPERATIONS: &[Operation] = &[
         Takes::Json("TokenCreation"),
         201,
         "NewToken",
+        &[412],
     ),
-    write("delete", "/v1/tokens/{token}", "Revokes an access token", Takes::Nothing, Gives::Json("Receipt")),
-    post("/v1/keys/rotate", "Seals everything anew under a new master key", Takes::Nothing, 200, "Rotation"),
+    write("delete", "/v1/tokens/{token}", "Revokes an access token", Takes::Nothing, Gives::Json("Receipt"), &[]),
+    post("/v1/keys/rotate", "Seals everything anew under a new master key", Takes::Nothing, 200, "Rotation", &[422]),
     read("/v1/secrets", "Secrets without their values", &[], "Secrets"),
-    write("put", "/v1/secrets/{name}", "Sets a secret", Takes::Json("SecretRequest"), Gives::Json("Receipt")),
+    write(
+        "put",
+        "/v1/secrets/{name}",
+        "Sets a secret",
+        Takes::Json("SecretRequest"),
+        Gives::Json("Receipt"),
+        &[409, 422],
+    ),
     Operation {
         query: &["allow_break"],
-        ..write("delete", "/v1/secrets/{name}", "Removes a secret", Takes::Nothing, Gives::Json("Receipt"))
+        ..write("delete", "/v1/secrets/{name}", "Removes a secret", Takes::Nothing, Gives::Json("Receipt"), &[409, 422])
     },
     Operation {
         gives: (200, Gives::Bytes),
+        headers: &["If-None-Match"],
         ..read("/v1/kv/{key}", "A raw value; the key may contain `/`", &["at"], "")
     },
-    write("put", "/v1/kv/{key}", "Writes a raw value", Takes::Bytes, Gives::Json("Written")),
-    write("delete", "/v1/kv/{key}", "Removes a raw value", Takes::Nothing, Gives::Json("Written")),
-    post("/v1/txn", "Compares, then puts and deletes, all or nothing", Takes::Json("TxnRequest"), 200, "TxnResult"),
-    Operation { gives: (200, Gives::Events), ..read("/v1/watch", "Follows an organisation", &["prefix", "from"], "") },
+    Operation {
+        headers: &["If-Match", "Idempotency-Key"],
+        ..write("put", "/v1/kv/{key}", "Writes a raw value", Takes::Bytes, Gives::Json("Written"), &[412])
+    },
+    Operation {
+        headers: &["If-Match", "Idempotency-Key"],
+        ..write("delete", "/v1/kv/{key}", "Removes a raw value", Takes::Nothing, Gives::Json("Written"), &[412])
+    },
+    Operation {
+        headers: &["Idempotency-Key"],
+        ..post(
+            "/v1/txn",
+            "Compares, then puts and deletes, all or nothing",
+            Takes::Json("TxnRequest"),
+            200,
+            "TxnResult",
+            &[412],
+        )
+    },
+    Operation {
+        gives: (200, Gives::Events),
+        headers: &["Last-Event-ID"],
+        ..read("/v1/watch", "Follows an organisation", &["prefix", "from"], "")
+    },
 ];
 
-/// `GET /openapi.json`.
-pub(crate) async fn openapi() -> Result<Response, crate::refusal::Refusal> {
-    static DOCUMENT: LazyLock<Vec<u8>> = LazyLock::new(|| encode(&document()).unwrap_or_default());
-    Ok(json_bytes(DOCUMENT.clone()))
+/// `GET /openapi.json`: as it holds for who asks, because only the network asks for tokens.
+pub(crate) async fn openapi(ask: Ask) -> Result<Response, Refusal> {
+    static TRUSTED: LazyLock<Vec<u8>> = LazyLock::new(|| encode(&document(true)).unwrap_or_default());
+    static NETWORK: LazyLock<Vec<u8>> = LazyLock::new(|| encode(&document(false)).unwrap_or_default());
+    ask.finish()?;
+    Ok(json_bytes(if ask.is_trusted() { TRUSTED.clone() } else { NETWORK.clone() }))
 }
 
 /// The whole description.
-fn document() -> Value {
+fn document(trusted: bool) -> Value {
     let mut paths = Map::new();
     for operation in OPERATIONS {
         let path = paths.entry(operation.path).or_insert_with(|| Value::Object(Map::new()));
-        path[operation.method] = describe(operation);
+        path[operation.method] = describe(operation, trusted);
     }
     let schemas: Value = serde_json::from_str(SCHEMAS).expect("the schemas are JSON, a test reads them");
     json!({
@@ -226,34 +335,26 @@ fn document() -> Value {
                 "accessToken": {"type": "http", "scheme": "bearer", "description": "On the network; the Unix socket needs none"},
             },
         },
-        "security": [{"accessToken": []}, {}],
     })
 }
 
-fn describe(operation: &Operation) -> Value {
-    let Operation { method, path, summary, query, takes, gives: (status, gives), secured } = *operation;
+fn describe(operation: &Operation, trusted: bool) -> Value {
+    let Operation { method, path, summary, query, takes, gives: _, headers, refuses: _, access } = *operation;
     let named = path.split(['{', '}']).skip(1).step_by(2).map(|name| parameter("path", name));
-    let all: &[&str] = if secured { &["min_revision"] } else { &["org", "min_revision"] };
+    let all: &[&str] = if access == Access::Worker { &["min_revision"] } else { &["org", "min_revision"] };
     let asked = all.iter().chain(query).map(|name| parameter("query", name));
-    let parameters: Vec<Value> = named.chain(asked).collect();
-    let mut answers = Map::new();
-    answers.insert(status.to_string(), answer(gives));
-    if method == "get" {
-        answers.insert("304".to_owned(), json!({"description": "The client has it"}));
-    }
-    if path == "/v1/txn" {
-        // Either a failed comparison, or a problem.
-        answers.insert("412".to_owned(), content("application/json", &schema("TxnResult"), "A comparison failed"));
-    }
-    let problem = content("application/problem+json", &schema("Problem"), "A problem");
-    answers.insert("default".to_owned(), problem);
+    let parameters: Vec<Value> =
+        named.chain(asked).chain(headers.iter().map(|name| parameter("header", name))).collect();
     let words: String = path.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect();
+    let security = match access {
+        Access::Worker => json!([{"workerToken": []}]),
+        Access::Token if !trusted => json!([{"accessToken": []}]),
+        Access::Token | Access::Nothing => json!([]),
+    };
     let mut described = json!({
-        "operationId": format!("{method}{words}"), "summary": summary, "parameters": parameters, "responses": answers,
+        "operationId": format!("{method}{words}"), "summary": summary, "parameters": parameters,
+        "responses": answers(operation), "security": security,
     });
-    if secured {
-        described["security"] = json!([{"workerToken": []}]);
-    }
     let body = match takes {
         Takes::Nothing => None,
         Takes::Json(name) => Some((content("application/json", &schema(name), "The body"), true)),
@@ -269,13 +370,49 @@ fn describe(operation: &Operation) -> Value {
     described
 }
 
+/// Every status that it answers with, and what comes with it.
+fn answers(operation: &Operation) -> Map<String, Value> {
+    let Operation { path, query, takes, gives: (status, gives), headers, refuses, access, .. } = *operation;
+    let mut statuses = vec![400, 404, 500, 503];
+    if access != Access::Nothing {
+        statuses.extend([401, 403, 429]);
+    }
+    if !matches!(takes, Takes::Nothing) {
+        statuses.extend([408, 413]);
+    }
+    if query.contains(&"at") || query.contains(&"to") || path.contains("{revision}") {
+        // What is meant may be compacted.
+        statuses.push(410);
+    }
+    statuses.extend(refuses);
+    let problem = content("application/problem+json", &schema("Problem"), "A problem");
+    let mut answers: Map<String, Value> = statuses.iter().map(|status| (status.to_string(), problem.clone())).collect();
+    if path == "/v1/txn" {
+        // Either a failed comparison, or a problem.
+        answers["412"]["content"]["application/json"] = json!({"schema": schema("TxnResult")});
+    }
+    answers.insert(status.to_string(), answer(gives));
+    if headers.contains(&"If-None-Match") {
+        answers.insert("304".to_owned(), json!({"description": "The client has it"}));
+    }
+    for answer in answers.values_mut() {
+        answer["headers"] = json!({
+            "Holdfast-Protocol": {"required": true, "schema": {"type": "string", "const": PROTOCOL}},
+            "Holdfast-Revision": {"required": true, "schema": {"type": "string", "pattern": "^[0-9]+$"}},
+        });
+    }
+    answers
+}
+
 fn answer(gives: Gives) -> Value {
     match gives {
         Gives::Nothing => json!({"description": "Done"}),
         Gives::Json(name) => content("application/json", &schema(name), "The answer"),
         Gives::Bytes => content("application/octet-stream", &json!({}), "The value"),
         Gives::Text => content("text/plain", &json!({"type": "string"}), "Text"),
-        Gives::Events => content("text/event-stream", &json!({"type": "string"}), "Events"),
+        Gives::Events => {
+            content("text/event-stream", &schema("WatchEvent"), "Events, each of which is as the schema says")
+        }
     }
 }
 
@@ -288,6 +425,8 @@ fn content(kind: &str, schema: &Value, description: &str) -> Value {
 }
 
 fn parameter(place: &str, name: &str) -> Value {
+    let moment = json!({"anyOf": [
+        {"type": "string", "pattern": "^r?[0-9]{1,15}$"}, {"type": "string", "format": "date-time"}]});
     let schema = match name {
         "allow_missing" => json!({"type": "boolean"}),
         "limit" => json!({"type": "integer", "minimum": 1, "maximum": u64::MAX}),
@@ -299,14 +438,24 @@ fn parameter(place: &str, name: &str) -> Value {
             json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
         }
         "user" if place == "path" => {
-            json!({"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
+            json!({"type": "string", "minLength": 1, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
         }
         "provider" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}),
         "before" | "min_revision" => json!({"type": "string", "pattern": "^r?[0-9]{1,15}$"}),
         // A revision, or a time of RFC 3339; `from` of a watch may also be a token.
-        "at" | "to" => json!({"type": "string", "pattern": "^(r?[0-9]{1,15}|[0-9]{4}-[0-9]{2}-[0-9]{2}T.+)$"}),
+        "at" | "to" => moment,
+        "from!" => moment,
+        "from" => {
+            json!({"anyOf": [{"type": "string", "pattern": "^r?[0-9]{1,15}$"}, {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9]{1,9}:[0-9]{1,15}$"}]})
+        }
+        "field" => json!({"type": "string", "minLength": 1}),
+        "model" => json!({"type": "string", "pattern": "^[!-~]{1,200}$"}),
+        "If-Match" => json!({"type": "string", "pattern": "^\"[0-9]{1,15}\"$"}),
+        "Idempotency-Key" => json!({"type": "string", "pattern": "^[!-~]{1,128}$"}),
+        "Last-Event-ID" => json!({"type": "string", "pattern": "^[0-9]{0,15}$"}),
         "org" => json!({"type": "string", "pattern": "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"}),
         _ => json!({"type": "string"}),
     };
-    json!({"in": place, "name": name, "required": place == "path", "schema": schema})
+    let (name, marked) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
+    json!({"in": place, "name": name, "required": marked || place == "path", "schema": schema})
 }

@@ -1,7 +1,7 @@
 //! History: differences, the log by prefix, the life of a key; each against what the snapshots say.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use holdfast_engine::{Change, Engine, Keep, Key, Revision, Txn};
 
@@ -83,6 +83,11 @@ fn the_log_of_a_prefix_is_the_log_filtered() {
             };
             assert_eq!(found(1000), wanted, "{prefix}");
             assert_eq!(found(3), wanted[..wanted.len().min(3)], "{prefix}");
+        }
+        // A client may name a revision that no store ever reaches.
+        for far in [engine.head().revision, Revision::new(u64::MAX)] {
+            let after = (Bound::Excluded(far), Bound::Unbounded);
+            assert!(engine.commits(after, 10).expect("kept").is_empty(), "after {far}");
         }
     }
 }

@@ -3,9 +3,10 @@
 //! Never here: planning itself (`planner.rs`).
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
-use holdfast_engine::{AtError, Commit, Outcome, Precondition, RequestId, Snapshot, Txn};
+use holdfast_engine::{AtError, Commit, Outcome, Precondition, RequestId, Revision, Snapshot, Txn};
 
 use super::writing::{
     WRITE_ATTEMPTS, actor, answer, blocked_problem, commit_problem, contended, request_id, settled, unchanged,
@@ -195,10 +196,15 @@ pub(super) fn seal(plane: &Plane, request: &PlanRequest) -> Result<Sealed, Probl
     Ok(Sealed { plan, seal: Seal { revision: snapshot.revision(), reads, tags } })
 }
 
+/// All revisions after one that a client names, which may be one that no store ever reaches.
+fn after(revision: Revision) -> (Bound<Revision>, Bound<Revision>) {
+    (Bound::Excluded(revision), Bound::Unbounded)
+}
+
 /// The receipt of the commit that applied a sealed plan, if there is one since it was made.
 fn applied_since(plane: &Plane, request: &ApplyRequest) -> Result<Option<WriteReceipt>, Problem> {
     let Some(seal) = &request.sealed else { return Ok(None) };
-    let commits = match plane.engine().commits(seal.revision.next().., LOG_COMMITS_MAX) {
+    let commits = match plane.engine().commits(after(seal.revision), LOG_COMMITS_MAX) {
         Ok(commits) => commits,
         // It cannot be known any more; the comparison of the state decides.
         Err(AtError::Compacted { .. }) => return Ok(None),
@@ -261,7 +267,7 @@ impl Past<'_> {
     /// The commits since the plan was made that touched something it depends on, one line each; if none did, those that
     /// touched any resource of the organisation, because what the plan looked over has changed.
     fn between(&self, reads: &BTreeSet<String>) -> Vec<String> {
-        let Ok(commits) = self.plane.engine().commits(self.seal.revision.next().., LOG_COMMITS_MAX) else {
+        let Ok(commits) = self.plane.engine().commits(after(self.seal.revision), LOG_COMMITS_MAX) else {
             return vec![format!("the commits since {} are compacted", self.seal.revision)];
         };
         let (live, declared) = (keys::live_prefix(self.org), keys::desired_prefix(self.org, self.source));

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use holdfast_engine::{Change, Entry, Snapshot, Timestamp, Txn};
 
+use super::secrets;
 use super::writing::{WRITE_ATTEMPTS, actor, answer, blocked_problem, contended, settled, unchanged};
 use crate::agents::profile::{self, ALL_MODELS, PROFILES_MAX, Profile, ProfileNameError, ProfileSet};
 use crate::apply::{self, annotation};
@@ -121,7 +122,11 @@ fn changed(
     let model = request.model.clone().unwrap_or_else(|| ALL_MODELS.to_owned());
     let (fresh, tag, secret_ref) = match credential {
         ProfileCredential::Value(value) => (Some((model.clone(), value.clone())), Some(String::new()), None),
-        ProfileCredential::SecretRef(name) => (None, None, Some(name.clone())),
+        ProfileCredential::SecretRef(name) => {
+            // The name of a secret, whether or not it is there yet.
+            secrets::address(name)?;
+            (None, None, Some(name.clone()))
+        }
     };
     let expires_ms = expires.map(Timestamp::as_millis);
     let profile = Profile { model, kind, tag, secret_ref, expires_ms, owner: actor.to_owned() };

@@ -15,10 +15,15 @@ use crate::resource::{Address, OrgId, Record, keys};
 use crate::secret::SecretValues;
 use crate::vault::record;
 
-pub(super) fn write(plane: &Plane, request: &SecretWrite) -> Result<WriteReceipt, Problem> {
-    let address: Address = format!("{}/{}", kinds::SECRET, request.name)
+/// The address of a secret by its name.
+pub(super) fn address(name: &str) -> Result<Address, Problem> {
+    format!("{}/{name}", kinds::SECRET)
         .parse()
-        .map_err(|error| Problem::from_error(ProblemKind::Invalid, "E_NAME", &error).help("choose another name"))?;
+        .map_err(|error| Problem::from_error(ProblemKind::Invalid, "E_NAME", &error).help("choose another name"))
+}
+
+pub(super) fn write(plane: &Plane, request: &SecretWrite) -> Result<WriteReceipt, Problem> {
+    let address = address(&request.name)?;
     if request.value.as_ref().is_some_and(|value| value.expose().is_empty()) {
         let problem = Problem::new(ProblemKind::Invalid, "E_EMPTY_SECRET", "the value of the secret is empty");
         return Err(problem.help("to remove it, use `reconcile secret remove`"));

@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::IntoResponse;
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt as _};
 use holdfast_reconciler::error::Problem;
 use holdfast_reconciler::plane::{CompactRequest, ControlPlane};
 use tokio::sync::mpsc;
@@ -53,6 +53,8 @@ pub(crate) async fn backup(State(app): State<App>, ask: Ask) -> Answer {
         };
         piece.map(|piece| (piece, (None, receiver)))
     });
+    // What compresses an answer asks again after its end.
+    let pieces = pieces.fuse();
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))];
     Ok(at_revision((kind, Body::from_stream(pieces)).into_response(), head))
 }

@@ -247,6 +247,9 @@ fn p12_every_route_lets_in_whom_it_should_and_nobody_else() {
 fn p12_what_is_no_route_or_no_method_is_told_to_nobody_without_a_token() {
     let server = start();
     let at = server.address();
+    for open in ["/healthz", "/readyz", "/openapi.json"] {
+        assert_eq!(over_head(at, None, "DELETE", open), 405, "{open} is open to anybody, with its methods");
+    }
     let reader = token(&server.plane, "r", Role::Read, orgs(&["acme"]));
     for (method, target, status) in [
         ("GET", "/v1/nothing", 404),

@@ -37,6 +37,21 @@ const BAD: &[Bad] = &[
     bare("GET", "/v1/%2e%2e/healthz", 404, "E_NO_ROUTE"),
     bare("GET", "//v1/head", 404, "E_NO_ROUTE"),
     bare("GET", "/v1/nowhere%1b%5b31m", 404, "E_NO_ROUTE"),
+    bare("GET", "/v1/commits?key=", 400, "E_QUERY"),
+    bare("GET", "/openapi.json?pretty=1", 400, "E_QUERY"),
+    bare("GET", "/v1/watch?from=null", 400, "E_TOKEN"),
+    Bad {
+        request: ("GET", "/v1/watch?from=null"),
+        headers: &[("last-event-id", "0")],
+        body: "",
+        answer: (400, "E_TOKEN"),
+    },
+    // A list of values is no object, wherever one stands.
+    body("POST", "/v1/plan", r#"{"desired":{"source":[null,null],"digest":"","resources":[]}}"#, "E_JSON"),
+    body("POST", "/v1/plan", r#"{"desired":{"source":{},"digest":"","resources":[]},"options":[]}"#, "E_JSON"),
+    body("POST", "/v1/txn", "[[],[]]", "E_JSON"),
+    body("POST", "/v1/resume", "[]", "E_JSON"),
+    body("PUT", "/v1/profiles/maria/z-ai", r#"{"secret_ref":""}"#, "E_NAME"),
     bare("PATCH", "/v1/head", 405, "E_NO_METHOD"),
     bare("POST", "/v1/kv/a", 405, "E_NO_METHOD"),
     bare("GET", "/v1/plan", 405, "E_NO_METHOD"),
@@ -152,6 +167,18 @@ fn a_plan_that_is_stale_or_blocked_is_refused_before_anything_is_written() {
     assert_eq!(problem["blocked"][0]["code"], "E_BREAKS", "{problem}");
     assert!(!problem["blocked"][0]["remedies"].as_array().unwrap().is_empty(), "{problem}");
     assert_eq!(get(&server, "/v1/head").json()["revision"], 1);
+}
+
+#[test]
+fn a_seal_of_a_revision_that_no_store_ever_reaches_is_stale() {
+    let server = Server::start();
+    let request = plan_request(hotreload("glm-4.6"));
+    for revision in [7, u64::MAX] {
+        let mut apply = serde_json::to_value(apply_request(&server.plane, request.clone())).unwrap();
+        apply["sealed"] = json!({ "revision": revision, "reads": "00" });
+        send(&server, "POST", "/v1/apply", &[], apply.to_string().as_bytes()).problem(409, "E_STALE");
+    }
+    assert_eq!(get(&server, "/v1/head").json()["revision"], 0);
 }
 
 #[test]

@@ -258,6 +258,10 @@ fn answers_are_compressed_for_those_who_ask() {
     let plain = get(&server, "/v1/resources");
     let packed = send(&server, "GET", "/v1/resources", &[("accept-encoding", "gzip")], b"");
     assert_eq!((packed.status, packed.header("content-encoding")), (200, "gzip"));
+    // What comes in pieces ends whole: the helper reads to the piece of no length that says so.
+    let packed = send(&server, "GET", "/v1/backup", &[("accept-encoding", "gzip")], b"");
+    assert_eq!((packed.status, packed.header("content-encoding")), (200, "gzip"));
+    assert_eq!(packed.header("transfer-encoding"), "chunked");
     assert_eq!(packed.body[..2], [0x1f, 0x8b]);
     assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", packed.header("vary")));
     assert_eq!(packed.header("holdfast-revision"), "1");
