@@ -4,10 +4,13 @@
 //! beyond `manifest`. Never here: a terminal, HTTP, or agents outside `agents/`.
 
 pub mod access_token;
+pub mod actuation;
+pub mod actuator;
 pub mod against;
 pub mod agents;
 mod apply;
 pub mod attempts;
+pub mod backoff;
 mod commits;
 mod control;
 pub mod controller;
