@@ -12,7 +12,7 @@ pub(crate) use armed::failpoint;
 
 #[cfg(all(feature = "failpoints", debug_assertions))]
 pub use {
-    crate::store::tamper::damage_newest_base,
+    crate::store::tamper::{damage_a_reminder, damage_newest_base},
     armed::{arm, count, counted},
 };
 

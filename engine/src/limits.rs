@@ -28,6 +28,12 @@ pub const REQUEST_ID_BYTES_MAX: usize = 128;
 pub const NOTE_BYTES_MAX: usize = 4000;
 /// Most notes that are kept.
 pub const NOTES_MAX: u64 = 64;
+/// Longest reminder, in bytes: it fits into one piece.
+pub const REMINDER_BYTES_MAX: usize = 4000;
+/// Most reminders that are kept.
+pub const REMINDERS_MAX: u64 = 100_000;
+/// Most bytes of all reminders, with their keys.
+pub const REMINDERS_BYTES_MAX: u64 = 32 << 20;
 /// A request id is answered with its first receipt for at least this many commits after it.
 pub const REQUEST_IDS_KEPT: usize = 100_000;
 
@@ -86,5 +92,6 @@ const _: () = assert!(COMMIT_BYTES_MAX < QUEUE_BYTES_MAX, "a commit of the large
 const _: () = assert!(GROUP_TXNS_MAX <= QUEUE_TXNS_MAX, "a group fits in the queue");
 const _: () = assert!(GROUP_BYTES_MAX + COMMIT_BYTES_MAX < u32::MAX as usize, "the length of a group fits in a u32");
 const _: () = assert!(CHUNK_BYTES_MAX * 16 < 128 << 10, "a leaf of sixteen pieces stays below the size of a blob");
+const _: () = assert!(REMINDER_BYTES_MAX + 64 < CHUNK_BYTES_MAX, "a reminder fits in one piece");
 const _: () = assert!(KEY_BYTES_MAX + 64 < CHUNK_BYTES_MAX, "a key fits in one piece");
 const _: () = assert!(RECENT_COMMITS_MAX <= REQUEST_IDS_KEPT, "request ids outlive the commits in memory");

@@ -18,6 +18,8 @@ pub struct RepairReport {
     pub before: VerifyReport,
     /// How many bases were given up, to be written anew behind the next commits.
     pub bases_dropped: usize,
+    /// How many reminders were taken away, because they could not be read.
+    pub reminders_dropped: usize,
     /// What is wrong now.
     pub after: VerifyReport,
 }
@@ -53,11 +55,13 @@ pub fn repair(
     // Where the commits are damaged, a base may be all that is left of the state: it is not given up.
     if before.is_sound() || !commits_are_sound(&mut store).map_err(RepairError::Read)? {
         let after = before.clone();
-        return Ok(RepairReport { before, bases_dropped: 0, after });
+        return Ok(RepairReport { before, bases_dropped: 0, reminders_dropped: 0, after });
     }
     let bases_dropped = store.drop_bases().map_err(|error| RepairError::Commits(OpenError::Recover(error)))?;
+    let reminders_dropped =
+        store.drop_damaged_reminders().map_err(|error| RepairError::Commits(OpenError::Recover(error)))?;
     drop(store);
     let mut store = SledStore::open(path, options()).map_err(RepairError::Open)?;
     let after = verify_store(&mut store, &mut progress).map_err(RepairError::Read)?;
-    Ok(RepairReport { before, bases_dropped, after })
+    Ok(RepairReport { before, bases_dropped, reminders_dropped, after })
 }

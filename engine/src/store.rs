@@ -15,6 +15,7 @@ pub(crate) mod opening;
 mod reclaim;
 mod records;
 mod recovery;
+mod reminding;
 mod replace;
 mod sled;
 pub(crate) mod sync;
@@ -33,6 +34,7 @@ use crate::entry::Entry;
 use crate::error::{Damage, StoreError};
 use crate::key::Key;
 use crate::notes::Note;
+use crate::reminders::Reminder;
 use crate::revision::Revision;
 use crate::snapshot::Head;
 
@@ -92,6 +94,30 @@ pub trait Store: Send {
     /// # Errors
     /// If the store cannot be read at all.
     fn notes(&mut self) -> Result<Vec<Note>, StoreError>;
+
+    /// Writes a reminder over the one under the same key, and makes it durable before it returns.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    fn write_reminder(&mut self, key: &Key, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Removes the reminder under a key, if there is one, and makes that durable before it returns.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    fn remove_reminder(&mut self, key: &Key) -> Result<(), StoreError>;
+
+    /// The reminders that can be read, in any order.
+    ///
+    /// # Errors
+    /// If the store cannot be read at all.
+    fn reminders(&mut self) -> Result<Vec<Reminder>, StoreError>;
+
+    /// How much all reminders weigh.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn reminder_weight(&mut self) -> Result<ReminderWeight, StoreError>;
 
     /// Does one bounded slice of the work that trails the commits, given the state that is in force.
     ///
@@ -236,6 +262,15 @@ pub struct CompactTarget {
 pub trait Requests: std::fmt::Debug {
     /// All of them, oldest first.
     fn list(&self) -> Vec<Request>;
+}
+
+/// How much reminders weigh.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReminderWeight {
+    /// How many there are.
+    pub count: u64,
+    /// Their bytes, with those of their keys.
+    pub bytes: u64,
 }
 
 /// Whether work that trails is left.

@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::task::Poll;
 
 use uuid::Uuid;
 
 use crate::commit::{Change, Commit, Mark};
 use crate::counter::{Counter, Touches, scope_around};
-use crate::engine::Engine;
+use crate::engine::{Engine, block_on};
 use crate::entry::Entry;
 use crate::error::{AtError, StoreError};
 use crate::limits::WATCH_PAGE_COMMITS;
@@ -298,6 +299,18 @@ impl Watch {
                 return Err(WatchError::Closed);
             }
         }
+    }
+
+    /// As [`Watch::next`], blocking the thread, for programs without a runtime; gives nothing once `stop` is ready.
+    ///
+    /// # Errors
+    /// As [`Watch::next`].
+    pub fn wait(&mut self, stop: impl Future<Output = ()>) -> Result<Option<WatchEvent>, WatchError> {
+        let (mut stop, mut next) = (std::pin::pin!(stop), std::pin::pin!(self.next()));
+        block_on(std::future::poll_fn(|context| match stop.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Ok(None)),
+            Poll::Pending => next.as_mut().poll(context).map(|event| event.map(Some)),
+        }))
     }
 
     /// The next event if there is one now.

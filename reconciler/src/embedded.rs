@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use holdfast_engine::{AtError, Clock, Engine, Revision, Snapshot, Timestamp, Txn};
+use holdfast_engine::{AtError, Clock, Engine, Entry, Revision, Snapshot, Timestamp, Txn};
 
+use crate::actuation::{self, Told};
 use crate::agents::context::SessionContext;
 use crate::agents::kinds;
 use crate::agents::profile;
@@ -28,7 +29,7 @@ use crate::plane::{ControlPlane, Holder, Moment, Retention, SessionRequest};
 use crate::planner::{self, PlanInput, Planned, RingState, Write};
 use crate::resource::{Address, OrgId, ResourceName, SourceName, keys};
 use crate::rollback;
-use crate::secret::KeyRing;
+use crate::secret::{KeyRing, SecretValues};
 use crate::session::Session;
 use crate::vault::{self, EngineVault, PastVault, Vault};
 
@@ -62,6 +63,8 @@ struct Inner {
     retention: Mutex<Option<Retention>>,
     loops: Loops,
     standings: Standings,
+    /// What makes effects outside, if something does.
+    actuation: RwLock<Option<Arc<actuation::Shared>>>,
 }
 
 impl fmt::Debug for Plane {
@@ -76,7 +79,8 @@ impl Plane {
         let PlaneOptions { keys, system, clock, holder } = options;
         let keys = Keys::new(keys);
         let (open, applying, retention) = (OpenSessions::default(), Mutex::new(()), Mutex::new(None));
-        let (kinds, loops, standings) = (kinds::kinds(), Loops::default(), Standings::default());
+        let (kinds, loops) = (kinds::kinds(), Loops::default());
+        let (standings, actuation) = (Standings::default(), RwLock::new(None));
         Self(Arc::new(Inner {
             engine,
             keys,
@@ -89,6 +93,7 @@ impl Plane {
             retention,
             loops,
             standings,
+            actuation,
         }))
     }
 
@@ -163,6 +168,40 @@ impl Plane {
     /// Makes every loop over this plane end after the turn that it is in; see [`crate::controller::run`].
     pub fn stop_loops(&self) {
         self.0.loops.stop();
+    }
+
+    /// Takes what makes effects, unless something does already.
+    pub(crate) fn takes_actuation(&self, shared: &Arc<actuation::Shared>) -> Result<(), Problem> {
+        let mut current = self.0.actuation.write().unwrap_or_else(PoisonError::into_inner);
+        if current.is_some() {
+            let message = "this plane has actuators already";
+            return Err(Problem::new(ProblemKind::Conflict, "E_ACTUATOR", message).help("give all of them in one call"));
+        }
+        *current = Some(Arc::clone(shared));
+        Ok(())
+    }
+
+    pub(crate) fn ends_actuation(&self, shared: &Arc<actuation::Shared>) {
+        let mut current = self.0.actuation.write().unwrap_or_else(PoisonError::into_inner);
+        current.take_if(|known| Arc::ptr_eq(known, shared));
+    }
+
+    /// How the resources of an organisation stand outside.
+    pub(crate) fn told(&self, snapshot: &Snapshot, org: &OrgId) -> Told {
+        match self.actuation() {
+            Some(shared) => shared.told(snapshot, org),
+            None => actuation::idle(self, snapshot, org),
+        }
+    }
+
+    pub(crate) fn actuation(&self) -> Option<Arc<actuation::Shared>> {
+        self.0.actuation.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The sealed values of a live record, for who makes it real outside; the error says why they do not open.
+    pub(crate) fn opened(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<SecretValues, String> {
+        let vault = self.vault().map_err(|problem| problem.message)?;
+        vault.open(org, address, entry).map_err(|error| format!("its secrets do not open: {error}"))
     }
 
     pub(crate) fn retention(&self) -> Option<Retention> {

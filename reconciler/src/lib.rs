@@ -4,11 +4,14 @@
 //! beyond `manifest`. Never here: a terminal, HTTP, or agents outside `agents/`.
 
 pub mod access_token;
+pub mod actuation;
+pub mod actuator;
 pub mod addresses;
 pub mod against;
 pub mod agents;
 mod apply;
 pub mod attempts;
+pub mod backoff;
 mod commits;
 mod control;
 pub mod controller;

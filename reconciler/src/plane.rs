@@ -6,6 +6,7 @@
 
 mod applying;
 mod compare;
+mod conditions;
 mod editing;
 mod explaining;
 mod history;
@@ -25,6 +26,7 @@ pub use applying::{ApplyRequest, ApproveRequest, ResumeRequest, WriteOutcome, Wr
 pub use compare::{
     DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
 };
+pub use conditions::{Condition, ConditionState, not_yet, reason};
 pub use editing::{Edit, EditRequest};
 pub use explaining::{DeclaredBy, Origin, OriginQuery, Origins, Previous, SeenBy, SetBy};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};

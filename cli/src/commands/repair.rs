@@ -29,6 +29,7 @@ pub(super) fn run(run: &Run) -> Result<Exit, Failure> {
         Ok(Repaired {
             before: closed::verification(&report.before),
             bases_dropped: report.bases_dropped as u64,
+            reminders_dropped: report.reminders_dropped as u64,
             after: closed::verification(&report.after),
             kept_aside,
         })

@@ -53,6 +53,8 @@ pub(crate) struct Repaired {
     pub(crate) before: Verification,
     /// How many bases were given up, to be written anew behind the next commits.
     pub(crate) bases_dropped: u64,
+    /// How many reminders of what was made outside the store were taken away, because they could not be read.
+    pub(crate) reminders_dropped: u64,
     /// What is wrong now.
     pub(crate) after: Verification,
     /// The folder with the files as they were.
@@ -81,7 +83,7 @@ pub(crate) fn restored(made: &Made) -> Text {
 
 /// Draws a repair.
 pub(crate) fn repaired(done: &Repaired) -> Text {
-    let Repaired { before, bases_dropped, after, kept_aside } = done;
+    let Repaired { before, bases_dropped, reminders_dropped, after, kept_aside } = done;
     if before.damage.is_empty() {
         let mut text = Text::new();
         text.line("nothing to repair");
@@ -92,6 +94,10 @@ pub(crate) fn repaired(done: &Repaired) -> Text {
     text.add(Role::Strong, "before: ").append(verification(before));
     if *bases_dropped > 0 {
         text.line(format!("gave up {}, to be built anew from the commits", counted(*bases_dropped, "base")));
+    }
+    if *reminders_dropped > 0 {
+        let what = counted(*reminders_dropped, "reminder");
+        text.line(format!("took away {what} of what was made outside the store, which could not be read"));
     }
     text.add(Role::Strong, "after: ").append(verification(after));
     aside(&mut text, kept_aside.as_deref());

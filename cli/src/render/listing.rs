@@ -13,6 +13,7 @@ use holdfast_reconciler::raw_value::RawValue;
 
 use serde::Serialize;
 
+use super::conditions::conditions;
 use super::ink::{Role, Text, table};
 use super::text::{counted, counts, git, short};
 use super::value::{Length, inline, secret};
@@ -210,8 +211,24 @@ pub(crate) fn profiles(profiles: &[ProfileInfo]) -> Text {
 
 /// Draws the state of the store.
 pub(crate) fn status(status: &Status) -> Text {
-    let Status { org, head, resources, sources, holder, attempts, loops, open_sessions, durability, keys, storage } =
-        status;
+    let Status {
+        org,
+        head,
+        resources,
+        sources,
+        attempts,
+        loops,
+        observed,
+        holder,
+        open_sessions,
+        durability,
+        keys,
+        storage,
+        actuators: _,
+        conditions: _,
+        conditions_ready: _,
+        conditions_omitted: _,
+    } = status;
     let mut text = Text::new();
     text.add(Role::Strong, "Status").plain(format!("   {}   org {org}", head.revision)).end().end();
     let time = head.time.as_deref().map_or("no commit yet".to_owned(), ToOwned::to_owned);
@@ -225,6 +242,7 @@ pub(crate) fn status(status: &Status) -> Text {
     let facts = vec![
         ("head", format!("{} {}, {time}", head.revision, short(&head.commit))),
         ("store", format!("{}, epoch {}", head.store, head.epoch)),
+        ("observed", observed.map_or("unknown".to_owned(), |revision| revision.to_string())),
         ("held by", held),
         ("durability", durability.clone()),
         ("history", history_kept(storage)),
@@ -254,6 +272,7 @@ pub(crate) fn status(status: &Status) -> Text {
         })
         .collect();
     text.append(table(&rows, 2));
+    conditions(&mut text, status);
     looping(&mut text, loops);
     attempted(&mut text, attempts, sources);
     text

@@ -4,6 +4,7 @@
 //! here: writing anything anywhere (`output.rs` does), the environment, the clock.
 
 pub(crate) mod compare;
+pub(crate) mod conditions;
 pub(crate) mod diagnostic;
 pub(crate) mod escape;
 pub(crate) mod github;

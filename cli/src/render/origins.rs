@@ -6,6 +6,7 @@ use holdfast_engine::Revision;
 use holdfast_reconciler::plane::{DeclaredBy, Origin, Origins, Previous, SeenBy, SetBy};
 use holdfast_reconciler::value::Value;
 
+use super::conditions;
 use super::ink::{Role, Text, table};
 use super::row::place;
 use super::text::{counted, git, short};
@@ -67,12 +68,17 @@ pub(crate) fn one(origins: &Origins, length: Length) -> Text {
 }
 
 fn header(origins: &Origins) -> Text {
-    let Origins { org, address, revision, commit, owner, effect, .. } = origins;
+    let Origins { org, address, revision, commit, owner, effect, condition, .. } = origins;
     let mut text = Text::new();
     text.add(Role::Strong, address.to_string());
     let owner = owner.as_deref().unwrap_or("nobody");
     text.plain(format!("   {}   org {org}   owner {owner}   effect {effect}", at(*revision, commit)));
     text.end().end();
+    if let Some(found) = condition {
+        text.plain("  ").add(Role::Quiet, "outside: ").end();
+        conditions::condition(&mut text, found, 4);
+        text.end();
+    }
     text
 }
 

@@ -144,6 +144,15 @@ fn check_piece(key: &[u8], piece: &[u8]) -> Result<Option<Whole>, Damage> {
     if layout::is_note(key) {
         return open_piece(key, piece).map(|_| None).map_err(|error| damage("a note", &error));
     }
+    if layout::is_reminder(key) {
+        let about = layout::reminder_of(key);
+        let place = |damage: Damage| about.iter().fold(damage, Damage::of);
+        return match (open_piece(key, piece), &about) {
+            (Ok(_), Some(_)) => Ok(None),
+            (Ok(_), None) => Err(Damage::new("a reminder: its key is none")),
+            (Err(error), _) => Err(place(damage("a reminder", &error))),
+        };
+    }
     if key == layout::META {
         let decoded = open_piece(key, piece).and_then(decode_meta);
         return decoded.map(|_| None).map_err(|error| damage("the meta record", &error));
@@ -205,6 +214,10 @@ mod tests {
     /// Flips a byte of the piece under `at`, below sled's own checksums.
     fn tamper(folder: &std::path::Path, at: impl FnOnce(&mut Disk) -> Vec<u8>, byte: usize) {
         store(folder);
+        flip(folder, at, byte);
+    }
+
+    fn flip(folder: &std::path::Path, at: impl FnOnce(&mut Disk) -> Vec<u8>, byte: usize) {
         let Ok(mut disk) = Disk::open(folder, Box::new(DiskSyncer)) else { panic!("opens") };
         let at = at(&mut disk);
         let mut piece = disk.get(&at).expect("readable").expect("there");
@@ -278,6 +291,30 @@ mod tests {
         drop(engine);
         let report = repair(folder.path(), SledOptions::default, go_on).expect("nothing to do");
         assert_eq!(report.bases_dropped, 0);
+    }
+
+    #[test]
+    fn damage_of_a_reminder_names_it_and_a_repair_takes_it_away() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || {
+            let store = SledStore::open(folder.path(), SledOptions::default()).expect("opens");
+            Engine::open(Box::new(store), Options::new(|| Timestamp::ZERO)).expect("recovers")
+        };
+        store(folder.path());
+        let engine = open();
+        engine.remind(&key("about/a"), b"one").expect("taken");
+        engine.remind(&key("about/b"), b"two").expect("taken");
+        engine.close();
+        flip(folder.path(), |_| layout::reminder(&key("about/b")), PIECE_HEADER);
+        let engine = open();
+        assert_eq!(engine.reminders("").expect("readable").len(), 1, "the other one is still read");
+        engine.close();
+        let go_on = |_, _| ControlFlow::Continue(());
+        let report = repair(folder.path(), SledOptions::default, go_on).expect("readable");
+        assert_eq!(report.before.findings.len(), 1, "{report:?}");
+        assert_eq!(report.before.findings[0].key, Some(key("about/b")));
+        assert!(report.after.is_sound() && report.reminders_dropped == 1, "{report:?}");
+        assert_eq!(open().reminders("").expect("readable").len(), 1);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::key::Key;
 use crate::limits::{COMPACT_SLICE_BYTES, SLICE_BYTES};
 use crate::notes::{Note, slot};
 use crate::planted::planted;
+use crate::reminders::Reminder;
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::base::{self, BaseWriter};
@@ -29,8 +30,8 @@ use crate::store::reclaim::Reclaiming;
 use crate::store::records::{damage, put_piece, put_record, read_record, remove_record};
 use crate::store::sled::{Changes, Disk};
 use crate::store::{
-    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Progress, Recovered, Store, StoreStatus, Trail, check,
-    layout,
+    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Progress, Recovered, ReminderWeight, Store,
+    StoreStatus, Trail, check, layout,
 };
 
 /// A durable store in a folder, held by this process alone.
@@ -60,6 +61,8 @@ pub struct SledStore {
     pub(super) deleted_pieces: u64,
     /// Where giving space back has come to.
     pub(super) reclaiming: Option<Reclaiming>,
+    /// How much the reminders weigh, once that was counted.
+    pub(super) reminders: Option<ReminderWeight>,
     pub(super) base_lag_bytes_min: u64,
     pub(super) reclaim_bytes_min: u64,
     pub(super) reclaim_slice_bytes: usize,
@@ -280,6 +283,22 @@ impl Store for SledStore {
             ControlFlow::Continue(())
         })?;
         Ok(notes)
+    }
+
+    fn write_reminder(&mut self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        self.put_reminder(key, bytes)
+    }
+
+    fn remove_reminder(&mut self, key: &Key) -> Result<(), StoreError> {
+        self.drop_reminder(key)
+    }
+
+    fn reminders(&mut self) -> Result<Vec<Reminder>, StoreError> {
+        self.read_reminders()
+    }
+
+    fn reminder_weight(&mut self) -> Result<ReminderWeight, StoreError> {
+        self.weigh_reminders()
     }
 
     fn trail(&mut self, trail: &Trail<'_>) -> Result<Progress, StoreError> {

@@ -3,6 +3,7 @@
 //! Never here: what lies under a key (`codec.rs`).
 
 use crate::digest::Digest;
+use crate::key::Key;
 use crate::revision::Revision;
 
 /// The one meta record.
@@ -13,6 +14,7 @@ const LARGE: u8 = 0x03;
 const REQUESTS: u8 = 0x04;
 const SEALED: u8 = 0x05;
 const NOTE: u8 = 0x06;
+const REMINDER: u8 = 0x07;
 
 /// Everything that belongs to one base lies under one of these tags.
 pub(crate) const BASE_TAGS: [u8; 3] = [BLOCK, LARGE, REQUESTS];
@@ -86,6 +88,27 @@ pub(crate) fn is_note(key: &[u8]) -> bool {
     key.starts_with(&[NOTE])
 }
 
+/// The key of a reminder.
+pub(crate) fn reminder(key: &Key) -> Vec<u8> {
+    join(REMINDER, &[key.as_str().as_bytes()])
+}
+
+/// The bounds between which all reminders lie.
+pub(crate) fn reminders() -> (Vec<u8>, Vec<u8>) {
+    (vec![REMINDER], vec![REMINDER + 1])
+}
+
+/// Whether a reminder lies under a key.
+pub(crate) fn is_reminder(key: &[u8]) -> bool {
+    key.starts_with(&[REMINDER])
+}
+
+/// What the reminder under a key is about.
+pub(crate) fn reminder_of(key: &[u8]) -> Option<Key> {
+    let text = std::str::from_utf8(key.strip_prefix(&[REMINDER])?).ok()?;
+    Key::new(text).ok()
+}
+
 /// The digest that a piece in the side area belongs to.
 pub(crate) fn digest_of(key: &[u8]) -> Option<Digest> {
     let bytes = key.strip_prefix(&[SEALED])?.get(..32)?;
@@ -129,12 +152,16 @@ mod tests {
             part(&requests(r(1)), 0),
             part(&sealed(&Digest::ZERO), 0),
             note(1),
+            reminder(&Key::new("a").expect("a key")),
+            reminder(&Key::new("b").expect("a key")),
         ];
         assert!(keys.is_sorted_by(|a, b| a < b));
         assert_eq!(group_of(&keys[5]), Some(r(256)));
         assert_eq!(base_of(BLOCK, &keys[8]), Some(r(2)));
         assert_eq!(base_of(BLOCK, &keys[9]), None);
         assert_eq!(digest_of(&keys[11]), Some(Digest::ZERO));
+        assert_eq!(reminder_of(&keys[13]).map(|key| key.to_string()), Some("a".to_owned()));
+        assert_eq!(reminder_of(&keys[12]), None);
         let (from, to) = parts(&group(r(1)));
         assert_eq!(keys.iter().filter(|key| **key >= from && **key < to).count(), 3);
     }

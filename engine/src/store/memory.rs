@@ -15,11 +15,12 @@ use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::notes::{Note, slot};
+use crate::reminders::Reminder;
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::{
-    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Identity, Progress, Recovered, Request, Store,
-    StoreStatus,
+    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Identity, Progress, Recovered, ReminderWeight, Request,
+    Store, StoreStatus,
 };
 
 /// A store in memory. A clone is a second handle on the same data, so that two engines can share it.
@@ -36,6 +37,7 @@ struct Shared {
     sealed: BTreeMap<Digest, Arc<[u8]>>,
     /// By their place.
     notes: BTreeMap<u64, Note>,
+    reminders: BTreeMap<Key, Vec<u8>>,
     followers: Vec<Arc<dyn Fn() + Send + Sync>>,
 }
 
@@ -50,6 +52,7 @@ impl MemoryStore {
             commits: Vec::new(),
             sealed: BTreeMap::new(),
             notes: BTreeMap::new(),
+            reminders: BTreeMap::new(),
             followers: Vec::new(),
         })))
     }
@@ -156,6 +159,27 @@ impl Store for MemoryStore {
 
     fn notes(&mut self) -> Result<Vec<Note>, StoreError> {
         Ok(self.shared().notes.values().cloned().collect())
+    }
+
+    fn write_reminder(&mut self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        self.shared().reminders.insert(key.clone(), bytes.to_vec());
+        Ok(())
+    }
+
+    fn remove_reminder(&mut self, key: &Key) -> Result<(), StoreError> {
+        self.shared().reminders.remove(key);
+        Ok(())
+    }
+
+    fn reminders(&mut self) -> Result<Vec<Reminder>, StoreError> {
+        let shared = self.shared();
+        Ok(shared.reminders.iter().map(|(key, bytes)| Reminder { key: key.clone(), bytes: bytes.clone() }).collect())
+    }
+
+    fn reminder_weight(&mut self) -> Result<ReminderWeight, StoreError> {
+        let shared = self.shared();
+        let bytes = shared.reminders.iter().map(|(key, bytes)| (key.as_str().len() + bytes.len()) as u64).sum();
+        Ok(ReminderWeight { count: shared.reminders.len() as u64, bytes })
     }
 
     fn floor(&mut self) -> Result<OrdMap<Key, Entry>, StoreError> {

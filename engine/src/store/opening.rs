@@ -216,6 +216,7 @@ impl SledStore {
             cached: None,
             deleted_pieces: u64::MAX,
             reclaiming: None,
+            reminders: None,
             base_lag_bytes_min,
             reclaim_bytes_min,
             reclaim_slice_bytes,

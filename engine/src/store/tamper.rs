@@ -14,14 +14,27 @@ use crate::store::sync::DiskSyncer;
 /// # Errors
 /// If the store cannot be opened or written.
 pub fn damage_newest_base(path: &Path) -> Result<bool, StoreError> {
+    let [blocks, _, _] = layout::BASE_TAGS;
+    damage_last(path, &[blocks], &[blocks + 1])
+}
+
+/// Flips a byte of a reminder in the store's folder `path`; false if there is none.
+///
+/// # Errors
+/// If the store cannot be opened or written.
+pub fn damage_a_reminder(path: &Path) -> Result<bool, StoreError> {
+    let (from, to) = layout::reminders();
+    damage_last(path, &from, &to)
+}
+
+fn damage_last(path: &Path, from: &[u8], to: &[u8]) -> Result<bool, StoreError> {
     let failed = |reason: String| StoreError::Backend { action: "opened", reason };
     let mut disk = Disk::open(path, Box::new(DiskSyncer)).map_err(|error| match error {
         DiskOpenError::Locked => failed("it is held".to_owned()),
         DiskOpenError::Io(error) => error,
         DiskOpenError::Damaged(reason) => failed(reason),
     })?;
-    let [blocks, _, _] = layout::BASE_TAGS;
-    let Some((key, mut piece)) = disk.last(&[blocks], &[blocks + 1])? else { return Ok(false) };
+    let Some((key, mut piece)) = disk.last(from, to)? else { return Ok(false) };
     if let Some(last) = piece.last_mut() {
         *last ^= 1;
     }

@@ -30,6 +30,7 @@ fn a_restored_store_has_the_state_in_a_new_epoch_at_a_revision_far_ahead() {
     let bed = SledBed::with_lag(4000);
     let engine = bed.open();
     fill(&engine);
+    engine.remind(&key("about/this/place"), b"made").expect("taken");
     let file = backup(&engine);
     let token = engine.watch(WatchOptions::default()).expect("now").token();
 
@@ -47,6 +48,7 @@ fn a_restored_store_has_the_state_in_a_new_epoch_at_a_revision_far_ahead() {
             restored.sealed(&Digest::of(&29_u32.to_be_bytes())).as_deref(),
             Some(29_u32.to_be_bytes().as_slice())
         );
+        assert_eq!(restored.reminders("").expect("readable"), [], "a reminder is about the place of its own store");
         assert!(matches!(restored.at(Revision::new(5)), Err(AtError::Compacted { .. })));
         let again = restored.commit(put("k1", "twice").request_id(id("id7"))).expect("answered");
         assert_eq!((again.outcome, again.revision), (Outcome::Replayed, Revision::new(8)));

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use holdfast_engine::{
-    AtError, Change, CommitError, Digest, Engine, Keep, Outcome, Precondition, Revision, Txn, limits,
+    AtError, Change, CommitError, Digest, Engine, Keep, Outcome, Precondition, ReminderError, Revision, Txn, limits,
 };
 
 use crate::support::{Bed, id, key, put, value};
@@ -33,6 +33,7 @@ macro_rules! suite {
             compacting
             verify
             notes
+            reminders
         ]);
     };
     ($store:ident, $bed:expr, [$($case:ident)*]) => {
@@ -84,6 +85,51 @@ fn notes(bed: &dyn Bed) {
         Some((limits::NOTES_MAX + 4, limits::NOTE_BYTES_MAX))
     );
     assert!(engine.verify(|_, _| ControlFlow::Continue(())).expect("readable").findings.is_empty());
+}
+
+/// Reminders stand beside the commits under keys of their own: they move no revision, survive a reopening and a compaction, are
+/// replaced and taken away one by one, and are no more than the store keeps.
+fn reminders(bed: &dyn Bed) {
+    let engine = bed.open();
+    commit(&engine, put("a", "1"));
+    let all = |engine: &Engine, prefix: &str| -> Vec<(String, usize)> {
+        let found = engine.reminders(prefix).expect("readable").into_iter();
+        found.map(|reminder| (reminder.key.to_string(), reminder.bytes.len())).collect()
+    };
+    assert_eq!(all(&engine, ""), []);
+    engine.remind(&key("b/2"), b"two").expect("taken");
+    engine.remind(&key("b/1"), b"").expect("an empty one is taken");
+    engine.remind(&key("c"), &vec![7; limits::REMINDER_BYTES_MAX]).expect("the longest is taken");
+    engine.remind(&key("d"), &vec![7; limits::REMINDER_BYTES_MAX + 1]).expect_err("too long");
+    engine.remind(&key("b/2"), b"again").expect("replaced");
+    engine.forget(&key("c")).expect("taken away");
+    engine.forget(&key("c")).expect("one that is not there is no error");
+    let kept = vec![("b/1".to_owned(), 0), ("b/2".to_owned(), 5)];
+    assert_eq!(all(&engine, ""), kept);
+    assert_eq!(all(&engine, "b/2"), kept[1..]);
+    assert_eq!(engine.head().revision, Revision::new(1));
+    commit(&engine, put("a", "2"));
+    engine.compact(Keep::Newest(1)).expect("compacts");
+    engine.close();
+    assert!(matches!(engine.remind(&key("e"), b"late"), Err(ReminderError::Closed)));
+
+    let engine = bed.open();
+    assert_eq!(all(&engine, ""), kept);
+    assert!(engine.verify(|_, _| ControlFlow::Continue(())).expect("readable").findings.is_empty());
+    let mut count = 2;
+    let full = loop {
+        let long = format!("{}{count}", "long/".repeat(200));
+        match engine.remind(&key(&long), &vec![1; limits::REMINDER_BYTES_MAX]) {
+            Ok(()) => count += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, ReminderError::Full), "{full:?}");
+    let bytes: usize = all(&engine, "").iter().map(|(key, bytes)| key.len() + bytes).sum();
+    let most = usize::try_from(limits::REMINDERS_BYTES_MAX).expect("small");
+    assert!(bytes <= most && bytes > most - 4096, "{count} reminders of {bytes} bytes");
+    engine.remind(&key("b/2"), b"AGAIN").expect("one that takes the place of another needs no room");
+    engine.forget(&key("b/1")).expect("taken away");
 }
 
 fn empty(bed: &dyn Bed) {

@@ -57,6 +57,7 @@ fn commit_and_compact(path: &Path) {
             let txn = txn.put(key(&format!("right/{name}")), value.clone());
             let txn = txn.put_sealed(key("sealed"), *b"tag", number.to_be_bytes().to_vec());
             acknowledge(engine.commit(txn).expect("holds").revision.get());
+            remember(&engine, number);
             if number % 12 == 9 {
                 // Commits go on meanwhile.
                 scope.spawn(|| engine.compact(Keep::Newest(6)).expect("compacts"));
@@ -69,6 +70,30 @@ fn commit_and_compact(path: &Path) {
         acknowledge(engine.commit(txn).expect("holds").revision.get());
     }
     engine.close();
+}
+
+/// Takes a reminder, takes the one before away, and says so.
+fn remember(engine: &Engine, number: u64) {
+    let about = |number: u64| key(&format!("about/{}", number % 7));
+    engine.remind(&about(number), &number.to_be_bytes()).expect("taken");
+    say(&format!("remembered {number}"));
+    if !number.is_multiple_of(7) {
+        engine.forget(&about(number - 1)).expect("taken away");
+        say(&format!("forgot {}", number - 1));
+    }
+}
+
+/// Holds the reminders of a store against what an ended child said last: what was remembered is there, what was forgotten is not.
+fn judge_reminders(store: &Engine, said: &str, place: &str) {
+    let there = store.reminders("about/").expect("readable");
+    let number = |word: &str| said.lines().filter_map(|line| line.split_once(word)?.1.trim().parse::<u64>().ok()).max();
+    let Some(remembered) = number("remembered ") else { return };
+    let at = |number: u64| there.iter().find(|reminder| reminder.key == key(&format!("about/{}", number % 7)));
+    let says = |number: u64| at(number).is_some_and(|reminder| reminder.bytes == number.to_be_bytes());
+    assert!(says(remembered), "{place}: reminder {remembered} is lost: {there:?}");
+    if let Some(forgot) = number("forgot ") {
+        assert!(at(forgot).is_none(), "{place}: reminder {forgot} is back: {there:?}");
+    }
 }
 
 fn back_up(folder: &Path) {
@@ -101,9 +126,11 @@ fn mend(folder: &Path) {
     let _ = fs::remove_dir_all(&mended);
     crate::damage::copy(&folder.join("store"), &mended);
     assert!(failpoint::damage_newest_base(&mended).expect("writable"), "there is a base to mend");
+    assert!(failpoint::damage_a_reminder(&mended).expect("writable"), "there is a reminder to take away");
     say("damaged");
     let report = repair(&mended, options, |_, _| ControlFlow::Continue(())).expect("repaired");
     assert!(!report.before.is_sound() && report.after.is_sound(), "{report:?}");
+    assert_eq!(report.reminders_dropped, 1, "{report:?}");
 }
 
 /// The names of all failpoints in the source.
@@ -147,6 +174,7 @@ fn judge(folder: &Path, said: &str, before: u64, place: &str) -> u64 {
     let head = store.head().revision.get();
     assert!(head >= newest, "{place}: r{newest} was acknowledged, the store ends at r{head}");
     check_whole(&store);
+    judge_reminders(&store, said, place);
     drop(store);
     if let Ok(file) = fs::File::open(folder.join("backup")) {
         check_backup(&mut BufReader::new(file)).unwrap_or_else(|error| panic!("{place}: a finished backup: {error:?}"));

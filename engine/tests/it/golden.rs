@@ -8,6 +8,9 @@ use holdfast_engine::{Digest, Engine, Outcome, Revision, SledOptions, SledStore,
 
 use crate::support::{id, key, open, put, value};
 
+/// The store that was written when reminders were new. Format 1 has them from then on; a store without any is the same.
+const REMEMBERING: &str = "format-1-reminders";
+
 fn stores() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/stores")
 }
@@ -19,6 +22,13 @@ fn fill(engine: &Engine) {
     engine.commit(first.source("golden").annotate("git", "9be07aa").request_id(id("one"))).expect("holds");
     engine.commit(Txn::new().put_sealed(key("secret"), *b"tag", b"sealed bytes".to_vec())).expect("holds");
     engine.commit(put("greeting", "hello again").delete(key("large"))).expect("holds");
+}
+
+/// What the golden stores that have reminders remember beside that.
+fn remember(engine: &Engine) {
+    engine.remind(&key("outside/a"), b"made").expect("taken");
+    engine.remind(&key("outside/b"), b"gone").expect("taken");
+    engine.forget(&key("outside/b")).expect("taken away");
 }
 
 fn check(engine: &Engine) {
@@ -69,20 +79,29 @@ fn p10_every_golden_store_opens() {
         let length = db.metadata().expect("readable").len().div_ceil(segment) * segment;
         db.set_len(length).expect("grows");
         let store = SledStore::open(&store, SledOptions { create: false, ..SledOptions::default() }).expect("opens");
-        check(&open(Box::new(store)).expect("recovers"));
+        let engine = open(Box::new(store)).expect("recovers");
+        check(&engine);
+        let reminders = engine.reminders("outside/").expect("readable");
+        let said: Vec<_> =
+            reminders.iter().map(|reminder| (reminder.key.as_str(), reminder.bytes.as_slice())).collect();
+        match golden.ends_with(REMEMBERING) {
+            true => assert_eq!(said, [("outside/a", b"made".as_slice())]),
+            false => assert_eq!(said, []),
+        }
         opened += 1;
     }
-    assert!(opened >= 1, "golden stores were opened");
+    assert!(opened >= 2, "golden stores were opened");
 }
 
 #[test]
 #[ignore = "writes a golden store of the current format; run by hand when the format changes"]
 fn write_golden_store() {
-    let path = stores().join("format-1");
+    let path = stores().join(REMEMBERING);
     assert!(!path.exists(), "a golden store is never overwritten");
     let store = SledStore::open(&path, SledOptions::default()).expect("opens");
     let engine = open(Box::new(store)).expect("recovers");
     fill(&engine);
+    remember(&engine);
     drop(engine);
     let bytes = fs::read(path.join("db")).expect("there");
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);

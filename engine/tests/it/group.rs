@@ -8,11 +8,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use holdfast_engine::store::{
-    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Progress, Recovered, StoreStatus,
+    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Progress, Recovered, ReminderWeight, StoreStatus,
 };
 use holdfast_engine::{
-    Change, Commit, CommitError, Digest, Engine, Entry, Head, Key, MemoryStore, Note, Pending, Revision, Store,
-    StoreError, Txn, limits,
+    Change, Commit, CommitError, Digest, Engine, Entry, Head, Key, MemoryStore, Note, Pending, Reminder, Revision,
+    Store, StoreError, Txn, limits,
 };
 
 use crate::support::{Over, key, open, put};
@@ -90,6 +90,22 @@ impl Store for Gated {
 
     fn notes(&mut self) -> Result<Vec<Note>, StoreError> {
         self.store.notes()
+    }
+
+    fn write_reminder(&mut self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        self.store.write_reminder(key, bytes)
+    }
+
+    fn remove_reminder(&mut self, key: &Key) -> Result<(), StoreError> {
+        self.store.remove_reminder(key)
+    }
+
+    fn reminders(&mut self) -> Result<Vec<Reminder>, StoreError> {
+        self.store.reminders()
+    }
+
+    fn reminder_weight(&mut self) -> Result<ReminderWeight, StoreError> {
+        self.store.reminder_weight()
     }
 
     fn floor(&mut self) -> Result<imbl::OrdMap<Key, Entry>, StoreError> {

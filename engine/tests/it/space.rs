@@ -48,6 +48,7 @@ fn a_store_of_much_history_shrinks_to_what_is_left() {
     let engine = store(folder.path(), SledOptions::default().reclaim_bytes_min);
     write(&engine, megabytes);
     engine.note(b"stays").expect("taken");
+    engine.remind(&key("stays"), b"too").expect("taken");
     let before = weight(folder.path());
     assert!(before > megabytes * 1_000_000, "{before}");
     let mut phases = Vec::new();
@@ -69,6 +70,10 @@ fn a_store_of_much_history_shrinks_to_what_is_left() {
     let kept = engine.at(head.revision).expect("kept");
     assert!(kept.iter().eq(state.iter().map(|(key, entry)| (key, entry))));
     assert_eq!(engine.notes().expect("readable").last().map(|note| note.bytes.clone()), Some(b"stays".to_vec()));
+    assert_eq!(
+        engine.reminders("").expect("readable").last().map(|reminder| reminder.bytes.clone()),
+        Some(b"too".to_vec())
+    );
     assert!(engine.verify(|_, _| ControlFlow::Continue(())).expect("readable").is_sound());
 }
 

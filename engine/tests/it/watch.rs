@@ -50,6 +50,33 @@ fn fill(engine: &Engine, count: u64) {
 }
 
 #[test]
+fn p9_a_program_without_a_runtime_waits_on_its_thread_and_can_be_told_to_stop() {
+    let engine = open(Box::new(MemoryStore::new())).expect("recovers");
+    let mut watch = engine.watch(after(0)).expect("kept");
+    let (tell, told) = tokio::sync::oneshot::channel::<()>();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(move || {
+            let mut told = Box::pin(async move { _ = told.await });
+            let mut seen = Vec::new();
+            while let Some(event) = watch.wait(told.as_mut()).expect("the watch goes on") {
+                let WatchEvent::Commit(commit) = event else { panic!("a resync") };
+                seen.push(commit);
+                if seen.len() == 20 {
+                    break;
+                }
+            }
+            assert!(watch.wait(told.as_mut()).expect("stopped").is_none());
+            seen
+        });
+        fill(&engine, 20);
+        while engine.snapshot().revision() < Revision::new(20) {}
+        tell.send(()).expect("it is waited for");
+        let seen = revisions(&waiting.join().expect("ends"));
+        assert!(seen.iter().copied().eq(1..=seen.len() as u64), "{seen:?}");
+    });
+}
+
+#[test]
 fn p9_from_every_revision_a_watch_sees_the_rest_once_in_order_and_whole() {
     for bed in [&MemoryBed::default() as &dyn Bed, &SledBed::with_lag(3000)] {
         let engine = bed.open();

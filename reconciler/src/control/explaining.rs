@@ -49,7 +49,9 @@ pub(super) fn explain(plane: &Plane, query: &OriginQuery) -> Result<Origins, Pro
     let values: Vec<Origin> =
         paths.into_iter().map(|path| life.origin(path, &live.record, &declarations, limit)).collect();
     let newest = values.iter().filter_map(|value| value.set.as_ref()).map(|set| set.revision).max();
+    let now = query.at.is_none().then(|| plane.actuation()).flatten();
     Ok(Origins {
+        condition: now.and_then(|shared| shared.condition(&snapshot, &org, &query.address)),
         sessions: seen(plane, &snapshot, &org, &query.address, newest.unwrap_or(live.modified)),
         org,
         address: query.address.clone(),

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use holdfast_engine::Revision;
 
+use crate::actuation::Told;
 use crate::attempts;
 use crate::commits;
 use crate::embedded::{Plane, at_problem, rfc3339};
@@ -80,12 +81,18 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
         Ok(SourceStatus { source: source.to_string(), resources, committed, git, held })
     });
     let engine = plane.engine().status();
+    let Told { kinds, conditions, omitted, ready, observed } = plane.told(&snapshot, &org);
     Ok(Status {
         head: head(plane)?,
         resources,
         sources: sources.collect::<Result<_, Problem>>()?,
         attempts: attempts::list(plane, &org),
         loops: plane.loops().list(&org),
+        actuators: kinds,
+        observed,
+        conditions_ready: ready,
+        conditions,
+        conditions_omitted: omitted,
         holder: plane.holder(),
         open_sessions: plane.open_sessions().by_revision(),
         durability: engine.durability.to_owned(),

@@ -5,6 +5,7 @@
 use holdfast_engine::Revision;
 use serde::{Deserialize, Serialize};
 
+use super::conditions::Condition;
 use crate::desired::GitState;
 use crate::diagnostic::Position;
 use crate::resource::{Address, OrgId};
@@ -48,6 +49,9 @@ pub struct Origins {
     pub modified: Revision,
     /// When a change of it takes effect: `next-session`, `immediate`, `restart` or `none`.
     pub effect: String,
+    /// How it stands outside the store, if it has an actuator; only as of now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
     /// The values in the order of their paths.
     pub values: Vec<Origin>,
     /// The open sessions that look at the resource, oldest revision first; those that a program has open in its own process

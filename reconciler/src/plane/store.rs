@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use holdfast_engine::{Damage, Revision, VerifyReport};
 use serde::{Deserialize, Serialize};
 
+use super::conditions::Condition;
 use super::upkeep::Storage;
 use crate::attempts::Attempt;
 use crate::controller::LoopStatus;
 use crate::desired::GitState;
-use crate::resource::OrgId;
+use crate::resource::{KindName, OrgId};
 
 /// The head of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,21 @@ pub struct Status {
     /// The loops that run, with how each source stands.
     #[serde(default)]
     pub loops: Vec<LoopStatus>,
+    /// The kinds that have an actuator in the program that holds the store.
+    #[serde(default)]
+    pub actuators: Vec<KindName>,
+    /// The newest revision of which everything with an actuator is real; null if that is not known.
+    #[serde(default)]
+    pub observed: Option<Revision>,
+    /// How many resources with an actuator are ready.
+    #[serde(default)]
+    pub conditions_ready: u64,
+    /// The resources with an actuator that are not ready, the stalled ones first; not all of very many.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// How many more of them there are.
+    #[serde(default)]
+    pub conditions_omitted: u64,
     /// The process that holds the store; none if nothing but this command does.
     pub holder: Option<Holder>,
     /// How many sessions are open, by revision.

@@ -5,6 +5,7 @@
 mod at_rest;
 mod campaign;
 mod diff;
+mod effects;
 mod flags;
 mod fresh;
 mod house;
