@@ -41,6 +41,7 @@ mod planted;
 mod queue;
 mod recent;
 mod repair;
+mod replica;
 mod requests;
 mod restore;
 mod revision;
@@ -66,6 +67,10 @@ pub use key::{Key, KeyError};
 pub use log::KeyVersion;
 pub use notes::{Note, NoteError};
 pub use repair::{RepairError, RepairReport, repair};
+pub use replica::{
+    CheckpointError, Replica, ReplicaChange, ReplicaCommit, ReplicaEntry, ReplicaError, ReplicaState, read_checkpoint,
+    write_checkpoint,
+};
 pub use restore::{Existing, RestoreError, Restored, restore, restore_with};
 pub use revision::{Revision, RevisionError, Timestamp};
 pub use snapshot::{Head, Snapshot};
