@@ -16,7 +16,8 @@ use crate::failpoint::failpoint;
 use crate::key::Key;
 use crate::limits::{BACKUP_FRAME_BYTES, BACKUP_FRAME_BYTES_MAX};
 use crate::restore::RestoreError;
-use crate::snapshot::Head;
+use crate::sealed::SealedSet;
+use crate::snapshot::{Head, Snapshot};
 use crate::store::{Identity, Request};
 
 /// What a backup holds.
@@ -63,10 +64,41 @@ impl Engine {
         // Request ids first: those of commits after the snapshot are left out below.
         let requests = block_on(self.on_writer(|_, requests| requests.list())).ok_or(BackupError::Closed)?;
         let (snapshot, sealed) = self.published();
-        let (identity, head) = (self.identity(), snapshot.head());
+        let whole = Whole { identity: self.identity(), snapshot: &snapshot, sealed: &sealed, requests };
+        whole.write(BACKUP, out, &mut progress)
+    }
+}
+
+/// What a file of frames is for: two of different forms are never taken for one another.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    pub(crate) magic: &'static [u8; 8],
+    pub(crate) domain: &'static str,
+}
+
+const BACKUP: Form = Form { magic: codec::BACKUP_MAGIC, domain: "holdfast/backup/1" };
+
+/// A state with everything that belongs to it.
+pub(crate) struct Whole<'a> {
+    pub(crate) identity: Identity,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) sealed: &'a SealedSet,
+    pub(crate) requests: Vec<Request>,
+}
+
+impl Whole<'_> {
+    /// Writes all of it as frames.
+    pub(crate) fn write(
+        self,
+        form: Form,
+        out: &mut dyn Write,
+        progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+    ) -> Result<BackupReport, BackupError> {
+        let Self { identity, snapshot, sealed, requests } = self;
+        let head = snapshot.head();
         let total = snapshot.len() as u64;
-        let mut out = FrameWriter { out, hasher: Hasher::new(DOMAIN), bytes: 0 };
-        out.out.write_all(codec::BACKUP_MAGIC).map_err(BackupError::Write)?;
+        let mut out = FrameWriter { out, hasher: Hasher::new(form.domain), bytes: 0 };
+        out.out.write_all(form.magic).map_err(BackupError::Write)?;
         out.frame(FrameKind::Header, &codec::encode_backup_header(&BackupHeader { identity, head }))?;
         let mut keys = 0;
         let mut page = Vec::new();
@@ -91,16 +123,14 @@ impl Engine {
         for page in known.chunks(1000) {
             out.frame(FrameKind::Requests, &codec::encode_requests(page))?;
         }
-        let digest = std::mem::replace(&mut out.hasher, Hasher::new(DOMAIN)).finish();
+        let digest = std::mem::replace(&mut out.hasher, Hasher::new(form.domain)).finish();
         out.frame(FrameKind::Trailer, &codec::encode_backup_trailer(&BackupTrailer { keys, digest }))?;
         failpoint("backup-before-flush");
         out.out.flush().map_err(BackupError::Write)?;
         failpoint("backup-flushed");
-        Ok(BackupReport { identity, head, keys, bytes: out.bytes + codec::BACKUP_MAGIC.len() as u64, digest })
+        Ok(BackupReport { identity, head, keys, bytes: out.bytes + form.magic.len() as u64, digest })
     }
 }
-
-const DOMAIN: &str = "holdfast/backup/1";
 
 struct FrameWriter<'a> {
     out: &'a mut dyn Write,
@@ -141,8 +171,13 @@ pub fn check_backup(input: &mut dyn BufRead) -> Result<BackupReport, RestoreErro
 }
 
 pub(crate) fn read(input: &mut dyn BufRead) -> Result<Content, RestoreError> {
-    let mut magic = [0; codec::BACKUP_MAGIC.len()];
-    if !read_exact(input, &mut magic)? || magic != *codec::BACKUP_MAGIC {
+    read_form(BACKUP, input)
+}
+
+/// Reads a file of frames of one form to its end.
+pub(crate) fn read_form(form: Form, input: &mut dyn BufRead) -> Result<Content, RestoreError> {
+    let mut magic = [0; 8];
+    if !read_exact(input, &mut magic)? || magic != *form.magic {
         return Err(RestoreError::NotABackup);
     }
     let damaged = |what: &str| RestoreError::Damaged { what: what.to_owned() };
@@ -150,7 +185,7 @@ pub(crate) fn read(input: &mut dyn BufRead) -> Result<Content, RestoreError> {
         DecodeError::Future(found) => RestoreError::FutureFormat { found, supported: codec::FORMAT },
         error => RestoreError::Damaged { what: error.to_string() },
     };
-    let mut hasher = Hasher::new(DOMAIN);
+    let mut hasher = Hasher::new(form.domain);
     let mut bytes = magic.len() as u64;
     let mut header = None;
     let mut entries = OrdMap::new();

@@ -140,6 +140,28 @@ impl Counters {
         }
     }
 
+    /// Raises the counters of the scopes that `keys` lie in, and always that of everything.
+    pub(crate) fn raise_keys<'k>(&self, revision: Revision, keys: impl Iterator<Item = &'k str>) {
+        let slots = self.slots();
+        let touch = |scope: &str| {
+            if let Some(slot) = slots.by_scope.get(scope).and_then(Weak::upgrade) {
+                slot.touch(revision);
+            }
+        };
+        touch("");
+        keys.flat_map(scopes_of).for_each(touch);
+    }
+
+    /// Raises every counter for good: what was read by them is over. Who asks again gets counters that begin anew.
+    pub(crate) fn retire(&self) {
+        let retired = std::mem::take(&mut self.slots().by_scope);
+        for slot in retired.values().filter_map(Weak::upgrade) {
+            slot.touches().complete_after = Revision::new(u64::MAX);
+            slot.revision.store(u64::MAX, Ordering::Release);
+            slot.raised.notify_waiters();
+        }
+    }
+
     /// Wakes everybody for the last time.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);

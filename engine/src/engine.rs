@@ -60,7 +60,11 @@ struct Handle {
 pub(crate) struct Core {
     pub(crate) queue: Queue,
     pub(crate) clock: Clock,
-    identity: Identity,
+    identity: ArcSwap<Identity>,
+    /// Whether the state comes from somewhere else: then there is no writer, no store and no history.
+    pub(crate) is_replica: bool,
+    /// Counts how often a replica's state was replaced by one that does not follow from it.
+    generation: AtomicU64,
     published: ArcSwap<Published>,
     recent: Mutex<Recent>,
     compacted: ArcSwap<Head>,
@@ -115,7 +119,9 @@ impl Engine {
         let core = Arc::new(Core {
             queue: Queue::default(),
             clock: options.clock,
-            identity: recovered.identity,
+            identity: ArcSwap::from_pointee(recovered.identity),
+            is_replica: false,
+            generation: AtomicU64::new(0),
             published: ArcSwap::from_pointee(published),
             recent: Mutex::new(recent),
             compacted: ArcSwap::from_pointee(recovered.compacted),
@@ -146,6 +152,9 @@ impl Engine {
 
     /// Hands `txn` to the writer. What was handed over is committed or refused, whether somebody waits for it or not.
     pub fn submit(&self, txn: Txn) -> Pending {
+        if self.core().is_replica {
+            return Pending(State::Refused(Some(CommitError::ReadOnly)));
+        }
         if self.core().is_poisoned() {
             return Pending(State::Refused(Some(CommitError::Poisoned)));
         }
@@ -170,7 +179,7 @@ impl Engine {
     /// Which store this is.
     #[must_use]
     pub fn identity(&self) -> Identity {
-        self.core().identity
+        **self.core().identity.load()
     }
 
     /// Sealed bytes that an entry at the head names.
@@ -193,9 +202,9 @@ impl Engine {
         let store = *core.store_status.lock().unwrap_or_else(PoisonError::into_inner);
         EngineStatus {
             head: snapshot.head(),
-            identity: core.identity,
+            identity: self.identity(),
             keys: snapshot.len(),
-            compacted: core.compacted().revision,
+            compacted: if core.is_replica { snapshot.revision() } else { core.compacted().revision },
             durability: store.durability,
             trail_lag: snapshot.revision().get().saturating_sub(store.trailed.get()),
             disk_bytes: store.disk_bytes,
@@ -234,11 +243,43 @@ impl Engine {
         &self,
         job: impl FnOnce(&mut dyn Store, &dyn Requests) -> T + Send + 'static,
     ) -> Option<T> {
+        if self.core().is_replica {
+            return None;
+        }
         let (reply, answer) = oneshot::channel();
         let queued = self.core().queue.job(Box::new(move |store, requests| {
             let _ = reply.send(job(store, requests));
         }));
         if queued { answer.await.ok() } else { None }
+    }
+}
+
+impl Engine {
+    /// An engine without a store and a writer, for a [`Replica`](crate::Replica) to feed.
+    pub(crate) fn replica(identity: Identity, published: Published) -> Self {
+        let head = published.snapshot.head();
+        let core = Core {
+            queue: Queue::default(),
+            clock: Arc::new(|| Timestamp::ZERO),
+            identity: ArcSwap::from_pointee(identity),
+            is_replica: true,
+            generation: AtomicU64::new(0),
+            published: ArcSwap::from_pointee(published),
+            recent: Mutex::default(),
+            compacted: ArcSwap::from_pointee(head),
+            holds: Mutex::default(),
+            compacting: Mutex::default(),
+            counters: Counters::default(),
+            notified: AtomicU64::new(head.revision.get()),
+            poison: Poison::default(),
+            store_status: Mutex::new(StoreStatus {
+                durability: "replica",
+                trailed: Revision::new(u64::MAX),
+                compacted: head,
+                disk_bytes: None,
+            }),
+        };
+        Self(Arc::new(Handle { core: Arc::new(core), thread: Mutex::new(None) }))
     }
 }
 
@@ -277,6 +318,53 @@ impl Core {
         self.published.store(Arc::new(published));
         self.counters.raise(applied.iter().map(|applied| &*applied.commit));
         self.notified.store(revision.get(), Ordering::Release);
+    }
+
+    /// As [`Core::publish`] for one commit of a replica, whose memory of commits is all that its watchers have.
+    pub(crate) fn publish_replica(&self, snapshot: Snapshot, applied: &Arc<Applied>) {
+        {
+            let mut recent = self.recent();
+            if let Some(gone) = recent.push_out(Arc::clone(applied)) {
+                self.set_compacted(gone);
+            }
+        }
+        self.published.store(Arc::new(Published { snapshot, sealed: SealedSet::default() }));
+        self.counters.raise(std::iter::once(&*applied.commit));
+        self.notified.store(applied.commit.revision.get(), Ordering::Release);
+    }
+
+    /// Publishes a state whose head moved and in which only `touched` keys differ: nothing before it is known any more, unless
+    /// nothing was touched.
+    pub(crate) fn publish_moved<'k>(&self, snapshot: Snapshot, touched: impl ExactSizeIterator<Item = &'k str>) {
+        let head = snapshot.head();
+        if touched.len() > 0 {
+            let mut recent = self.recent();
+            recent.clear();
+            self.set_compacted(head);
+        }
+        self.published.store(Arc::new(Published { snapshot, sealed: SealedSet::default() }));
+        self.counters.raise_keys(head.revision, touched);
+        self.notified.store(head.revision.get(), Ordering::Release);
+    }
+
+    /// Publishes a state that does not follow from the one before: whoever read that one is told that it is over.
+    pub(crate) fn publish_other(&self, identity: Identity, snapshot: Snapshot) {
+        let head = snapshot.head();
+        {
+            let mut recent = self.recent();
+            recent.clear();
+            self.set_compacted(head);
+        }
+        self.identity.store(Arc::new(identity));
+        self.published.store(Arc::new(Published { snapshot, sealed: SealedSet::default() }));
+        self.notified.store(head.revision.get(), Ordering::Release);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.counters.retire();
+    }
+
+    /// Changes when the state is replaced by one that does not follow from it.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Up to here all counters are raised; a counter read after this shows every touch up to it.

@@ -107,6 +107,12 @@ pub enum AtError {
         /// The newest there is.
         head: Revision,
     },
+    /// The engine is a replica.
+    #[error("a replica keeps no history, only {head}, its newest revision, can be read")]
+    NoHistory {
+        /// The newest there is.
+        head: Revision,
+    },
     /// The store failed.
     #[error("the store cannot be read")]
     Storage(#[source] Arc<StoreError>),

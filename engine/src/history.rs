@@ -46,7 +46,11 @@ impl Engine {
     /// # Errors
     /// As [`Engine::at`].
     pub fn head_at(&self, revision: Revision) -> Result<Head, AtError> {
-        self.check_revision(revision, self.head().revision)?;
+        let head = self.head();
+        self.check_revision(revision, head.revision)?;
+        if revision == head.revision {
+            return Ok(head);
+        }
         let compacted = self.core().compacted();
         if revision == compacted.revision {
             Ok(compacted)
@@ -56,6 +60,9 @@ impl Engine {
     }
 
     pub(crate) fn check_revision(&self, revision: Revision, head: Revision) -> Result<(), AtError> {
+        if self.core().is_replica && revision < head {
+            return Err(AtError::NoHistory { head });
+        }
         let oldest = self.core().compacted().revision;
         if revision < oldest {
             return Err(AtError::Compacted { revision, oldest });
@@ -102,6 +109,9 @@ impl Engine {
 
     /// One page of the commits from `from` through `through`, without blocking.
     pub(crate) async fn page(&self, from: Revision, through: Revision) -> Result<Vec<Arc<Commit>>, AtError> {
+        if self.core().is_replica {
+            return self.replica_page(from, through);
+        }
         let oldest = self.core().compacted().revision.next();
         if from < oldest {
             return Err(AtError::Compacted { revision: from, oldest });
@@ -118,6 +128,17 @@ impl Engine {
         }
     }
 
+    /// The commits of a range that reached a replica; those that did not touched nothing that it holds.
+    fn replica_page(&self, from: Revision, through: Revision) -> Result<Vec<Arc<Commit>>, AtError> {
+        let recent = self.core().recent();
+        // Under the lock: what leaves the memory of commits is told before the lock is free again.
+        let oldest = self.core().compacted().revision.next();
+        if from < oldest {
+            return Err(AtError::Compacted { revision: from, oldest });
+        }
+        Ok(recent.between(from.previous(), through).iter().map(|applied| Arc::clone(&applied.commit)).collect())
+    }
+
     /// The version of `key` that `modified` wrote, without blocking.
     pub(crate) async fn version(&self, key: &Key, modified: Revision) -> Result<Entry, AtError> {
         let recent = self.core().recent().between(modified.previous(), modified);
@@ -132,6 +153,7 @@ impl Engine {
         &self,
         job: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, AtError> {
+        self.has_history()?;
         match self.with_store(job).await {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(AtError::Storage(Arc::new(error))),
@@ -139,11 +161,17 @@ impl Engine {
         }
     }
 
+    /// A replica has none.
+    pub(crate) fn has_history(&self) -> Result<(), AtError> {
+        if self.core().is_replica { Err(AtError::NoHistory { head: self.head().revision }) } else { Ok(()) }
+    }
+
     /// Has `job` run on the store's thread.
     pub(crate) fn read<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, AtError> {
+        self.has_history()?;
         match self.on_store(job) {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(AtError::Storage(Arc::new(error))),

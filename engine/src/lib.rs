@@ -42,6 +42,7 @@ mod queue;
 mod recent;
 mod reminders;
 mod repair;
+mod replica;
 mod requests;
 mod restore;
 mod revision;
@@ -68,6 +69,10 @@ pub use log::KeyVersion;
 pub use notes::{Note, NoteError};
 pub use reminders::{Reminder, ReminderError};
 pub use repair::{RepairError, RepairReport, repair};
+pub use replica::{
+    CheckpointError, Replica, ReplicaChange, ReplicaCommit, ReplicaEntry, ReplicaError, ReplicaState, read_checkpoint,
+    write_checkpoint,
+};
 pub use restore::{Existing, RestoreError, Restored, restore, restore_with};
 pub use revision::{Revision, RevisionError, Timestamp};
 pub use snapshot::{Head, Snapshot};

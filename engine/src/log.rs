@@ -29,6 +29,7 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read. A range that reaches below the oldest commit kept simply ends there.
     pub fn commits(&self, range: impl RangeBounds<Revision>, limit: usize) -> Result<Vec<Arc<Commit>>, AtError> {
+        self.has_history()?;
         let limit = limit.min(LOG_COMMITS_MAX);
         let Some((first, last)) = self.bounds(range).filter(|_| limit > 0) else { return Ok(Vec::new()) };
         let reach = u64::try_from(limit).unwrap_or(u64::MAX);
@@ -43,6 +44,7 @@ impl Engine {
     /// # Errors
     /// If it is compacted, does not exist yet, or cannot be read.
     pub fn commit_at(&self, revision: Revision) -> Result<Arc<Commit>, AtError> {
+        self.has_history()?;
         let head = self.head().revision;
         let oldest = self.core().compacted().revision.next();
         if revision < oldest {
@@ -67,6 +69,7 @@ impl Engine {
         prefix: &str,
         limit: usize,
     ) -> Result<Vec<Arc<Commit>>, AtError> {
+        self.has_history()?;
         let mut found = Vec::new();
         let Some((first, mut last)) = self.bounds(range) else { return Ok(found) };
         let limit = limit.min(LOG_COMMITS_MAX);
@@ -87,6 +90,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::commits`].
     pub fn key_log(&self, key: &Key, through: Revision, limit: usize) -> Result<Vec<KeyVersion>, AtError> {
+        self.has_history()?;
         let mut versions = Vec::new();
         let Some((first, mut last)) = self.bounds(..=through) else { return Ok(versions) };
         let limit = limit.min(LOG_COMMITS_MAX);

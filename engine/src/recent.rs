@@ -9,7 +9,7 @@ use crate::commit::Commit;
 use crate::entry::Entry;
 use crate::limits::{RECENT_BYTES_MAX, RECENT_COMMITS_MAX};
 use crate::revision::Revision;
-use crate::snapshot::State;
+use crate::snapshot::{Head, State};
 
 /// A commit and, for each of its changes, the entry that it replaced.
 #[derive(Debug)]
@@ -32,7 +32,8 @@ impl Applied {
     }
 }
 
-/// A ring of the newest commits, bounded in count and bytes. Revisions in it are consecutive, except across a restore.
+/// A ring of the newest commits, bounded in count and bytes. Revisions in it are consecutive, except across a restore and in
+/// a replica.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     ring: VecDeque<Arc<Applied>>,
@@ -41,12 +42,26 @@ pub(crate) struct Recent {
 
 impl Recent {
     pub(crate) fn push(&mut self, applied: Arc<Applied>) {
+        let _gone = self.push_out(applied);
+    }
+
+    /// Adds the newest commit; gives the newest one that left for it.
+    pub(crate) fn push_out(&mut self, applied: Arc<Applied>) -> Option<Head> {
         self.bytes += applied.bytes();
         self.ring.push_back(applied);
+        let mut gone = None;
         while self.ring.len() > RECENT_COMMITS_MAX || (self.bytes > RECENT_BYTES_MAX && self.ring.len() > 1) {
             let Some(oldest) = self.ring.pop_front() else { break };
             self.bytes -= oldest.bytes();
+            gone = Some(oldest.commit.head());
         }
+        gone
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.ring.clear();
+        self.bytes = 0;
     }
 
     /// The commits after `from` and up to `through`, oldest first, as far as the ring reaches back. If the first one is not

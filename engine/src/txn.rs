@@ -253,6 +253,9 @@ pub enum CommitError {
     /// An earlier commit failed in the store: nothing is written until it is opened again. This commit was not written.
     #[error("the store failed before and takes no commits until it is opened again")]
     Poisoned,
+    /// The engine is a replica of a store that is elsewhere. This commit was not written.
+    #[error("a replica takes no commits")]
+    ReadOnly,
     /// The engine was closed. This commit was not written.
     #[error("the engine is closed")]
     Closed,
@@ -270,6 +273,7 @@ impl CommitError {
             | Self::UnknownSealed { .. }
             | Self::Storage(_)
             | Self::Poisoned
+            | Self::ReadOnly
             | Self::Closed => false,
         }
     }

@@ -21,7 +21,7 @@ use crate::error::{AtError, StoreError};
 use crate::limits::WATCH_PAGE_COMMITS;
 use crate::planted::planted;
 use crate::revision::Revision;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Head, Snapshot};
 use crate::store::Identity;
 
 /// What a watch shows.
@@ -257,6 +257,12 @@ pub struct Watch {
     ready: VecDeque<WatchedCommit>,
     /// The first event, if the watch has to begin with a resync.
     resync: Option<ResyncReason>,
+    /// Which of a replica's states the cursor runs over.
+    generation: u64,
+    /// Told by [`Watch::next_or_moved`]: everything up to here.
+    told: Revision,
+    /// The counter of everything, once somebody waits for the head to move.
+    all: Option<Counter>,
 }
 
 impl Engine {
@@ -267,6 +273,8 @@ impl Engine {
     /// begins with a [`WatchEvent::Resync`].
     pub fn watch(&self, options: WatchOptions) -> Result<Watch, WatchError> {
         let WatchOptions { prefix, ops, previous, from } = options;
+        // First: a state that replaces this one later is noticed.
+        let generation = self.core().generation();
         let counter = self.counter(scope_around(&prefix));
         let head = self.head().revision;
         let (revision, resync) = match from {
@@ -279,7 +287,8 @@ impl Engine {
             return Err(WatchError::Future { revision, head });
         }
         let cursor = Cursor { prefix, ops, revision };
-        Ok(Watch { engine: self.clone(), counter, cursor, previous, ready: VecDeque::new(), resync })
+        let (engine, ready) = (self.clone(), VecDeque::new());
+        Ok(Watch { engine, counter, cursor, previous, ready, resync, generation, told: revision, all: None })
     }
 }
 
@@ -313,6 +322,30 @@ impl Watch {
         }))
     }
 
+    /// The next event, or none as soon as the head has moved over revisions that the watch shows nothing of: everything up to
+    /// the bookmark is known then. May be cancelled and called again.
+    ///
+    /// # Errors
+    /// As [`Watch::next`].
+    pub async fn next_or_moved(&mut self) -> Result<Option<WatchEvent>, WatchError> {
+        loop {
+            if let Some(event) = self.step().await? {
+                self.told = self.told.max(self.examined());
+                return Ok(Some(event));
+            }
+            let seen = self.cursor.revision;
+            if seen > self.told {
+                self.told = seen;
+                return Ok(None);
+            }
+            let engine = &self.engine;
+            self.all.get_or_insert_with(|| engine.counter("")).changed(seen).await;
+            if self.engine.core().notified() <= seen && self.engine.core().is_closed() {
+                return Err(WatchError::Closed);
+            }
+        }
+    }
+
     /// The next event if there is one now.
     ///
     /// # Errors
@@ -324,6 +357,9 @@ impl Watch {
         loop {
             if let Some(commit) = self.ready.pop_front() {
                 return Ok(Some(WatchEvent::Commit(commit)));
+            }
+            if self.generation != self.engine.core().generation() {
+                return Ok(Some(self.begin_other()));
             }
             let core = self.engine.core();
             // In this order: what is notified is in the touches that are read after it.
@@ -363,6 +399,33 @@ impl Watch {
         next.map_or(self.cursor.revision, |next| next.commit.revision.previous())
     }
 
+    /// The commit of the last revision that was examined, if that is known without looking far.
+    ///
+    /// # Errors
+    /// As [`Watch::next`].
+    pub async fn place(&mut self) -> Result<Option<Head>, WatchError> {
+        let revision = self.examined();
+        let (head, compacted) = (self.engine.head(), self.engine.core().compacted());
+        if let Some(known) = [head, compacted].into_iter().find(|known| known.revision == revision) {
+            return Ok(Some(known));
+        }
+        match self.engine.page(revision, revision).await {
+            Ok(page) => Ok(page.first().filter(|commit| commit.revision == revision).map(|commit| commit.head())),
+            Err(AtError::Storage(error)) if revision > compacted.revision => Err(WatchError::Storage(error)),
+            Err(AtError::Closed) => Err(WatchError::Closed),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Begins again in a state that does not follow from the one before.
+    fn begin_other(&mut self) -> WatchEvent {
+        self.generation = self.engine.core().generation();
+        // The counters of the state before do not move any more.
+        self.counter = self.engine.counter(scope_around(&self.cursor.prefix));
+        (self.all, self.told) = (None, Revision::ZERO);
+        self.begin_again(ResyncReason::OtherEpoch)
+    }
+
     fn begin_again(&mut self, reason: ResyncReason) -> WatchEvent {
         let snapshot = self.engine.snapshot();
         self.cursor.revision = snapshot.revision();
@@ -377,10 +440,13 @@ impl Watch {
             // Compacted meanwhile: the next step sees it.
             Err(AtError::Compacted { .. }) => return Ok(()),
             Err(AtError::Storage(error)) => return Err(WatchError::Storage(error)),
-            Err(AtError::Closed | AtError::Future { .. }) => return Err(WatchError::Closed),
+            Err(AtError::Closed | AtError::Future { .. } | AtError::NoHistory { .. }) => {
+                return Err(WatchError::Closed);
+            }
         };
         let mut ready = VecDeque::new();
-        let mut end = self.cursor.revision;
+        // A replica's page is all that there is of its range.
+        let mut end = if self.engine.core().is_replica { through } else { self.cursor.revision };
         for commit in commits {
             end = commit.revision;
             let shown = self.cursor.shown(&commit);
@@ -415,7 +481,7 @@ impl Watch {
                 }
                 _ => Err(WatchError::Storage(error)),
             },
-            Err(AtError::Compacted { .. }) => Ok(Previous::Compacted),
+            Err(AtError::Compacted { .. } | AtError::NoHistory { .. }) => Ok(Previous::Compacted),
             Err(AtError::Closed | AtError::Future { .. }) => Err(WatchError::Closed),
         }
     }

@@ -18,6 +18,7 @@ mod model;
 mod past;
 mod power;
 mod refusals;
+mod replica;
 mod shared;
 mod space;
 mod support;
