@@ -1,5 +1,7 @@
 //! The integration tests of the engine, in one binary; each module says which promises it holds.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod backup;
 mod child;
 mod conformance;

@@ -1,9 +1,8 @@
-//! HTTP by hand over a socket or TCP, as a client in any language does it: requests with their headers, whole answers, and the
+//! HTTP by hand over a socket, as a client in any language does it: requests with their headers, whole answers, and the
 //! events of a watch. What breaks off is an error of the call and never a panic, because servers are killed here.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -11,27 +10,19 @@ use serde_json::Value;
 
 use super::bench::PATIENCE;
 
-/// Where a server is, and by which token it lets in.
+/// Where a server is.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
-    Socket(PathBuf),
-    Tcp(SocketAddr, String),
-}
-
-trait Stream: Read + Write + Send {}
-impl<S: Read + Write + Send> Stream for S {}
+pub(crate) struct Place(PathBuf);
 
 /// One connection.
 pub(crate) struct Wire {
-    stream: BufReader<Box<dyn Stream>>,
-    token: Option<String>,
+    stream: BufReader<UnixStream>,
 }
 
 /// A whole answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -44,24 +35,13 @@ impl Answer {
 
 impl Place {
     pub(crate) fn socket(store: &Path) -> Self {
-        Self::Socket(store.join("server.sock"))
+        Self(store.join("server.sock"))
     }
 
     pub(crate) fn connect(&self) -> io::Result<Wire> {
-        let (stream, token): (Box<dyn Stream>, _) = match self {
-            Self::Socket(path) => {
-                let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                (Box::new(stream), None)
-            }
-            Self::Tcp(address, token) => {
-                let stream = TcpStream::connect(address)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_nodelay(true)?;
-                (Box::new(stream), Some(token.clone()))
-            }
-        };
-        Ok(Wire { stream: BufReader::new(stream), token })
+        let stream = UnixStream::connect(&self.0)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Wire { stream: BufReader::new(stream) })
     }
 
     /// Asks on a connection of its own.
@@ -99,9 +79,6 @@ impl Wire {
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
         }
-        if let Some(token) = &self.token {
-            request += &format!("authorization: Bearer {token}\r\n");
-        }
         request += "\r\n";
         self.raw(&[request.as_bytes(), body].concat())
     }
@@ -119,7 +96,7 @@ impl Wire {
             body.resize(length.parse().map_err(io::Error::other)?, 0);
             self.stream.read_exact(&mut body)?;
         }
-        Ok(Answer { status, headers, body })
+        Ok(Answer { status, body })
     }
 
     fn head(&mut self) -> io::Result<(u16, BTreeMap<String, String>)> {
