@@ -14,6 +14,8 @@ mod client;
 mod endpoint;
 mod event_wire;
 mod events;
+mod follow_wire;
+mod follower;
 mod gate;
 pub mod limits;
 mod listen;
@@ -36,6 +38,7 @@ mod wire;
 
 pub use client::{Client, Discovery, discover};
 pub use event_wire::watch_document;
+pub use follower::{Follower, FollowerOptions, FollowerState};
 pub use listen::{Listen, ListenError};
 pub use problem::{PROBLEM_TYPE, ProblemBody, status};
 pub use protocol::{
