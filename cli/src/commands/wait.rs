@@ -1,11 +1,11 @@
-//! `reconcile wait`: until a revision is there, or a Git commit is in force; exit 5 if that takes too long.
+//! `reconcile wait`: until a revision is there, or a Git commit is in force, or it is real everywhere; exit 5 if that takes too long.
 //!
 //! A server that goes away and comes back meanwhile does not matter.
 
 use std::time::{Duration, Instant};
 
 use holdfast_reconciler::error::{Problem, ProblemKind};
-use holdfast_reconciler::plane::Status;
+use holdfast_reconciler::plane::{Status, not_yet};
 
 use super::Run;
 use crate::args::WaitArgs;
@@ -38,7 +38,8 @@ pub(super) fn run(run: &Run, args: &WaitArgs) -> Result<Exit, Failure> {
             Ok(Some(status)) if is_there(args, status) => {
                 run.output.data(&status.head, || {
                     let mut text = Text::new();
-                    text.line(format!("{} is in force", status.head.revision));
+                    let how = if args.observed { "is in force everywhere" } else { "is in force" };
+                    text.line(format!("{} {how}", status.head.revision));
                     text
                 })?;
                 return Ok(Exit::Done);
@@ -49,6 +50,10 @@ pub(super) fn run(run: &Run, args: &WaitArgs) -> Result<Exit, Failure> {
             Err(_) => {}
         }
         let now = match &looked {
+            Ok(Some(status)) if args.observed => match lacking(args, status) {
+                lacking if lacking.is_empty() => format!("the head is {}", status.head.revision),
+                lacking => lacking.join("; "),
+            },
             Ok(Some(status)) => format!("the head is {}", status.head.revision),
             Ok(None) => "there is no store yet".to_owned(),
             Err(failure) => failure.problem.message.clone(),
@@ -74,7 +79,12 @@ fn is_there(args: &WaitArgs, status: &Status) -> bool {
         let mut of = status.sources.iter().filter(|found| source(&found.source));
         of.any(|found| found.git.as_ref().is_some_and(|git| git.commit.starts_with(wanted.as_str()) && !git.dirty))
     });
-    revision && git
+    revision && git && (!args.observed || lacking(args, status).is_empty())
+}
+
+/// What is not real yet, in one line each.
+fn lacking(args: &WaitArgs, status: &Status) -> Vec<String> {
+    not_yet(status, args.revision.unwrap_or(status.head.revision))
 }
 
 fn is_lasting(problem: &Problem) -> bool {
