@@ -41,7 +41,7 @@ impl<'p> Planner<'p> {
         let key = keys::live(self.input.org, address);
         if let Some(from) = self.moves.clashes.get(address).cloned() {
             let modified = self.input.snapshot.get(&key).map_or(Revision::ZERO, Entry::modified);
-            self.blocked.push(blocking::both_live(address, &from, modified));
+            self.blocked.push(blocking::both_live(declared, &from, modified));
             self.blocked_rows.insert(address.clone());
             self.reads.extend([key, keys::live(self.input.org, &from)]);
             return Ok(());
@@ -89,7 +89,7 @@ impl<'p> Planner<'p> {
         }
         self.note(declared, &outcome);
         if !outcome.conflicts.is_empty() {
-            self.blocked.extend(outcome.conflicts.iter().map(|conflict| blocking::conflict(address, conflict)));
+            self.blocked.extend(outcome.conflicts.iter().map(|conflict| blocking::conflict(declared, conflict)));
             self.blocked_rows.insert(address.clone());
             return Ok(());
         }
