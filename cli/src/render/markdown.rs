@@ -78,7 +78,7 @@ fn head(plan: &Plan) -> String {
     for blocked in &plan.blocked {
         out.push_str(&format!("- {} {}\n", code(&blocked.code), prose(&blocked.message)));
         for remedy in &blocked.remedies {
-            out.push_str(&format!("  - {}\n", code(&pasteable(remedy))));
+            out.push_str(&format!("  - {}\n", code(&pasteable(remedy, plan.rollback))));
         }
     }
     let deletes: Vec<_> = plan.changes.iter().filter(|change| change.action == Action::Delete).collect();

@@ -9,8 +9,8 @@ use crate::plan::Blocked;
 use crate::resource::{Address, KindName};
 use crate::value::Value;
 
-/// A field that cannot be set.
-pub(super) fn conflict(address: &Address, conflict: &Conflict) -> Blocked {
+/// A field that cannot be set; by what a manifest declares, or by what was declared at the revision of a rollback.
+pub(super) fn conflict(address: &Address, conflict: &Conflict, rollback: Option<Revision>) -> Blocked {
     let Conflict { path, owner, revision, declared, live, obstacle } = conflict;
     let field = path.top();
     let shown = |value: &Option<Value>| match value {
@@ -30,13 +30,19 @@ pub(super) fn conflict(address: &Address, conflict: &Conflict) -> Blocked {
             ("E_OTHER_SOURCE", message, vec!["delete it from one of the two projects".to_owned()])
         }
         Obstacle::Actor => {
-            let values = format!("manifest: {}, live: {}", shown(declared), shown(live));
+            let by = rollback.map_or("manifest".to_owned(), |back| back.to_string());
+            let values = format!("{by}: {}, live: {}", shown(declared), shown(live));
             let message = format!("`{field}` of `{address}` was set by `{owner}` ({values})");
-            let remedies = vec![
-                format!("reconcile adopt {address} {field}"),
-                format!("reconcile --take '{address} {field}={revision}'"),
-                format!("delete `{field}` from the manifest"),
-            ];
+            let take = format!("--take '{address} {field}={revision}'");
+            let remedies = match rollback {
+                // No manifest has a say in it.
+                Some(back) => vec![format!("reconcile rollback {back} {take}")],
+                None => vec![
+                    format!("reconcile adopt {address} {field}"),
+                    format!("reconcile {take}"),
+                    format!("delete `{field}` from the manifest"),
+                ],
+            };
             ("E_CONFLICT", message, remedies)
         }
     };

@@ -18,6 +18,7 @@ use crate::encoded;
 use crate::error::{Problem, ProblemKind};
 use crate::guard;
 use crate::kind::Effect;
+use crate::places::Places;
 use crate::plan::{Action, Change, Reason};
 use crate::resource::{Address, Declaration, Record, SourceName, keys};
 use crate::secret::SecretValues;
@@ -89,7 +90,9 @@ impl<'p> Planner<'p> {
         }
         self.note(declared, &outcome);
         if !outcome.conflicts.is_empty() {
-            self.blocked.extend(outcome.conflicts.iter().map(|conflict| blocking::conflict(address, conflict)));
+            let rollback = self.input.options.rollback;
+            let blocked = |conflict| blocking::conflict(address, conflict, rollback);
+            self.blocked.extend(outcome.conflicts.iter().map(blocked));
             self.blocked_rows.insert(address.clone());
             return Ok(());
         }
@@ -348,7 +351,7 @@ impl<'p> Planner<'p> {
 
 /// Whether what a source declared before is what it declares now.
 fn declares(before: &Declaration, now: &Declared, record: &Record) -> bool {
-    let Declaration { fields, tags, lifecycle, at: _ } = before;
+    let Declaration { fields, tags, lifecycle, at: _, places: _ } = before;
     let present = || now.fields.iter().filter(|(_, value)| !value.is_null());
     let tag = |path: &String| record.tags.get(path).map_or("", String::as_str);
     *lifecycle == now.lifecycle
@@ -371,5 +374,6 @@ fn declaration(declared: &Declared, record: &Record) -> Declaration {
         tags: declared.secrets.keys().map(|path| (path.clone(), tag(path))).collect(),
         lifecycle: declared.lifecycle.clone(),
         at: declared.at.clone(),
+        places: Places::new(declared.at.as_ref(), &declared.field_at),
     }
 }

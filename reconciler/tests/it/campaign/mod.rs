@@ -71,7 +71,8 @@ fn grow(seed: u64) -> Met {
             }
             plan = world.plane.plan(&request).unwrap();
         }
-        let (state, before) = kept.take().unwrap_or_else(|| (state::read(&world.plane), foreseen::look(&world.plane, &mut met)));
+        let (state, before) =
+            kept.take().unwrap_or_else(|| (state::read(&world.plane), foreseen::look(&world.plane, &mut met)));
         let other = if step % 4 == 0 { &world.plane } else { &world.whole };
         let bytes = |plan: &Plan| serde_json::to_string(plan).unwrap();
         assert_eq!(bytes(&plan), bytes(&other.plan(&request).unwrap()), "{at}: two plans differ");
