@@ -25,6 +25,7 @@ pub fn breaks(sessions: &[SessionChange], allowed: &BTreeSet<String>, revision: 
             path: None,
             owner: None,
             revision: Some(revision),
+            at: None,
             message: format!(
                 "sessions of `{}` work now and would fail: {}",
                 session.who(),
@@ -53,6 +54,7 @@ pub fn protected(address: &Address, modified: Revision, prevent_delete: bool, pr
         path: None,
         owner: None,
         revision: Some(modified),
+        at: None,
         message: format!("`{text}` is protected from being deleted: {why}"),
         remedies: vec![format!("put `{text}` back into the manifest, or lift its protection first")],
     })
@@ -99,6 +101,7 @@ pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Optio
         path: None,
         owner: None,
         revision: Some(revision),
+        at: None,
         message,
         remedies: vec![format!("--allow-delete {all}")],
     })

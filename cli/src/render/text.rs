@@ -9,7 +9,7 @@ use holdfast_reconciler::kind::Kinds;
 use holdfast_reconciler::plan::{Action, AgentChange, Blocked, Plan, SessionChange, SessionModel, Summary};
 
 use super::ink::{Role, Text};
-use super::row::{Listed, Row, What, is_row, sections};
+use super::row::{Listed, Row, What, is_row, place, sections};
 use super::value::{self, Length};
 
 /// Where comments stand, counted from 0.
@@ -237,7 +237,8 @@ fn draw_blocked(text: &mut Text, blocked: &Blocked, rollback: Option<Revision>) 
     // A guard names the head as its revision, which says nothing about its cause.
     let changed = blocked.revision.filter(|_| is_row(blocked)).map(|revision| format!("last changed in {revision}"));
     let owner = blocked.owner.as_ref().map(|owner| format!("owner {owner}"));
-    let note: Vec<String> = owner.into_iter().chain(changed).collect();
+    let at = blocked.at.as_ref().map(|at| format!("at {}", place(at)));
+    let note: Vec<String> = at.into_iter().chain(owner).chain(changed).collect();
     if !note.is_empty() {
         text.plain("    ").plain(note.join(", ")).end();
     }

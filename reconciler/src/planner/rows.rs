@@ -42,7 +42,7 @@ impl<'p> Planner<'p> {
         let key = keys::live(self.input.org, address);
         if let Some(from) = self.moves.clashes.get(address).cloned() {
             let modified = self.input.snapshot.get(&key).map_or(Revision::ZERO, Entry::modified);
-            self.blocked.push(blocking::both_live(address, &from, modified));
+            self.blocked.push(blocking::both_live(declared, &from, modified));
             self.blocked_rows.insert(address.clone());
             self.reads.extend([key, keys::live(self.input.org, &from)]);
             return Ok(());
@@ -91,7 +91,7 @@ impl<'p> Planner<'p> {
         self.note(declared, &outcome);
         if !outcome.conflicts.is_empty() {
             let rollback = self.input.options.rollback;
-            let blocked = |conflict| blocking::conflict(address, conflict, rollback);
+            let blocked = |conflict| blocking::conflict(declared, conflict, rollback);
             self.blocked.extend(outcome.conflicts.iter().map(blocked));
             self.blocked_rows.insert(address.clone());
             return Ok(());
