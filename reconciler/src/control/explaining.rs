@@ -252,7 +252,7 @@ impl Life {
 
 impl Declares {
     fn names(&self, top: &str) -> bool {
-        let Declaration { fields, tags, lifecycle: _, at: _, places: _ } = &*self.declaration;
+        let Declaration { fields, tags, lifecycle: _, protect: _, at: _, places: _ } = &*self.declaration;
         fields.contains_key(top) || tags.keys().any(|path| top_of(path) == top)
     }
 
