@@ -36,19 +36,48 @@ pub fn breaks(sessions: &[SessionChange], allowed: &BTreeSet<String>, revision: 
         .collect()
 }
 
-/// A protected resource is not deleted.
-pub fn protected(address: &Address, modified: Revision, prevent_delete: bool, protect: &[String]) -> Option<Blocked> {
-    let text = address.to_string();
-    let matches = |pattern: &&String| match pattern.strip_suffix('*') {
+/// The pattern of a project's `protect` that names a resource.
+pub fn protects<'p>(protect: &'p [String], address: &Address) -> Option<&'p str> {
+    // Most projects protect nothing.
+    let text = (!protect.is_empty()).then(|| address.to_string())?;
+    let names = |pattern: &&String| match pattern.strip_suffix('*') {
         Some(prefix) => text.starts_with(prefix),
         None => **pattern == text,
     };
-    let why = match protect.iter().find(matches) {
-        Some(pattern) => format!("`protect` names `{pattern}`"),
-        None if prevent_delete => "it was declared with `prevent_delete`".to_owned(),
-        None => return None,
+    protect.iter().find(names).map(String::as_str)
+}
+
+/// Who protects a resource from being deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection<'p> {
+    /// This pattern of the `protect` of the project that is planned.
+    Pattern(&'p str),
+    /// What its declaration said before it went.
+    Lifecycle,
+    /// What a source declares of it, by this word, while somebody deletes it live.
+    Declared {
+        /// The source.
+        source: &'p str,
+        /// `protect` or `prevent_delete`.
+        by: &'static str,
+    },
+}
+
+/// A protected resource is not deleted.
+pub fn protected(address: &Address, modified: Revision, protection: Protection<'_>) -> Blocked {
+    let text = address.to_string();
+    let why = match protection {
+        Protection::Pattern(pattern) => format!("`protect` names `{pattern}`"),
+        Protection::Lifecycle => "it was declared with `prevent_delete`".to_owned(),
+        Protection::Declared { source, by } => format!("source `{source}` declares it with `{by}`"),
     };
-    Some(Blocked {
+    let remedy = match protection {
+        Protection::Declared { by, .. } => format!("take its `{by}` out of the manifest, apply, and try again"),
+        Protection::Pattern(_) | Protection::Lifecycle => {
+            format!("put `{text}` back into the manifest, or lift its protection first")
+        }
+    };
+    Blocked {
         code: "E_PROTECTED".to_owned(),
         address: text.clone(),
         path: None,
@@ -56,8 +85,8 @@ pub fn protected(address: &Address, modified: Revision, prevent_delete: bool, pr
         revision: Some(modified),
         at: None,
         message: format!("`{text}` is protected from being deleted: {why}"),
-        remedies: vec![format!("put `{text}` back into the manifest, or lift its protection first")],
-    })
+        remedies: vec![remedy],
+    }
 }
 
 /// What the guard against deleting too much looks at.

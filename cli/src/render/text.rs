@@ -3,6 +3,7 @@
 //! Equal plans give equal bytes: no clock, no environment, no terminal width. It shows nothing that the JSON form lacks.
 //! Never here: which rows there are (`row.rs`), how a value looks (`value.rs`).
 
+use holdfast_engine::Revision;
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::kind::Kinds;
 use holdfast_reconciler::plan::{Action, AgentChange, Blocked, Plan, SessionChange, SessionModel, Summary};
@@ -62,7 +63,7 @@ pub(crate) fn plan(plan: &Plan, kinds: &Kinds, view: PlanView) -> Text {
     text.end().line(summary_line(&plan.summary));
     not_applyable(&mut text, plan);
     for blocked in &plan.blocked {
-        draw_blocked(&mut text, blocked);
+        draw_blocked(&mut text, blocked, plan.rollback);
     }
     text
 }
@@ -231,7 +232,7 @@ fn not_applyable(text: &mut Text, plan: &Plan) {
     }
 }
 
-fn draw_blocked(text: &mut Text, blocked: &Blocked) {
+fn draw_blocked(text: &mut Text, blocked: &Blocked, rollback: Option<Revision>) {
     text.end().add(Role::Error, format!("blocked[{}]", blocked.code)).plain(": ").plain(&blocked.message).end();
     // A guard names the head as its revision, which says nothing about its cause.
     let changed = blocked.revision.filter(|_| is_row(blocked)).map(|revision| format!("last changed in {revision}"));
@@ -242,11 +243,15 @@ fn draw_blocked(text: &mut Text, blocked: &Blocked) {
         text.plain("    ").plain(note.join(", ")).end();
     }
     for remedy in &blocked.remedies {
-        text.plain("    ").add(Role::Help, "help: ").plain(pasteable(remedy)).end();
+        text.plain("    ").add(Role::Help, "help: ").plain(pasteable(remedy, rollback)).end();
     }
 }
 
-/// A way out as a command: a flag alone becomes one.
-pub(crate) fn pasteable(remedy: &str) -> String {
-    if remedy.starts_with("--") { format!("reconcile {remedy}") } else { remedy.to_owned() }
+/// A way out as a command: a flag alone becomes one, of what the plan is a plan of.
+pub(crate) fn pasteable(remedy: &str, rollback: Option<Revision>) -> String {
+    match (remedy.starts_with("--"), rollback) {
+        (false, _) => remedy.to_owned(),
+        (true, None) => format!("reconcile {remedy}"),
+        (true, Some(back)) => format!("reconcile rollback {back} {remedy}"),
+    }
 }

@@ -111,7 +111,11 @@ fn of_json(plan: &Value) -> Facts {
     let mut blocked: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for block in plan["blocked"].as_array().unwrap() {
         let (code, address) = (block["code"].as_str().unwrap(), block["address"].as_str().unwrap());
-        let pasteable = |way: &String| if way.starts_with("--") { format!("reconcile {way}") } else { way.clone() };
+        let command = match plan["rollback"].as_u64() {
+            Some(back) => format!("reconcile rollback r{back}"),
+            None => "reconcile".to_owned(),
+        };
+        let pasteable = |way: &String| if way.starts_with("--") { format!("{command} {way}") } else { way.clone() };
         let ways = texts(&block["remedies"]).iter().map(pasteable).collect();
         let at = block["at"]["file"].as_str().map(|file| format!("{file}:{}", block["at"]["line"]));
         facts.blocked.push((code.to_owned(), placed(block["message"].as_str().unwrap(), at.as_deref()), ways));

@@ -10,9 +10,11 @@ use crate::plan::Blocked;
 use crate::resource::{Address, KindName};
 use crate::value::Value;
 
-/// A field that cannot be set.
-pub(super) fn conflict(declared: &Declared, conflict: &Conflict) -> Blocked {
-    let (address, at) = (&declared.address, diff::position(declared, &conflict.path));
+/// A field that cannot be set; by what a manifest declares, or by what was declared at the revision of a rollback.
+pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Option<Revision>) -> Blocked {
+    let address = &declared.address;
+    // The places of a rollback are those of then.
+    let at = diff::position(declared, &conflict.path).filter(|_| rollback.is_none());
     let Conflict { path, owner, revision, declared: wanted, live, obstacle } = conflict;
     let field = path.top();
     let shown = |value: &Option<Value>| match value {
@@ -32,13 +34,19 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict) -> Blocked {
             ("E_OTHER_SOURCE", message, vec!["delete it from one of the two projects".to_owned()])
         }
         Obstacle::Actor => {
-            let values = format!("manifest: {}, live: {}", shown(wanted), shown(live));
+            let by = rollback.map_or("manifest".to_owned(), |back| back.to_string());
+            let values = format!("{by}: {}, live: {}", shown(wanted), shown(live));
             let message = format!("`{field}` of `{address}` was set by `{owner}` ({values})");
-            let remedies = vec![
-                format!("reconcile adopt {address} {field}"),
-                format!("reconcile --take '{address} {field}={revision}'"),
-                format!("delete `{field}` from the manifest"),
-            ];
+            let take = format!("--take '{address} {field}={revision}'");
+            let remedies = match rollback {
+                // No manifest has a say in it.
+                Some(back) => vec![format!("reconcile rollback {back} {take}")],
+                None => vec![
+                    format!("reconcile adopt {address} {field}"),
+                    format!("reconcile {take}"),
+                    format!("delete `{field}` from the manifest"),
+                ],
+            };
             ("E_CONFLICT", message, remedies)
         }
     };
