@@ -35,6 +35,7 @@ mod status;
 mod token;
 mod verify;
 mod wait;
+mod waiting;
 mod watch;
 
 use std::ffi::OsString;
