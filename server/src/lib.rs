@@ -42,8 +42,8 @@ pub use follower::{Follower, FollowerOptions, FollowerState};
 pub use listen::{Listen, ListenError};
 pub use problem::{PROBLEM_TYPE, ProblemBody, status};
 pub use protocol::{
-    AUTHOR_HEADER, CREATED_HEADER, PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, TOKEN_HEADER,
-    VERSION_HEADER,
+    AUTHOR_HEADER, CREATED_HEADER, PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, SCOPE_HEADER,
+    TOKEN_HEADER, VERSION_HEADER,
 };
 pub use serve::{ServeOptions, ServerHandle, mount};
 pub use socket::{MountError, SOCKET_NAME};

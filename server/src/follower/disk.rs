@@ -16,6 +16,8 @@ use uuid::Uuid;
 const CHECKPOINT: &str = "follower.state";
 /// The same while it is written.
 const UNFINISHED: &str = "follower.state.new";
+/// The file that says what the state is of.
+const SCOPE: &str = "follower.scope";
 /// The file with the id.
 const ID: &str = "follower.id";
 /// The file that one process at a time has locked.
@@ -89,6 +91,26 @@ impl Folder {
                 None
             }
         }
+    }
+
+    /// What the state is of, in the words of the server that gave it; none if that is not known.
+    pub(super) fn scope(&self) -> Option<String> {
+        fs::read_to_string(self.path.join(SCOPE)).ok()
+    }
+
+    /// Forgets the state, and says what the next one is of. In this order: what was given for more than the follower is for now must
+    /// not lie here under the name of less.
+    pub(super) fn begin_anew(&self, scope: &str) -> io::Result<()> {
+        for name in [CHECKPOINT, UNFINISHED] {
+            match fs::remove_file(self.path.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Err(_) | Ok(()) => {}
+            }
+        }
+        File::open(&self.path)?.sync_all()?;
+        let mut file = private().create(true).truncate(true).open(self.path.join(SCOPE))?;
+        file.write_all(scope.as_bytes())?;
+        file.sync_all()
     }
 
     /// What writes the state, in another thread too.

@@ -17,6 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::events::ERROR;
 use crate::follow_wire::{Fed, MOVED, STATE};
 use crate::limits::{CLIENT_EVENT_BYTES_MAX, CLIENT_HELLO_TIMEOUT, CLIENT_WATCH_SILENCE_MAX};
+use crate::protocol::SCOPE_HEADER;
 use crate::sse::{Event, Reader};
 use crate::transport::{self, ExchangeError, Outgoing};
 
@@ -28,6 +29,8 @@ pub(super) struct Feed {
     endpoint: Endpoint,
     body: Incoming,
     reader: Reader,
+    /// What the server gives, in its words: for which organisations, and whether with what is sealed.
+    pub(super) scope: String,
 }
 
 impl Feed {
@@ -53,7 +56,8 @@ impl Feed {
             return Err(problem_of(&answer).unwrap_or_else(unreadable));
         }
         let reader = Reader::new(CLIENT_EVENT_BYTES_MAX);
-        Ok(Self { endpoint: endpoint.clone(), body: response.into_body(), reader })
+        let scope = response.headers().get(SCOPE_HEADER).and_then(|scope| scope.to_str().ok()).unwrap_or_default();
+        Ok(Self { endpoint: endpoint.clone(), scope: scope.to_owned(), body: response.into_body(), reader })
     }
 
     /// The items of the next piece that comes; none is no end, only a sign of life. May be cancelled between two pieces.

@@ -82,7 +82,7 @@ impl Work {
         }
         self.shared.disconnected(None);
         answering.abort();
-        checkpoints.last(&self.shared).await;
+        checkpoints.last(&self.shared, self.whole).await;
         let _ = telling.await;
     }
 
@@ -95,6 +95,14 @@ impl Work {
             let from = self.shared.place().filter(|_| !self.whole).map(|place| (place, head.id));
             let mut got = false;
             let problem = match self.connect(from).await {
+                Ok((feed, _)) if self.folder.scope().as_ref() != Some(&feed.scope) => {
+                    checkpoints.settle().await;
+                    match self.begin_anew(&feed.scope) {
+                        // At once, and from the beginning.
+                        Ok(()) => continue,
+                        Err(problem) => problem,
+                    }
+                }
                 Ok((feed, sealed)) => {
                     self.shared.connected();
                     tracing::info!(server = %self.endpoint, from = %head.revision, sealed, "following");
@@ -108,7 +116,7 @@ impl Work {
             let wait = backoff.wait(failures, Uuid::new_v4().as_u64_pair().0);
             tokio::select! {
                 () = sleep(wait) => {}
-                never = checkpoints.now_and_then(&self.shared) => match never {},
+                never = checkpoints.now_and_then(&self.shared), if !self.whole => match never {},
             }
         }
     }
@@ -121,6 +129,16 @@ impl Work {
             }
             begun => begun.map(|feed| (feed, true)),
         }
+    }
+
+    /// What the server gives is of other organisations than what is here, or with more or less of what is sealed: none of this is kept.
+    fn begin_anew(&mut self, scope: &str) -> Result<(), Problem> {
+        tracing::info!(scope, "what is followed is new here, the state is fetched anew");
+        self.whole = true;
+        self.folder.begin_anew(scope).map_err(|error| {
+            Problem::from_error(ProblemKind::Failed, "E_FOLLOW_FOLDER", &error)
+                .help("check the room and the rights there")
+        })
     }
 
     /// Takes what comes over a connection, until it ends; gives why. `got` says whether anything came.
@@ -143,7 +161,8 @@ impl Work {
             let items = tokio::select! {
                 items = feed.next() => items,
                 () = held_back => Ok(Vec::new()),
-                never = checkpoints.now_and_then(&self.shared) => match never {},
+                // A state that is about to be replaced is not worth writing, and may be of more than is followed now.
+                never = checkpoints.now_and_then(&self.shared), if !self.whole => match never {},
             };
             let items = match items {
                 Ok(items) => items,
@@ -286,11 +305,24 @@ impl Checkpoints {
         }
     }
 
-    /// Writes the state once more, if it is not written yet.
-    async fn last(mut self, shared: &Shared) {
+    /// Waits for a state that is being written; none counts as written after this.
+    async fn settle(&mut self) {
+        self.finish().await;
+        self.written = None;
+    }
+
+    async fn finish(&mut self) {
         if let Some(running) = self.running.take() {
             let written = running.await;
             self.took(written.unwrap_or_else(|error| Err(error.into())));
+        }
+    }
+
+    /// Writes the state once more, if it is not written yet and is of what the folder says.
+    async fn last(mut self, shared: &Shared, whole: bool) {
+        self.finish().await;
+        if whole {
+            return;
         }
         if shared.place() != self.written {
             let written = self.writer.write(shared.plane.engine());

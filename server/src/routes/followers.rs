@@ -26,6 +26,7 @@ use crate::follow_wire::{ALIVE, Fed, FollowerBody, MOVED, STATE};
 use crate::gate::{Gate, Lane};
 use crate::limits::SMALL_BODY_BYTES_MAX;
 use crate::metrics::Gauge;
+use crate::protocol::SCOPE_HEADER;
 use crate::router::{App, At};
 use crate::sse::Event;
 
@@ -69,7 +70,9 @@ pub(crate) async fn follow(State(app): State<App>, mut ask: Ask) -> Answer {
     if sealed {
         ask.needs(Role::Admin)?;
     }
-    let request = FollowRequest { reach: reach(&ask), sealed, from, commit };
+    let reach = reach(&ask);
+    let scope = format!("{reach}{}", if sealed { ", sealed" } else { "" });
+    let request = FollowRequest { reach, sealed, from, commit };
     let standing = ask.standing()?;
     let place = app.watches.place()?;
     let feed = app.gate.call(Lane::Read, move |plane| plane.follow(&request)).await?;
@@ -88,7 +91,11 @@ pub(crate) async fn follow(State(app): State<App>, mut ask: Ask) -> Answer {
     };
     let events = stream::unfold(fed, Feeding::step);
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))];
-    Ok::<Response, _>((kind, Body::from_stream(events)).into_response())
+    let mut response = (kind, Body::from_stream(events)).into_response();
+    if let Ok(scope) = HeaderValue::try_from(scope) {
+        response.headers_mut().insert(SCOPE_HEADER, scope);
+    }
+    Ok::<Response, _>(response)
 }
 
 /// A follower that is fed.

@@ -272,6 +272,50 @@ fn p12_a_follower_with_a_token_of_one_organisation_holds_nothing_of_another() {
 }
 
 #[test]
+fn p12_a_folder_keeps_nothing_that_the_token_of_today_is_not_for() {
+    let server = Server::start_with(listening());
+    put(&server.plane, "acme", "ours", "of acme");
+    put(&server.plane, "beta", "theirs", "of beta");
+    let folder = folder();
+    let none = || KeySource::None("none".to_owned());
+    let broad = token(&server, "broad", Role::Admin, Reach::All);
+    let narrow = token(&server, "narrow", Role::Read, Reach::one(org("acme")));
+    let both = token(&server, "both", Role::Read, orgs(&["acme", "beta"]));
+    let keys = |follower: &Follower| -> Vec<String> {
+        let engine = follower.plane().unwrap().engine();
+        engine.snapshot().iter().map(|(key, _)| key.as_str().to_owned()).collect()
+    };
+    let cases = [
+        (&broad, vec!["org/acme/kv/ours", "org/beta/kv/theirs", "token/"]),
+        (&narrow, vec!["org/acme/kv/ours"]),
+        (&both, vec!["org/acme/kv/ours", "org/beta/kv/theirs"]),
+        (&narrow, vec!["org/acme/kv/ours"]),
+    ];
+    for (token, expected) in cases {
+        let follower = Follower::start(options(remote(&server, token), folder.path(), none())).unwrap();
+        eventually("a state for the token", || follower.state().resyncs == 1);
+        let mut shown = keys(&follower);
+        shown.iter_mut().filter(|key| key.starts_with("token/")).for_each(|key| key.truncate("token/".len()));
+        shown.dedup();
+        assert_eq!(shown, expected);
+        follower.shutdown();
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        let told = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        let beta = told.filter(|bytes| String::from_utf8_lossy(bytes).contains("theirs")).count();
+        assert_eq!(beta, usize::from(expected.contains(&"org/beta/kv/theirs")));
+        // The same token again goes on where it was.
+        let follower = Follower::start(options(remote(&server, token), folder.path(), none())).unwrap();
+        eventually("a connection", || follower.state().connected);
+        assert_eq!(follower.state().resyncs, 0);
+        follower.shutdown();
+    }
+}
+
+fn orgs(names: &[&str]) -> Reach {
+    Reach::Orgs(names.iter().map(|name| org(name)).collect())
+}
+
+#[test]
 fn a_restart_goes_on_from_the_folder_also_without_the_server_and_a_damaged_file_costs_a_resync() {
     let server = Server::start();
     let folder = folder();
