@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use holdfast_engine::{AtError, Clock, Engine, Revision, Snapshot, Timestamp, Txn};
 
@@ -19,6 +19,7 @@ use crate::apply::{self, Authorship, Bench};
 use crate::control::Standings;
 use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
+use crate::followers::Followers;
 use crate::keyfile::{KeySource, Keys};
 use crate::kind::Kinds;
 use crate::kind_record;
@@ -45,6 +46,13 @@ pub struct PlaneOptions {
     pub holder: Option<Holder>,
 }
 
+/// Where the state of a replica comes from.
+pub trait Upstream: Send + Sync {
+    /// Waits, but not for long, until the replica has what its source had when this was called. Where the source cannot be reached
+    /// the replica goes on with what it has.
+    fn catch_up(&self);
+}
+
 /// The control plane in this process. Clones share it.
 #[derive(Clone)]
 pub struct Plane(Arc<Inner>);
@@ -57,6 +65,9 @@ struct Inner {
     holder: Option<Holder>,
     kinds: Kinds,
     open: OpenSessions,
+    followers: Followers,
+    /// What a replica asks before it gives out a value.
+    upstream: OnceLock<Arc<dyn Upstream>>,
     /// One apply at a time: two at once would only make each other plan anew.
     applying: Mutex<()>,
     /// How much of the past the host keeps by itself.
@@ -89,6 +100,8 @@ impl Plane {
             holder,
             kinds,
             open,
+            followers: Followers::default(),
+            upstream: OnceLock::new(),
             applying,
             retention,
             loops,
@@ -122,6 +135,30 @@ impl Plane {
 
     fn open_in(&self, org: &OrgId, request: SessionRequest) -> Result<Session, Problem> {
         self.session_with(AgentResolver::new(self.clone()), org, request)
+    }
+
+    /// Says where the state of its replica comes from; who said so first counts.
+    pub fn follows(&self, upstream: Arc<dyn Upstream>) {
+        let _ = self.0.upstream.set(upstream);
+    }
+
+    /// Reads the master key again where it comes from, as after it was rotated elsewhere.
+    ///
+    /// # Errors
+    /// A key that is there and cannot be used.
+    pub fn read_keys_again(&self) -> Result<(), Problem> {
+        self.0.keys.read_again().map(drop).map_err(Problem::from)
+    }
+
+    /// Makes the head that a value is fetched from as new as that of the source, if there is one.
+    pub(crate) fn catch_up(&self) {
+        if let Some(upstream) = self.0.upstream.get() {
+            upstream.catch_up();
+        }
+    }
+
+    pub(crate) fn followers(&self) -> &Followers {
+        &self.0.followers
     }
 
     /// The value at a place that the resolver found.
@@ -422,7 +459,7 @@ pub(crate) fn at_problem(error: AtError) -> Problem {
 }
 
 /// A time in RFC 3339, in UTC and to the millisecond.
-pub(crate) fn rfc3339(time: Timestamp) -> String {
+pub fn rfc3339(time: Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(time.as_millis()) {
         Ok(time) => format!("{time:.3}"),
         Err(_) => "unknown".to_owned(),
