@@ -96,7 +96,9 @@ fn sync(folder: &Path) -> Result<(), ActuatorError> {
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> ActuatorError {
     let message = format!("cannot {what} `{}`: {error}", path.display());
     match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::NotADirectory
         | ErrorKind::IsADirectory => ActuatorError::stalled("denied", message),
         _ => ActuatorError::transient(message),
     }

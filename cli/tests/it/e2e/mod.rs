@@ -11,6 +11,7 @@ mod network;
 mod profiles;
 mod refusals;
 mod rotate;
+mod soak;
 mod storm;
 mod story;
 mod together;
