@@ -36,9 +36,9 @@ use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     Access, ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted,
     ControlPlane, DiffQuery, Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn,
-    KvTxnResult, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo,
-    ResourcesPage, ResourcesQuery, ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status,
-    Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
+    KvTxnResult, Measures, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, Reach,
+    ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite,
+    SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -195,6 +195,10 @@ impl ControlPlane for Plane {
 
     fn storage(&self) -> Result<Storage, Problem> {
         Ok(upkeep::storage(self))
+    }
+
+    fn measures(&self, reach: &Reach) -> Result<Measures, Problem> {
+        Ok(store::measures(self, reach))
     }
 
     fn compact(&self, request: &CompactRequest) -> Result<Compacted, Problem> {

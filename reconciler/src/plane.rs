@@ -11,6 +11,7 @@ mod editing;
 mod explaining;
 mod history;
 mod kv;
+mod measures;
 mod moment;
 mod profiles;
 mod resources;
@@ -31,6 +32,7 @@ pub use editing::{Edit, EditRequest};
 pub use explaining::{DeclaredBy, Origin, OriginQuery, Origins, Previous, SeenBy, SetBy};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
+pub use measures::{Measures, SourceMeasures};
 pub use moment::{Moment, MomentError};
 pub use profiles::{ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery};
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
@@ -293,6 +295,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Only if the plane cannot be reached.
     fn storage(&self) -> Result<Storage, Problem>;
+
+    /// What is measured of the plane, with nothing of other organisations than these. Reads no state as a whole.
+    ///
+    /// # Errors
+    /// Only if the plane cannot be reached.
+    fn measures(&self, reach: &Reach) -> Result<Measures, Problem>;
 
     /// Gives up the commits before what is to be kept. What is in force is never touched.
     ///

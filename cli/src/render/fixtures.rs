@@ -241,9 +241,9 @@ pub(super) fn status() -> Status {
             {"address": "file/z", "state": "unknown", "reason": "not_looked_at", "message": "", "wanted": 1,
                 "observed": null, "since": "2026-11-22T06:44:00.000Z", "attempts": 0, "next_try": null},
         ],
-        "holder": {"pid": 4711, "version": "0.1.0"}, "open_sessions": {"1": 1, "2": 3},
+        "holder": {"pid": 4711, "version": "0.1.0"}, "open_sessions": {"1": 1, "2": 3}, "watchers": 2,
         "durability": "fdatasync", "keys": 12,
-        "storage": {"compacted": 0, "trail_lag": 3, "bytes": 4_194_304, "retention": null, "poisoned": null},
+        "storage": {"compacted": 0, "trail_lag": 3, "bytes": 4_194_304, "retention": null, "compaction_lag": null, "poisoned": null},
     }))
     .unwrap()
 }

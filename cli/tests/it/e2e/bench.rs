@@ -80,6 +80,11 @@ impl Project {
         self.folder.path().join("hotreload")
     }
 
+    /// The folder around the project.
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn store(&self) -> PathBuf {
         self.path().join(".holdfast")
     }

@@ -2,6 +2,9 @@
 
 mod bench;
 mod crash;
+mod crowd;
+mod files;
+mod full;
 mod gateway;
 mod history;
 mod hunt;
@@ -11,10 +14,12 @@ mod network;
 mod profiles;
 mod refusals;
 mod rotate;
+mod serving;
 mod soak;
 mod storm;
 mod story;
 mod together;
 mod transfer;
+mod tricks;
 mod watch;
 mod wire;
