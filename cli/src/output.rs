@@ -165,6 +165,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// Whether anybody sees it.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown
+    }
+
     /// Tells how far it is, not more often than can be read.
     pub(crate) fn tell(&self, text: impl FnOnce() -> String) {
         let due = self.last.get().is_none_or(|last| last.elapsed() >= PROGRESS_EVERY);

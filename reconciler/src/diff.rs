@@ -11,6 +11,7 @@ use crate::desired::{Declared, OnDrift, SecretInput};
 use crate::diagnostic::Position;
 use crate::kind::{FieldSpec, KindSpec};
 use crate::leaves::{change, leaves, parse_path, same_field, top_of, without_volatile};
+use crate::places::nearest;
 use crate::plan::{FieldChange, Op, Reason};
 use crate::resource::{Declaration, Record};
 use crate::value::{FieldPath, Fields, PathStep, Value, is_absent, without_nulls};
@@ -214,7 +215,7 @@ impl<'d> Diff<'d> {
                 OnDrift::Revert => self.set(field, now, live, Reason::DriftRepair),
             },
             (Holder::Us | Holder::Nobody | Holder::Actor(_), false) => {
-                self.set(field, now, live, Reason::ManifestChanged);
+                self.set(field, now, live, self.changed(spec));
             }
         }
     }
@@ -223,6 +224,21 @@ impl<'d> Diff<'d> {
     fn takes(&self, field: &str) -> bool {
         let seen = self.inputs.takes.get(field);
         seen.is_some() && seen.copied() == self.inputs.live.map(|(_, modified)| modified)
+    }
+
+    /// Why a field is declared otherwise than before. No manifest can write an implied value: if everything else is declared as
+    /// it was, this version of the program implies another.
+    fn changed(&self, spec: &FieldSpec) -> Reason {
+        let written = |declared: &'d Fields| declared.keys().filter(|field| !self.inputs.kind.field(field).implied);
+        let now = &self.inputs.now.fields;
+        let as_it_was = |before: &'d Declaration| {
+            let mut fields = written(&before.fields).chain(written(now));
+            fields.all(|field| same_field(now.get(field), before.fields.get(field), self.inputs.kind.field(field)))
+        };
+        match self.inputs.before.filter(|_| spec.implied) {
+            Some(before) if as_it_was(before) => Reason::DefaultChanged,
+            Some(_) | None => Reason::ManifestChanged,
+        }
     }
 
     fn declared_before(&self, field: &str) -> bool {
@@ -265,13 +281,15 @@ impl<'d> Diff<'d> {
         self.out.record.to_mut().owners.insert(field.to_owned(), self.inputs.source.to_owned());
     }
 
-    /// What overwrites somebody is worth telling even if the manifest changed too.
+    /// What overwrites somebody is worth telling even if the manifest changed too; a default is the reason only if nothing
+    /// else is one.
     fn reason(&mut self, reason: Reason) {
         let weight = |reason: Option<Reason>| match reason {
             None => 0,
-            Some(Reason::DriftRepair) => 2,
-            Some(Reason::Take) => 3,
-            Some(_) => 1,
+            Some(Reason::DefaultChanged) => 1,
+            Some(Reason::DriftRepair) => 3,
+            Some(Reason::Take) => 4,
+            Some(_) => 2,
         };
         if weight(Some(reason)) > weight(self.out.reason) {
             self.out.reason = Some(reason);
@@ -376,9 +394,10 @@ impl<'d> Diff<'d> {
             let Some(value) = record.fields.remove(field) else { continue };
             if !is_absent(&value) {
                 let mut gone = change(FieldPath::field(field), Some(&value), None);
-                conceal(self.inputs.kind.field(field), &mut gone);
+                let spec = self.inputs.kind.field(field);
+                conceal(spec, &mut gone);
                 self.out.fields.push(gone);
-                self.reason(Reason::ManifestChanged);
+                self.reason(self.changed(spec));
             }
         }
     }
@@ -468,20 +487,5 @@ fn remove_at(fields: &mut Fields, at: &FieldPath) {
 
 /// The nearest declared place of a path.
 pub(crate) fn position(declared: &Declared, path: &FieldPath) -> Option<Position> {
-    let mut steps = path.steps();
-    while !steps.is_empty() {
-        let text = steps.iter().fold(None::<FieldPath>, |path, step| {
-            Some(match (path, step) {
-                (None, PathStep::Key(name)) => FieldPath::field(name),
-                (None, PathStep::Index(_)) => FieldPath::default(),
-                (Some(path), PathStep::Key(name)) => path.key(name),
-                (Some(path), PathStep::Index(index)) => path.index(*index),
-            })
-        });
-        if let Some(found) = text.and_then(|path| declared.field_at.get(&path.to_string())) {
-            return Some(found.clone());
-        }
-        steps = &steps[..steps.len() - 1];
-    }
-    declared.at.clone()
+    nearest(path, |text| declared.field_at.get(text).cloned()).or_else(|| declared.at.clone())
 }

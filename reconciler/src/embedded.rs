@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use holdfast_engine::{AtError, Clock, Engine, Entry, Revision, Snapshot, Timestamp, Txn};
+use holdfast_engine::{AtError, Clock, Engine, Revision, Snapshot, Timestamp, Txn};
 
 use crate::actuation::{self, Told};
 use crate::agents::context::SessionContext;
@@ -29,7 +29,7 @@ use crate::plane::{ControlPlane, Holder, Moment, Retention, SessionRequest};
 use crate::planner::{self, PlanInput, Planned, RingState, Write};
 use crate::resource::{Address, OrgId, ResourceName, SourceName, keys};
 use crate::rollback;
-use crate::secret::{KeyRing, SecretValues};
+use crate::secret::KeyRing;
 use crate::session::Session;
 use crate::vault::{self, EngineVault, PastVault, Vault};
 use crate::watch::Watchers;
@@ -203,12 +203,6 @@ impl Plane {
 
     pub(crate) fn actuation(&self) -> Option<Arc<actuation::Shared>> {
         self.0.actuation.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The sealed values of a live record, for who makes it real outside; the error says why they do not open.
-    pub(crate) fn opened(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<SecretValues, String> {
-        let vault = self.vault().map_err(|problem| problem.message)?;
-        vault.open(org, address, entry).map_err(|error| format!("its secrets do not open: {error}"))
     }
 
     pub(crate) fn retention(&self) -> Option<Retention> {

@@ -76,6 +76,7 @@ mod tests {
 
     use super::*;
     use crate::desired::Lifecycle;
+    use crate::places::Places;
     use crate::resource::{Declaration, Record};
     use crate::value::Value;
 
@@ -147,8 +148,10 @@ mod tests {
         let now = declared(whole());
         let fields: Fields = serde_json::from_value(whole()).unwrap();
         let at = Some(crate::diagnostic::Position { file: "lobu.toml".into(), line: 3, column: 1 });
-        let before = Declaration { fields, at, ..Declaration::default() };
-        assert!(is_declared(&serde_json::to_vec(&before).unwrap(), &now));
+        let elsewhere = crate::diagnostic::Position { file: "SOUL.md".into(), line: 1, column: 1 };
+        let places = Places::new(at.as_ref(), &[("a".to_owned(), elsewhere)].into());
+        let before = Declaration { fields, at, places, ..Declaration::default() };
+        assert!(!before.places.is_empty() && is_declared(&serde_json::to_vec(&before).unwrap(), &now));
         let kept = Lifecycle { prevent_delete: true, ignore: Vec::new() };
         let others = [
             Declaration { lifecycle: kept.clone(), ..before.clone() },

@@ -25,6 +25,7 @@ pub fn breaks(sessions: &[SessionChange], allowed: &BTreeSet<String>, revision: 
             path: None,
             owner: None,
             revision: Some(revision),
+            at: None,
             message: format!(
                 "sessions of `{}` work now and would fail: {}",
                 session.who(),
@@ -35,27 +36,57 @@ pub fn breaks(sessions: &[SessionChange], allowed: &BTreeSet<String>, revision: 
         .collect()
 }
 
-/// A protected resource is not deleted.
-pub fn protected(address: &Address, modified: Revision, prevent_delete: bool, protect: &[String]) -> Option<Blocked> {
-    let text = address.to_string();
-    let matches = |pattern: &&String| match pattern.strip_suffix('*') {
+/// The pattern of a project's `protect` that names a resource.
+pub fn protects<'p>(protect: &'p [String], address: &Address) -> Option<&'p str> {
+    // Most projects protect nothing.
+    let text = (!protect.is_empty()).then(|| address.to_string())?;
+    let names = |pattern: &&String| match pattern.strip_suffix('*') {
         Some(prefix) => text.starts_with(prefix),
         None => **pattern == text,
     };
-    let why = match protect.iter().find(matches) {
-        Some(pattern) => format!("`protect` names `{pattern}`"),
-        None if prevent_delete => "it was declared with `prevent_delete`".to_owned(),
-        None => return None,
+    protect.iter().find(names).map(String::as_str)
+}
+
+/// Who protects a resource from being deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection<'p> {
+    /// This pattern of the `protect` of the project that is planned.
+    Pattern(&'p str),
+    /// What its declaration said before it went.
+    Lifecycle,
+    /// What a source declares of it, by this word, while somebody deletes it live.
+    Declared {
+        /// The source.
+        source: &'p str,
+        /// `protect` or `prevent_delete`.
+        by: &'static str,
+    },
+}
+
+/// A protected resource is not deleted.
+pub fn protected(address: &Address, modified: Revision, protection: Protection<'_>) -> Blocked {
+    let text = address.to_string();
+    let why = match protection {
+        Protection::Pattern(pattern) => format!("`protect` names `{pattern}`"),
+        Protection::Lifecycle => "it was declared with `prevent_delete`".to_owned(),
+        Protection::Declared { source, by } => format!("source `{source}` declares it with `{by}`"),
     };
-    Some(Blocked {
+    let remedy = match protection {
+        Protection::Declared { by, .. } => format!("take its `{by}` out of the manifest, apply, and try again"),
+        Protection::Pattern(_) | Protection::Lifecycle => {
+            format!("put `{text}` back into the manifest, or lift its protection first")
+        }
+    };
+    Blocked {
         code: "E_PROTECTED".to_owned(),
         address: text.clone(),
         path: None,
         owner: None,
         revision: Some(modified),
+        at: None,
         message: format!("`{text}` is protected from being deleted: {why}"),
-        remedies: vec![format!("put `{text}` back into the manifest, or lift its protection first")],
-    })
+        remedies: vec![remedy],
+    }
 }
 
 /// What the guard against deleting too much looks at.
@@ -84,11 +115,16 @@ pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Optio
     }
     let deleted =
         changes.iter().filter(|change| change.action == Action::Delete && counts(change.kind.as_str())).count();
-    let before = declared_before.filter(|kind| counts(kind)).count();
     let message = if empty {
         let resources = if all == 1 { "resource" } else { "resources" };
         format!("the manifests declare nothing any more, and {all} {resources} would be deleted")
-    } else if deleted >= DELETE_SHARE_COUNT_MIN && deleted * 100 > before * DELETE_SHARE_PERCENT_MAX {
+    } else if deleted >= DELETE_SHARE_COUNT_MIN {
+        // A source that declared so many may lose these: a large one is not counted to its end.
+        let enough = (deleted * 100).div_ceil(DELETE_SHARE_PERCENT_MAX);
+        let before = declared_before.filter(|kind| counts(kind)).take(enough).count();
+        if before == enough {
+            return None;
+        }
         format!("{deleted} of {before} resources of the source would be deleted")
     } else {
         return None;
@@ -99,7 +135,55 @@ pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Optio
         path: None,
         owner: None,
         revision: Some(revision),
+        at: None,
         message,
         remedies: vec![format!("--allow-delete {all}")],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::kinds;
+    use crate::plan::Reason;
+    use crate::resource::OrgId;
+
+    fn gone(kind: &str, count: usize) -> Vec<Change> {
+        let one = |number| {
+            let address: Address = format!("{kind}/{number}").parse().unwrap();
+            Change {
+                kind: address.kind.clone(),
+                name: address.name.clone(),
+                address,
+                org: OrgId::default(),
+                action: Action::Delete,
+                reason: Reason::RemovedFromManifest,
+                from: None,
+                fields: Vec::new(),
+                effect: String::new(),
+                affects: Vec::new(),
+                at: None,
+            }
+        };
+        (0..count).map(one).collect()
+    }
+
+    /// What blocks the deletes of some agents of so many, and how many of them were counted.
+    fn blocked(deleted: usize, before: usize) -> (Option<String>, usize) {
+        let (changes, kinds) = ([gone("agent", deleted), gone("settings", deleted)].concat(), kinds::kinds());
+        let mut counted = 0;
+        let declared_before = std::iter::repeat_n("agent", before).inspect(|_| counted += 1);
+        let (changes, kinds, revision) = (changes.as_slice(), &kinds, Revision::ZERO);
+        let found = deletes(Deletes { changes, kinds, declared_before, empty: false, allowed: false, revision });
+        (found.map(|blocked| blocked.message), counted)
+    }
+
+    #[test]
+    fn a_large_share_is_blocked_and_a_small_one_is_told_without_counting_all() {
+        assert_eq!(blocked(3, 14).0.as_deref(), Some("3 of 14 resources of the source would be deleted"));
+        assert_eq!(blocked(3, 15), (None, 15));
+        assert_eq!(blocked(3, 100_000), (None, 15));
+        assert_eq!(blocked(2, 2), (None, 0), "two are too few to be a share");
+        assert_eq!(blocked(1, 100_000), (None, 0));
+    }
 }

@@ -262,6 +262,9 @@ pub struct Blocked {
     pub owner: Option<String>,
     /// The revision that last touched it.
     pub revision: Option<Revision>,
+    /// Where the manifests declare it, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Position>,
     /// Why, in one line.
     pub message: String,
     /// Ways out, each a flag or a command to paste.

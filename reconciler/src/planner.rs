@@ -273,7 +273,9 @@ impl<'p> Planner<'p> {
         }
         self.reads.extend(effects.reads);
         let (summary, before) = (self.summary(), keys::desired_prefix(org, source));
-        self.blocked.extend(guard::breaks(&effects.sessions, &options.allow_break, snapshot.revision()));
+        let mut breaks = guard::breaks(&effects.sessions, &options.allow_break, snapshot.revision());
+        breaks.iter_mut().for_each(|breaking| breaking.at = self.place_of_agent(&breaking.address));
+        self.blocked.extend(breaks);
         self.blocked.extend(guard::deletes(guard::Deletes {
             changes: &self.changes,
             kinds,
@@ -322,6 +324,19 @@ impl<'p> Planner<'p> {
         }
     }
 
+    /// Where the change of an agent, or of its settings, is declared.
+    fn place_of_agent(&self, agent: &str) -> Option<Position> {
+        let name = agent.split_once('/')?.1;
+        let own = |change: &&Change| {
+            let kind = change.kind.as_str();
+            change.action != Action::Delete
+                && (kind == kinds::SETTINGS || kind == kinds::AGENT)
+                && change.name.as_str() == name
+        };
+        let change = self.changes.iter().filter(own).max_by_key(|change| change.kind.as_str() == kinds::SETTINGS)?;
+        change.fields.iter().find_map(|field| field.at.clone()).or_else(|| change.at.clone())
+    }
+
     fn summary(&self) -> Summary {
         let count = |action: Action| self.changes.iter().filter(|change| change.action == action).count() as u64;
         Summary {
@@ -360,7 +375,7 @@ fn plan_id(plan: &mut Plan) -> String {
         change.at = None;
         change.fields.iter_mut().for_each(|field| field.at = None);
     }
-    bare.blocked.iter_mut().for_each(|blocked| blocked.revision = None);
+    bare.blocked.iter_mut().for_each(|blocked| (blocked.revision, blocked.at) = (None, None));
     let bytes = serde_json::to_vec(&bare).expect("a plan is always JSON");
     Digest::of_parts("holdfast plan", &[&bytes]).to_string()
 }

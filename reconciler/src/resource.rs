@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::Lifecycle;
 use crate::diagnostic::Position;
+use crate::places::Places;
 use crate::value::Fields;
 
 /// The longest name of a resource, in bytes.
@@ -236,16 +237,22 @@ pub struct Declaration {
     /// What the manifest asks beyond the fields.
     #[serde(default, skip_serializing_if = "Lifecycle::is_default")]
     pub lifecycle: Lifecycle,
+    /// Whether the project named it in `protect`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
     /// Where it was declared when this was written. Moving a declaration about is no change of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Position>,
+    /// Where its values were declared, as far as that is elsewhere.
+    #[serde(default, skip_serializing_if = "Places::is_empty")]
+    pub places: Places,
 }
 
 impl Declaration {
     /// Whether two declarations say the same, wherever they stand.
     pub fn same(&self, other: &Self) -> bool {
-        let Self { fields, tags, lifecycle, at: _ } = self;
-        *fields == other.fields && *tags == other.tags && *lifecycle == other.lifecycle
+        let Self { fields, tags, lifecycle, protect, at: _, places: _ } = self;
+        *fields == other.fields && *tags == other.tags && *lifecycle == other.lifecycle && *protect == other.protect
     }
 }
 

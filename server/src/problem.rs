@@ -188,6 +188,7 @@ mod tests {
             path: None,
             owner: None,
             revision: None,
+            at: None,
             message: "breaks".into(),
             remedies: vec!["--allow-break a".into()],
         });

@@ -3,9 +3,13 @@
 //! Never here: what is done with them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use holdfast_reconciler::take::Take;
+
+/// How long `--wait` waits if nobody says.
+const WAIT_SECONDS: u64 = 60;
 
 /// Flags of planning and applying.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
@@ -52,12 +56,29 @@ pub(crate) struct PlanArgs {
     /// Overwrites a field that somebody else set, if its resource was last changed in rN; may be given again
     #[arg(long, value_name = "ADDRESS FIELD=rN")]
     pub(crate) take: Vec<Take>,
+    /// Waits until what was applied is real outside the store too; exits with 5 if that takes too long
+    #[arg(long, conflicts_with_all = ["dry_run", "against"])]
+    pub(crate) wait: bool,
+    /// After so many seconds --wait gives up [default: 60]
+    #[arg(long, value_name = "S", requires = "wait")]
+    pub(crate) timeout: Option<u64>,
     /// Why, for the history
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub(crate) message: Option<String>,
     /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) author: Option<String>,
+}
+
+impl PlanArgs {
+    /// How long to wait until what was applied is real, if that is asked.
+    pub(crate) fn waits(&self) -> Option<Duration> {
+        waits(self.wait, self.timeout)
+    }
+}
+
+fn waits(wait: bool, timeout: Option<u64>) -> Option<Duration> {
+    wait.then(|| Duration::from_secs(timeout.unwrap_or(WAIT_SECONDS)))
 }
 
 /// Flags of `check`.
@@ -111,10 +132,23 @@ pub(crate) struct ApplyArgs {
     /// Confirms exactly N deletes
     #[arg(long, value_name = "N")]
     pub(crate) allow_delete: Option<u64>,
+    /// Waits until what was applied is real outside the store too; exits with 5 if that takes too long
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// After so many seconds --wait gives up [default: 60]
+    #[arg(long, value_name = "S", requires = "wait")]
+    pub(crate) timeout: Option<u64>,
     /// Why, for the history
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub(crate) message: Option<String>,
     /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) author: Option<String>,
+}
+
+impl ApplyArgs {
+    /// How long to wait until what was applied is real, if that is asked.
+    pub(crate) fn waits(&self) -> Option<Duration> {
+        waits(self.wait, self.timeout)
+    }
 }

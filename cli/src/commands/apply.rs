@@ -3,6 +3,10 @@
 //! The apply carries the id of the plan that was shown; the plane refuses it if it would do something else by then. A store
 //! is made only once somebody agreed.
 
+use std::path::Path;
+use std::time::Duration;
+
+use holdfast_engine::Revision;
 use holdfast_reconciler::agents::kinds::kinds;
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::plan::Plan;
@@ -10,6 +14,7 @@ use holdfast_reconciler::plane::{ApplyRequest, WriteOutcome, WriteReceipt};
 
 use super::Run;
 use super::plan::{Drafted, draft, missing_values, show, view};
+use super::waiting::Waiting;
 use crate::args::{Format, PlanArgs};
 use crate::confirm::{self, Answer};
 use crate::connect;
@@ -60,6 +65,8 @@ pub(super) struct Asked<'a> {
     pub(super) shown: &'a PlanArgs,
     /// What was agreed to.
     pub(super) consent: Consent<'a>,
+    /// How long to wait until what was applied is real.
+    pub(super) wait: Option<Duration>,
 }
 
 /// Plans, shows, asks and applies.
@@ -67,7 +74,7 @@ pub(super) fn run(run: &Run, args: &PlanArgs) -> Result<Exit, Failure> {
     let consent = Consent::of(args)?;
     check_format(run)?;
     let drafted = draft(run, args)?;
-    run_drafted(run, &Asked { shown: args, consent }, drafted)
+    run_drafted(run, &Asked { shown: args, consent, wait: args.waits() }, drafted)
 }
 
 fn check_format(run: &Run) -> Result<(), Failure> {
@@ -89,11 +96,31 @@ pub(super) fn run_drafted(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Res
     // What is missing is told again, as an error, when the apply is refused.
     let told = |found: &&Diagnostic| found.code != MISSING_VALUE;
     run.output.diagnostics(&plan.diagnostics.iter().filter(told).cloned().collect::<Vec<_>>());
+    let store = drafted.store.clone();
     let ended = carry_out(run, asked, drafted);
+    let wait = |ended: &Ended| match (asked.wait, ended.revision(&plan)) {
+        (Some(timeout), Some(revision)) => observed(run, &store, &plan, revision, timeout),
+        (_, _) => Ok(()),
+    };
     match run.output.format {
-        Format::Json => document(run, &plan, ended),
-        Format::Text | Format::Markdown | Format::Github => tell(run, &plan, ended?),
+        Format::Json => document(run, &plan, ended, wait),
+        Format::Text | Format::Markdown | Format::Github => {
+            let ended = ended?;
+            let exit = tell(run, &plan, &ended)?;
+            wait(&ended).map(|()| exit)
+        }
     }
+}
+
+/// Waits until what a revision holds is real outside the store too.
+fn observed(run: &Run, store: &Path, plan: &Plan, revision: Revision, timeout: Duration) -> Result<(), Failure> {
+    let status = Waiting { run, store, org: Some(&plan.org), timeout }.observed(revision)?;
+    let made = status.actuators.len();
+    run.output.say(match made {
+        0 => format!("{revision} is in force; nothing outside the store depends on it, as far as is known"),
+        _ => format!("{revision} is real outside the store too"),
+    });
+    Ok(())
 }
 
 fn carry_out(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Result<Ended, Failure> {
@@ -164,8 +191,8 @@ fn agreed(run: &Run, args: &PlanArgs, plan: &Plan) -> Result<bool, Failure> {
     }
 }
 
-fn tell(run: &Run, plan: &Plan, ended: Ended) -> Result<Exit, Failure> {
-    match &ended {
+fn tell(run: &Run, plan: &Plan, ended: &Ended) -> Result<Exit, Failure> {
+    match ended {
         Ended::Applied(receipt) => {
             run.output.raw(&format!("\nApplied as {} ({})\n", receipt.revision, counts(&plan.summary)))?;
             if plan.rollback.is_some() {
@@ -182,18 +209,34 @@ fn tell(run: &Run, plan: &Plan, ended: Ended) -> Result<Exit, Failure> {
     Ok(ended.exit())
 }
 
-/// One document in any case: the plan with how it ended.
-fn document(run: &Run, plan: &Plan, ended: Result<Ended, Failure>) -> Result<Exit, Failure> {
+/// One document in any case: the plan with how it ended. What is waited for and does not come is its error, beside the receipt.
+fn document(
+    run: &Run,
+    plan: &Plan,
+    ended: Result<Ended, Failure>,
+    wait: impl FnOnce(&Ended) -> Result<(), Failure>,
+) -> Result<Exit, Failure> {
+    let late = ended.as_ref().map_or(Ok(()), wait).err();
     let applied = match &ended {
         Ok(Ended::Applied(receipt) | Ended::Before(receipt)) => Some(receipt),
         Ok(Ended::NothingToDo | Ended::Blocked | Ended::Declined) | Err(_) => None,
     };
-    let error = ended.as_ref().err().map(|failure| failure.problem.as_ref().into());
+    let error = ended.as_ref().err().or(late.as_ref()).map(|failure| failure.problem.as_ref().into());
     run.output.document(&Applied { plan, applied, error })?;
-    ended.map(|ended| ended.exit()).map_err(Failure::documented)
+    let exit = ended.map(|ended| ended.exit()).map_err(Failure::documented)?;
+    late.map_or(Ok(exit), |failure| Err(failure.documented()))
 }
 
 impl Ended {
+    /// The revision that is in force now because of it; none if somebody said no.
+    fn revision(&self, plan: &Plan) -> Option<Revision> {
+        match self {
+            Self::Applied(receipt) | Self::Before(receipt) => Some(receipt.revision),
+            Self::NothingToDo => Some(plan.base.revision),
+            Self::Blocked | Self::Declined => None,
+        }
+    }
+
     fn exit(&self) -> Exit {
         match self {
             Self::Applied(_) | Self::Before(_) | Self::NothingToDo => Exit::Done,

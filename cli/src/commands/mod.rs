@@ -34,6 +34,7 @@ mod status;
 mod token;
 mod verify;
 mod wait;
+mod waiting;
 mod watch;
 
 use std::ffi::OsString;

@@ -39,6 +39,9 @@ pub(super) fn run(run: &Run, args: &PlanArgs) -> Result<Exit, Failure> {
     if args.yes {
         return Err(Failure::usage("a plan applies nothing, so `--yes` has no meaning for it"));
     }
+    if args.wait {
+        return Err(Failure::usage("a plan applies nothing, so there is nothing to `--wait` for"));
+    }
     present(run, args, draft(run, args)?)
 }
 

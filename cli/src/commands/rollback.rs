@@ -25,7 +25,7 @@ pub(super) fn run(run: &Run, args: &RollbackArgs) -> Result<Exit, Failure> {
         return present(run, plan, drafted);
     }
     let consent = Consent::of(plan)?;
-    run_drafted(run, &Asked { shown: plan, consent }, drafted)
+    run_drafted(run, &Asked { shown: plan, consent, wait: plan.waits() }, drafted)
 }
 
 fn draft(run: &Run, args: &RollbackArgs) -> Result<Drafted, Failure> {
@@ -40,6 +40,7 @@ fn draft(run: &Run, args: &RollbackArgs) -> Result<Drafted, Failure> {
         allow_delete: args.plan.allow_delete,
         allow_break: args.plan.allow_break.iter().cloned().collect(),
         rollback: Some(revision(&*plane, args.to)?),
+        take: args.plan.take.iter().cloned().collect(),
         ..PlanOptions::default()
     };
     let request = PlanRequest { org, fallback_org: None, desired, options };

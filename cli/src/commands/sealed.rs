@@ -84,7 +84,7 @@ pub(super) fn apply(run: &Run, args: &ApplyArgs) -> Result<Exit, Failure> {
         author: args.author.as_deref(),
         message: args.message.as_deref(),
     };
-    run_drafted(run, &Asked { shown: &PlanArgs::default(), consent }, drafted)
+    run_drafted(run, &Asked { shown: &PlanArgs::default(), consent, wait: args.waits() }, drafted)
 }
 
 /// Reads the secret values again, by the references that the plan has.

@@ -1,23 +1,18 @@
 //! `reconcile wait`: until a revision is there, or a Git commit is in force; exit 5 if that takes too long.
 //!
-//! A server that goes away and comes back meanwhile does not matter.
+//! Never here: how it is waited (`waiting.rs`).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::Status;
 
 use super::Run;
+use super::waiting::Waiting;
 use crate::args::WaitArgs;
-use crate::connect;
 use crate::error::{Exit, Failure};
 use crate::project;
 use crate::render::ink::Text;
 
-/// How long to rest between two looks.
-const REST: Duration = Duration::from_millis(50);
-/// How long nothing is said.
-const SILENT: Duration = Duration::from_secs(1);
 /// The fewest characters of a Git commit.
 const COMMIT_CHARS_MIN: usize = 7;
 
@@ -29,56 +24,23 @@ pub(super) fn run(run: &Run, args: &WaitArgs) -> Result<Exit, Failure> {
     let directory = run.setting.project(None);
     let org = project::org(&run.setting, &directory, &run.output)?;
     let store = run.setting.store(&directory);
-    let (begin, timeout) = (Instant::now(), Duration::from_secs(args.timeout));
-    let mut told = false;
-    loop {
-        let looked = connect::existing(&run.setting, &store, &run.output)
-            .and_then(|plane| Ok(plane.map(|plane| plane.status(org.as_ref())).transpose()?));
-        match &looked {
-            Ok(Some(status)) if is_there(args, status) => {
-                run.output.data(&status.head, || {
-                    let mut text = Text::new();
-                    text.line(format!("{} is in force", status.head.revision));
-                    text
-                })?;
-                return Ok(Exit::Done);
-            }
-            Ok(_) => {}
-            // What is wrong with the request does not become right by waiting.
-            Err(failure) if is_lasting(&failure.problem) => return looked.map(|_| Exit::Failed),
-            Err(_) => {}
-        }
-        let now = match &looked {
-            Ok(Some(status)) => format!("the head is {}", status.head.revision),
-            Ok(None) => "there is no store yet".to_owned(),
-            Err(failure) => failure.problem.message.clone(),
-        };
-        if begin.elapsed() >= timeout {
-            let message = format!("it took longer than {} s: {now}", args.timeout);
-            let problem = Problem::new(ProblemKind::Unavailable, "E_TIMEOUT", message);
-            let failure = Failure::from(problem.help("`reconcile status` says how the loop and its source stand"));
-            return Err(Failure { exit: Exit::TimedOut, ..failure });
-        }
-        if !told && begin.elapsed() >= SILENT {
-            run.output.say(format!("waiting; {now}"));
-            told = true;
-        }
-        std::thread::sleep(REST);
-    }
+    let timeout = Duration::from_secs(args.timeout);
+    let waiting = Waiting { run, store: &store, org: org.as_ref(), timeout };
+    let status = waiting.until(|status| missing(args, status).into_iter().collect())?;
+    run.output.data(&status.head, || {
+        let mut text = Text::new();
+        text.line(format!("{} is in force", status.head.revision));
+        text
+    })?;
+    Ok(Exit::Done)
 }
 
-fn is_there(args: &WaitArgs, status: &Status) -> bool {
+fn missing(args: &WaitArgs, status: &Status) -> Option<String> {
     let revision = args.revision.is_none_or(|wanted| status.head.revision >= wanted);
     let source = |name: &str| args.source.as_ref().is_none_or(|wanted| wanted.as_str() == name);
     let git = args.git.as_ref().is_none_or(|wanted| {
         let mut of = status.sources.iter().filter(|found| source(&found.source));
         of.any(|found| found.git.as_ref().is_some_and(|git| git.commit.starts_with(wanted.as_str()) && !git.dirty))
     });
-    revision && git
-}
-
-fn is_lasting(problem: &Problem) -> bool {
-    !matches!(problem.kind, ProblemKind::Unavailable | ProblemKind::NotFound)
-        && problem.code != "E_LOCKED"
-        && problem.code != "E_NO_SERVER"
+    (!(revision && git)).then(|| format!("the head is {}", status.head.revision))
 }

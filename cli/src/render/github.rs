@@ -14,8 +14,9 @@ use super::text::{pasteable, short, summary_line};
 pub(crate) fn plan(plan: &Plan) -> String {
     let mut out = annotations(&plan.diagnostics);
     for blocked in &plan.blocked {
-        let ways = blocked.remedies.iter().map(|remedy| format!("\nhelp: {}", pasteable(remedy))).collect::<String>();
-        out.push_str(&annotation("error", &blocked.code, None, &format!("{}{ways}", blocked.message)));
+        let way = |remedy: &String| format!("\nhelp: {}", pasteable(remedy, plan.rollback));
+        let ways: String = blocked.remedies.iter().map(way).collect();
+        out.push_str(&annotation("error", &blocked.code, blocked.at.as_ref(), &format!("{}{ways}", blocked.message)));
     }
     for change in plan.changes.iter().filter(|change| change.action == Action::Delete) {
         // The line where it was declared holds something else now.

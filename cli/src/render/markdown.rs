@@ -76,9 +76,10 @@ fn head(plan: &Plan) -> String {
         out.push_str("\n**Blocked**\n");
     }
     for blocked in &plan.blocked {
-        out.push_str(&format!("- {} {}\n", code(&blocked.code), prose(&blocked.message)));
+        let at = blocked.at.as_ref().map(|at| format!(" ({})", code(&place(at)))).unwrap_or_default();
+        out.push_str(&format!("- {}{at} {}\n", code(&blocked.code), prose(&blocked.message)));
         for remedy in &blocked.remedies {
-            out.push_str(&format!("  - {}\n", code(&pasteable(remedy))));
+            out.push_str(&format!("  - {}\n", code(&pasteable(remedy, plan.rollback))));
         }
     }
     let deletes: Vec<_> = plan.changes.iter().filter(|change| change.action == Action::Delete).collect();

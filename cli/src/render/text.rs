@@ -3,12 +3,13 @@
 //! Equal plans give equal bytes: no clock, no environment, no terminal width. It shows nothing that the JSON form lacks.
 //! Never here: which rows there are (`row.rs`), how a value looks (`value.rs`).
 
+use holdfast_engine::Revision;
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::kind::Kinds;
 use holdfast_reconciler::plan::{Action, AgentChange, Blocked, Plan, SessionChange, SessionModel, Summary};
 
 use super::ink::{Role, Text};
-use super::row::{Listed, Row, What, is_row, sections};
+use super::row::{Listed, Row, What, is_row, place, sections};
 use super::value::{self, Length};
 
 /// Where comments stand, counted from 0.
@@ -62,7 +63,7 @@ pub(crate) fn plan(plan: &Plan, kinds: &Kinds, view: PlanView) -> Text {
     text.end().line(summary_line(&plan.summary));
     not_applyable(&mut text, plan);
     for blocked in &plan.blocked {
-        draw_blocked(&mut text, blocked);
+        draw_blocked(&mut text, blocked, plan.rollback);
     }
     text
 }
@@ -231,21 +232,26 @@ fn not_applyable(text: &mut Text, plan: &Plan) {
     }
 }
 
-fn draw_blocked(text: &mut Text, blocked: &Blocked) {
+fn draw_blocked(text: &mut Text, blocked: &Blocked, rollback: Option<Revision>) {
     text.end().add(Role::Error, format!("blocked[{}]", blocked.code)).plain(": ").plain(&blocked.message).end();
     // A guard names the head as its revision, which says nothing about its cause.
     let changed = blocked.revision.filter(|_| is_row(blocked)).map(|revision| format!("last changed in {revision}"));
     let owner = blocked.owner.as_ref().map(|owner| format!("owner {owner}"));
-    let note: Vec<String> = owner.into_iter().chain(changed).collect();
+    let at = blocked.at.as_ref().map(|at| format!("at {}", place(at)));
+    let note: Vec<String> = at.into_iter().chain(owner).chain(changed).collect();
     if !note.is_empty() {
         text.plain("    ").plain(note.join(", ")).end();
     }
     for remedy in &blocked.remedies {
-        text.plain("    ").add(Role::Help, "help: ").plain(pasteable(remedy)).end();
+        text.plain("    ").add(Role::Help, "help: ").plain(pasteable(remedy, rollback)).end();
     }
 }
 
-/// A way out as a command: a flag alone becomes one.
-pub(crate) fn pasteable(remedy: &str) -> String {
-    if remedy.starts_with("--") { format!("reconcile {remedy}") } else { remedy.to_owned() }
+/// A way out as a command: a flag alone becomes one, of what the plan is a plan of.
+pub(crate) fn pasteable(remedy: &str, rollback: Option<Revision>) -> String {
+    match (remedy.starts_with("--"), rollback) {
+        (false, _) => remedy.to_owned(),
+        (true, None) => format!("reconcile {remedy}"),
+        (true, Some(back)) => format!("reconcile rollback {back} {remedy}"),
+    }
 }

@@ -111,9 +111,14 @@ fn of_json(plan: &Value) -> Facts {
     let mut blocked: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for block in plan["blocked"].as_array().unwrap() {
         let (code, address) = (block["code"].as_str().unwrap(), block["address"].as_str().unwrap());
-        let pasteable = |way: &String| if way.starts_with("--") { format!("reconcile {way}") } else { way.clone() };
+        let command = match plan["rollback"].as_u64() {
+            Some(back) => format!("reconcile rollback r{back}"),
+            None => "reconcile".to_owned(),
+        };
+        let pasteable = |way: &String| if way.starts_with("--") { format!("{command} {way}") } else { way.clone() };
         let ways = texts(&block["remedies"]).iter().map(pasteable).collect();
-        facts.blocked.push((code.to_owned(), block["message"].as_str().unwrap().to_owned(), ways));
+        let at = block["at"]["file"].as_str().map(|file| format!("{file}:{}", block["at"]["line"]));
+        facts.blocked.push((code.to_owned(), placed(block["message"].as_str().unwrap(), at.as_deref()), ways));
         if !matches!(code, "E_BREAKS" | "E_DELETES") {
             let fields = blocked.entry(address.to_owned()).or_default();
             let top = block["path"][0].as_str().map(str::to_owned);
@@ -131,6 +136,11 @@ fn of_json(plan: &Value) -> Facts {
         facts.kinds.push(kind["name"].as_str().unwrap().to_owned());
     }
     facts
+}
+
+/// A message with the place that it is about.
+fn placed(message: &str, at: Option<&str>) -> String {
+    at.map_or(message.to_owned(), |at| format!("{message} @ {at}"))
 }
 
 fn session_line(session: &Value) -> String {
@@ -198,6 +208,9 @@ fn of_text(text: &str) -> (Facts, Values) {
             }
         } else if let (Some(way), "blocked") = (line.strip_prefix("    help: "), section) {
             facts.blocked.last_mut().unwrap().2.push(way.to_owned());
+        } else if let (Some(note), "blocked") = (line.strip_prefix("    at "), section) {
+            let message = &mut facts.blocked.last_mut().unwrap().1;
+            *message = placed(message, note.split(", ").next());
         } else if let Some(value) = line.strip_prefix("      ").filter(|_| section.is_empty()) {
             if let Some(part) = value.strip_prefix("  | ") {
                 let lines = values.get_mut(last.as_ref().unwrap()).unwrap();
@@ -312,7 +325,9 @@ fn of_markdown(markdown: &str) -> Facts {
             match section {
                 "Blocked" => {
                     let (code, message) = item.split_once(' ').unwrap();
-                    facts.blocked.push((bare(code), message.to_owned(), Vec::new()));
+                    let at = message.strip_prefix("(`").and_then(|rest| rest.split_once("`) "));
+                    let message = at.map_or(message.to_owned(), |(at, message)| placed(message, Some(at)));
+                    facts.blocked.push((bare(code), message, Vec::new()));
                 }
                 "Adopts" => facts.adopts.push(bare(item)),
                 "Kinds" => facts.kinds.push(bare(item.split_once(": ").unwrap().0)),

@@ -8,17 +8,17 @@ use holdfast_engine::{Revision, Snapshot};
 
 use super::applying::replayed;
 use super::writing::{
-    WRITE_ATTEMPTS, actor, answer, blocked_problem, contended, guard_sessions, request_id, settled, unchanged,
+    WRITE_ATTEMPTS, actor, answer, blocked_problem, contended, guard_sessions, protected, request_id, settled,
+    unchanged,
 };
 use crate::agents::kinds;
 use crate::apply::Authorship;
 use crate::edit::{self, EditError};
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
-use crate::guard;
 use crate::plane::{Edit, EditRequest, WriteReceipt};
 use crate::planner::{self, Write};
-use crate::resource::{Address, Declaration, OrgId, Record, keys};
+use crate::resource::{Address, OrgId, Record, keys};
 use crate::value::Fields;
 use crate::vault::record;
 
@@ -121,7 +121,7 @@ impl Bench<'_> {
         }
         let blocked: Vec<_> = gone
             .iter()
-            .filter_map(|(address, modified)| guard::protected(address, *modified, self.prevents_delete(address), &[]))
+            .filter_map(|(address, modified)| protected(self.snapshot, self.org, address, *modified))
             .collect();
         if !blocked.is_empty() {
             return Err(blocked_problem(blocked));
@@ -142,14 +142,6 @@ impl Bench<'_> {
         let exact = |key: &str| pattern.ends_with('/') || key == prefix;
         let found = self.snapshot.prefix(&prefix).filter(|(key, _)| exact(key.as_str()));
         found.map(|(key, entry)| (key.as_str()[live.len()..].to_owned(), entry.modified())).collect()
-    }
-
-    fn prevents_delete(&self, address: &Address) -> bool {
-        planner::sources(self.snapshot, self.org).iter().any(|source| {
-            let entry = self.snapshot.get(&keys::desired(self.org, source, address));
-            let declared = entry.map(|entry| entry.decoded(|bytes| serde_json::from_slice::<Declaration>(bytes)));
-            matches!(declared, Some(Ok(declared)) if declared.lifecycle.prevent_delete)
-        })
     }
 
     fn check_name(&self) -> Result<(), Problem> {

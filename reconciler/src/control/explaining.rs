@@ -197,7 +197,11 @@ impl Life {
         let top = path.top();
         let previous: Vec<Previous> = previous.collect();
         let declared = declarations.iter().filter(|declares| declares.names(top));
-        let by = |declares: &Declares| DeclaredBy { agrees: declares.agrees(&path, &now), ..declares.by.clone() };
+        let by = |declares: &Declares| {
+            let Declaration { at, places, .. } = &*declares.declaration;
+            let (agrees, at) = (declares.agrees(&path, &now), places.of(&path, at.as_ref()));
+            DeclaredBy { agrees, at, ..declares.by.clone() }
+        };
         let declared: Vec<DeclaredBy> = declared.map(by).collect();
         let (value, tag) = now.parts();
         Origin {
@@ -248,7 +252,7 @@ impl Life {
 
 impl Declares {
     fn names(&self, top: &str) -> bool {
-        let Declaration { fields, tags, lifecycle: _, at: _ } = &*self.declaration;
+        let Declaration { fields, tags, lifecycle: _, protect: _, at: _, places: _ } = &*self.declaration;
         fields.contains_key(top) || tags.keys().any(|path| top_of(path) == top)
     }
 

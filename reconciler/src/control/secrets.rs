@@ -2,9 +2,11 @@
 //!
 //! Never here: sealing itself (`secret.rs`, `vault.rs`).
 
-use holdfast_engine::Timestamp;
+use holdfast_engine::{Entry, Revision, Timestamp};
 
-use super::writing::{WRITE_ATTEMPTS, actor, answer, contended, guard_sessions, settled, unchanged};
+use super::writing::{
+    WRITE_ATTEMPTS, actor, answer, blocked_problem, contended, guard_sessions, protected, settled, unchanged,
+};
 use crate::agents::kinds;
 use crate::apply::Authorship;
 use crate::embedded::{Plane, rfc3339};
@@ -66,7 +68,13 @@ fn try_write(plane: &Plane, request: &SecretWrite, address: &Address) -> Result<
     let actor = actor(&request.author);
     let write = match (&request.value, live) {
         (None, None) => return Ok(Some(unchanged(&snapshot))),
-        (None, Some(_)) => Write::Gone(address.clone()),
+        (None, Some(_)) => {
+            let modified = snapshot.get(&key).map_or(Revision::ZERO, Entry::modified);
+            if let Some(blocked) = protected(&snapshot, &org, address, modified) {
+                return Err(blocked_problem(vec![blocked]));
+            }
+            Write::Gone(address.clone())
+        }
         (Some(value), live) => {
             let mut record = live.map(|live| Record::clone(&live)).unwrap_or_default();
             record.owner.get_or_insert_with(|| actor.clone());

@@ -131,6 +131,7 @@ fn take(draft: &mut Draft, snapshot: &Snapshot, org: &OrgId, row: &StateRow, add
                 path: None,
                 owner: live.owner.clone(),
                 revision,
+                at: None,
                 message: format!("`{address}` is live and differs from the file"),
                 remedies: vec!["--overwrite".to_owned()],
             });

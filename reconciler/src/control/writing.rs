@@ -4,17 +4,18 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_engine::{CommitError, Outcome, Receipt, RequestId, Snapshot};
+use holdfast_engine::{CommitError, Outcome, Receipt, RequestId, Revision, Snapshot};
 
 use crate::agents::resolver::World;
 use crate::effect::{self, Effects};
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
-use crate::guard;
+use crate::guard::{self, Protection};
 use crate::plan::Blocked;
 use crate::plane::{WriteOutcome, WriteReceipt};
-use crate::planner::Write;
-use crate::resource::{Address, OrgId};
+use crate::planner::{self, Write};
+use crate::resource::{Address, OrgId, keys};
+use crate::vault;
 
 /// How often a write is worked out anew because a record that it read was changed meanwhile.
 pub(super) const WRITE_ATTEMPTS: u32 = 16;
@@ -33,6 +34,20 @@ pub(super) fn guard_sessions(
     let effects = effect::foresee(world, writes, pending);
     let blocked = guard::breaks(&effects.sessions, allow_break, snapshot.revision());
     if blocked.is_empty() { Ok(effects) } else { Err(blocked_problem(blocked)) }
+}
+
+/// What keeps a live resource from being deleted by an actor: what any source declares of it.
+pub(super) fn protected(snapshot: &Snapshot, org: &OrgId, address: &Address, modified: Revision) -> Option<Blocked> {
+    planner::sources(snapshot, org).iter().find_map(|source| {
+        let entry = snapshot.get(&keys::desired(org, source, address))?;
+        let declared = vault::declaration(entry).ok()?;
+        let by = match (declared.protect, declared.lifecycle.prevent_delete) {
+            (true, _) => "protect",
+            (false, true) => "prevent_delete",
+            (false, false) => return None,
+        };
+        Some(guard::protected(address, modified, Protection::Declared { source: source.as_str(), by }))
+    })
 }
 
 pub(super) fn blocked_problem(blocked: Vec<Blocked>) -> Problem {

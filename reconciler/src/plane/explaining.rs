@@ -104,7 +104,7 @@ pub struct SetBy {
 pub struct DeclaredBy {
     /// The source.
     pub source: String,
-    /// Where its manifest declares the resource, as of the commit.
+    /// Where its manifest declares the value, or else what it lies in, as of the commit.
     pub at: Option<Position>,
     /// The revision that noted the declaration.
     pub revision: Revision,

@@ -4,14 +4,18 @@
 
 use holdfast_engine::Revision;
 
-use crate::diff::{Conflict, Obstacle};
+use crate::desired::Declared;
+use crate::diff::{self, Conflict, Obstacle};
 use crate::plan::Blocked;
 use crate::resource::{Address, KindName};
 use crate::value::Value;
 
-/// A field that cannot be set.
-pub(super) fn conflict(address: &Address, conflict: &Conflict) -> Blocked {
-    let Conflict { path, owner, revision, declared, live, obstacle } = conflict;
+/// A field that cannot be set; by what a manifest declares, or by what was declared at the revision of a rollback.
+pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Option<Revision>) -> Blocked {
+    let address = &declared.address;
+    // The places of a rollback are those of then.
+    let at = diff::position(declared, &conflict.path).filter(|_| rollback.is_none());
+    let Conflict { path, owner, revision, declared: wanted, live, obstacle } = conflict;
     let field = path.top();
     let shown = |value: &Option<Value>| match value {
         None => "(secret)".to_owned(),
@@ -30,13 +34,19 @@ pub(super) fn conflict(address: &Address, conflict: &Conflict) -> Blocked {
             ("E_OTHER_SOURCE", message, vec!["delete it from one of the two projects".to_owned()])
         }
         Obstacle::Actor => {
-            let values = format!("manifest: {}, live: {}", shown(declared), shown(live));
+            let by = rollback.map_or("manifest".to_owned(), |back| back.to_string());
+            let values = format!("{by}: {}, live: {}", shown(wanted), shown(live));
             let message = format!("`{field}` of `{address}` was set by `{owner}` ({values})");
-            let remedies = vec![
-                format!("reconcile adopt {address} {field}"),
-                format!("reconcile --take '{address} {field}={revision}'"),
-                format!("delete `{field}` from the manifest"),
-            ];
+            let take = format!("--take '{address} {field}={revision}'");
+            let remedies = match rollback {
+                // No manifest has a say in it.
+                Some(back) => vec![format!("reconcile rollback {back} {take}")],
+                None => vec![
+                    format!("reconcile adopt {address} {field}"),
+                    format!("reconcile {take}"),
+                    format!("delete `{field}` from the manifest"),
+                ],
+            };
             ("E_CONFLICT", message, remedies)
         }
     };
@@ -46,19 +56,22 @@ pub(super) fn conflict(address: &Address, conflict: &Conflict) -> Blocked {
         path: Some(path.clone()).filter(|path| !path.steps().is_empty()),
         owner: Some(owner.clone()).filter(|_| *obstacle != Obstacle::Immutable),
         revision: Some(*revision),
+        at,
         message,
         remedies,
     }
 }
 
 /// A move whose both ends are live.
-pub(super) fn both_live(to: &Address, from: &Address, revision: Revision) -> Blocked {
+pub(super) fn both_live(declared: &Declared, from: &Address, revision: Revision) -> Blocked {
+    let to = &declared.address;
     Blocked {
         code: "E_MOVED".to_owned(),
         address: to.to_string(),
         path: None,
         owner: None,
         revision: Some(revision),
+        at: declared.at.clone(),
         message: format!("`{from}` cannot move to `{to}`, which is live already"),
         remedies: vec![format!("take the `[[moved]]` entry out: `{from}` is deleted then, and `{to}` stays")],
     }
@@ -72,6 +85,7 @@ pub(super) fn other_kind(name: &KindName, owner: &str, revision: Revision) -> Bl
         path: None,
         owner: Some(owner.to_owned()),
         revision: Some(revision),
+        at: None,
         message: format!("the kind `{name}` is declared otherwise by source `{owner}`"),
         remedies: vec!["declare the same fields in both projects, or give one of the kinds another name".to_owned()],
     }

@@ -16,8 +16,9 @@ use crate::diagnostic::Diagnostic;
 use crate::diff::{self, NewTag};
 use crate::encoded;
 use crate::error::{Problem, ProblemKind};
-use crate::guard;
+use crate::guard::{self, Protection};
 use crate::kind::Effect;
+use crate::places::Places;
 use crate::plan::{Action, Change, Reason};
 use crate::resource::{Address, Declaration, Record, SourceName, keys};
 use crate::secret::SecretValues;
@@ -41,7 +42,7 @@ impl<'p> Planner<'p> {
         let key = keys::live(self.input.org, address);
         if let Some(from) = self.moves.clashes.get(address).cloned() {
             let modified = self.input.snapshot.get(&key).map_or(Revision::ZERO, Entry::modified);
-            self.blocked.push(blocking::both_live(address, &from, modified));
+            self.blocked.push(blocking::both_live(declared, &from, modified));
             self.blocked_rows.insert(address.clone());
             self.reads.extend([key, keys::live(self.input.org, &from)]);
             return Ok(());
@@ -89,7 +90,9 @@ impl<'p> Planner<'p> {
         }
         self.note(declared, &outcome);
         if !outcome.conflicts.is_empty() {
-            self.blocked.extend(outcome.conflicts.iter().map(|conflict| blocking::conflict(address, conflict)));
+            let rollback = self.input.options.rollback;
+            let blocked = |conflict| blocking::conflict(declared, conflict, rollback);
+            self.blocked.extend(outcome.conflicts.iter().map(blocked));
             self.blocked_rows.insert(address.clone());
             return Ok(());
         }
@@ -99,8 +102,8 @@ impl<'p> Planner<'p> {
                 self.writes.push(Write::Undeclared(from.clone()));
             }
         }
-        let declares_anew =
-            origin.is_some() || before.as_deref().is_none_or(|before| !declares(before, declared, &outcome.record));
+        let declares_anew = origin.is_some()
+            || before.as_deref().is_none_or(|before| !self.declares(before, declared, &outcome.record));
         let fields = std::mem::take(&mut outcome.fields);
         let changed = match (&origin, live.is_none()) {
             (Some(_), _) => Some((Action::Move, Reason::Moved)),
@@ -123,7 +126,7 @@ impl<'p> Planner<'p> {
             }
         }
         if declares_anew {
-            self.writes.push(Write::Declared(address.clone(), declaration(declared, &outcome.record)));
+            self.writes.push(Write::Declared(address.clone(), self.declaration(declared, &outcome.record)));
         }
         let differs = matches!(outcome.record, std::borrow::Cow::Owned(_))
             && live.as_ref().is_none_or(|(live, _)| **live != *outcome.record);
@@ -154,7 +157,8 @@ impl<'p> Planner<'p> {
             })
         };
         let live = snapshot.get(key).filter(|_| encoded::is_plain(declared));
-        live.is_some_and(|live| encoded::is_live(live.value(), declared, source.as_str()) && is_declared(live))
+        !self.protects(declared)
+            && live.is_some_and(|live| encoded::is_live(live.value(), declared, source.as_str()) && is_declared(live))
             && self.kinds.get(declared.address.kind.as_str()).is_some()
     }
 
@@ -254,9 +258,10 @@ impl<'p> Planner<'p> {
                 continue;
             }
             let before = self.before(&address)?;
-            let protected = before.as_ref().is_some_and(|before| before.lifecycle.prevent_delete);
-            if let Some(blocked) = guard::protected(&address, modified, protected, &self.input.desired.protect) {
-                self.blocked.push(blocked);
+            let kept = || before.as_ref().is_some_and(|before| before.lifecycle.prevent_delete);
+            let pattern = guard::protects(&self.input.desired.protect, &address).map(Protection::Pattern);
+            if let Some(protection) = pattern.or_else(|| kept().then_some(Protection::Lifecycle)) {
+                self.blocked.push(guard::protected(&address, modified, protection));
                 self.blocked_rows.insert(address);
                 continue;
             }
@@ -344,32 +349,39 @@ impl<'p> Planner<'p> {
         });
         not_declared.filter(|(_, entry)| !is_managed(entry)).filter_map(|(address, _)| address.parse().ok()).collect()
     }
-}
 
-/// Whether what a source declared before is what it declares now.
-fn declares(before: &Declaration, now: &Declared, record: &Record) -> bool {
-    let Declaration { fields, tags, lifecycle, at: _ } = before;
-    let present = || now.fields.iter().filter(|(_, value)| !value.is_null());
-    let tag = |path: &String| record.tags.get(path).map_or("", String::as_str);
-    *lifecycle == now.lifecycle
-        && fields.len() == present().count()
-        && fields.iter().zip(present()).all(|(before, now)| before == now)
-        && tags.len() == now.secrets.len()
-        && tags.iter().zip(now.secrets.keys()).all(|((path, before), now)| path == now && before == tag(now))
-}
+    fn protects(&self, declared: &Declared) -> bool {
+        guard::protects(&self.input.desired.protect, &declared.address).is_some()
+    }
 
-/// What the store keeps of a declaration; the tags are those of the record that results.
-fn declaration(declared: &Declared, record: &Record) -> Declaration {
-    let tag = |path: &String| record.tags.get(path).cloned().unwrap_or_default();
-    Declaration {
-        fields: declared
-            .fields
-            .iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        tags: declared.secrets.keys().map(|path| (path.clone(), tag(path))).collect(),
-        lifecycle: declared.lifecycle.clone(),
-        at: declared.at.clone(),
+    /// Whether what the source declared before is what it declares now.
+    fn declares(&self, before: &Declaration, now: &Declared, record: &Record) -> bool {
+        let Declaration { fields, tags, lifecycle, protect, at: _, places: _ } = before;
+        let present = || now.fields.iter().filter(|(_, value)| !value.is_null());
+        let tag = |path: &String| record.tags.get(path).map_or("", String::as_str);
+        *lifecycle == now.lifecycle
+            && *protect == self.protects(now)
+            && fields.len() == present().count()
+            && fields.iter().zip(present()).all(|(before, now)| before == now)
+            && tags.len() == now.secrets.len()
+            && tags.iter().zip(now.secrets.keys()).all(|((path, before), now)| path == now && before == tag(now))
+    }
+
+    /// What the store keeps of a declaration; the tags are those of the record that results.
+    fn declaration(&self, declared: &Declared, record: &Record) -> Declaration {
+        let tag = |path: &String| record.tags.get(path).cloned().unwrap_or_default();
+        Declaration {
+            fields: declared
+                .fields
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            tags: declared.secrets.keys().map(|path| (path.clone(), tag(path))).collect(),
+            lifecycle: declared.lifecycle.clone(),
+            protect: self.protects(declared),
+            at: declared.at.clone(),
+            places: Places::new(declared.at.as_ref(), &declared.field_at),
+        }
     }
 }

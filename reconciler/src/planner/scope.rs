@@ -26,6 +26,7 @@ const LOOKED_SHARE: usize = 16;
 pub(crate) struct Standing {
     revision: Revision,
     kinds: Vec<OwnKind>,
+    protect: Vec<String>,
     /// What was declared, in the order of addresses.
     resources: Vec<Arc<Declared>>,
     /// The address of each as a text.
@@ -74,6 +75,7 @@ impl Standing {
         Some(Self {
             revision: input.snapshot.revision(),
             kinds: input.desired.kinds.clone(),
+            protect: input.desired.protect.clone(),
             resources: resources.iter().map(without_values).collect(),
             texts: resources.iter().map(|declared| declared.address.to_string().into()).collect(),
             unsettled: unsettled.map(|(position, _)| position).collect(),
@@ -168,7 +170,7 @@ impl<'p> Part<'p> {
     /// Works out what can differ; none if that is so much, or of such a sort, that everything is to be looked at. `since` is what
     /// differs in the store between the revision of `standing` and that of the plan.
     pub(super) fn new(input: &PlanInput<'p>, standing: &'p Standing, since: &'p [Difference]) -> Option<Self> {
-        if !covers(input) || input.desired.kinds != standing.kinds {
+        if !covers(input) || input.desired.kinds != standing.kinds || input.desired.protect != standing.protect {
             return None;
         }
         let resources = input.desired.resources.as_slice();

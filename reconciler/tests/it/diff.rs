@@ -200,6 +200,49 @@ fn an_implied_value_yields_to_a_live_owner_and_never_blocks() {
 }
 
 #[test]
+fn an_implied_value_that_differs_under_the_same_manifest_is_a_changed_default() {
+    let kinds = kinds();
+    let reason = |kind: &str, before: Option<Value>, now: Value, live_fields: Value| {
+        let now = declared(&format!("{kind}/triage"), now);
+        let (before, record) = (before.map(declaration), live(live_fields, json!({})));
+        let (tags, takes) = (BTreeMap::new(), BTreeMap::new());
+        let inputs = Inputs {
+            kind: kinds.get(kind).unwrap(),
+            source: SOURCE,
+            on_drift: OnDrift::Block,
+            now: &now,
+            before: before.as_ref(),
+            live: Some((&record, Revision::new(7))),
+            tags: &tags,
+            takes: &takes,
+        };
+        let outcome = diff(inputs);
+        (told(&outcome), outcome.reason)
+    };
+    let (auto, first) = (json!({"mode": "auto"}), json!({"mode": "first"}));
+    let old = json!({"soulMd": "a", "modelSelection": first});
+    let told = r#"modelSelection.mode "first" -> "auto""#.to_owned();
+    let now = json!({"soulMd": "a", "modelSelection": auto});
+    let with = |soul: &str| json!({"soulMd": soul, "modelSelection": auto});
+    assert_eq!(reason("settings", Some(old.clone()), now, old.clone()), (told.clone(), Some(Reason::DefaultChanged)));
+    // Anything else that is declared otherwise is the reason.
+    let both = (format!(r#"{told}; soulMd "a" -> "b""#), Some(Reason::ManifestChanged));
+    assert_eq!(reason("settings", Some(old.clone()), with("b"), old.clone()), both);
+    assert_eq!(reason("settings", None, with("a"), old.clone()), (told, Some(Reason::ManifestChanged)));
+    // A value that is implied no longer, or from now on.
+    let gone = reason("settings", Some(old.clone()), json!({"soulMd": "a"}), old.clone());
+    assert_eq!(gone, (r#"modelSelection {"mode":"first"} -> -"#.to_owned(), Some(Reason::DefaultChanged)));
+    let soul = json!({"soulMd": "a"});
+    let new = reason("settings", Some(soul.clone()), with("a"), soul.clone());
+    assert_eq!(new, (r#"modelSelection - -> {"mode":"auto"}"#.to_owned(), Some(Reason::DefaultChanged)));
+    // A value that the manifest writes is never a default.
+    assert_eq!(
+        reason("settings", Some(soul.clone()), json!({"soulMd": "b"}), soul),
+        (r#"soulMd "a" -> "b""#.to_owned(), Some(Reason::ManifestChanged))
+    );
+}
+
+#[test]
 fn a_create_lists_every_declared_field_that_is_not_empty() {
     let now = json!({"soulMd": "x", "guardrails": [], "toolsConfig": {"strictMode": true}});
     let (told, record) = run(&Case { before: None, now, live: None, on_drift: OnDrift::Block, what: "" });

@@ -8,6 +8,7 @@ mod diff;
 mod effects;
 mod flags;
 mod fresh;
+mod guards;
 mod house;
 mod isolation;
 mod manifest_files;

@@ -10,6 +10,7 @@ use holdfast_reconciler::plan::{AgentChange, Plan, SessionChange};
 use holdfast_reconciler::plane::{ControlPlane, SessionRequest};
 
 use super::grown::{AGENTS, USERS};
+use super::met::Met;
 
 /// What each agent's sessions get, without a user and with each.
 pub(super) type Looked = BTreeMap<(&'static str, Option<&'static str>), Got>;
@@ -31,13 +32,15 @@ impl Got {
     }
 }
 
-pub(super) fn look(plane: &Plane) -> Looked {
+pub(super) fn look(plane: &Plane, met: &mut Met) -> Looked {
     let users = || std::iter::once(None).chain(USERS.map(Some));
     let all = AGENTS.into_iter().flat_map(|agent| users().map(move |user| (agent, user)));
-    let got = |(agent, user): (&'static str, Option<&'static str>)| {
+    let mut got = |(agent, user): (&'static str, Option<&'static str>)| {
         let user = user.map(str::to_owned);
         let asked = SessionRequest { agent: agent.to_owned(), user, ..SessionRequest::default() };
-        match plane.look(&asked) {
+        let found = plane.look(&asked);
+        met.count_session(found.as_ref());
+        match found {
             Ok(context) => Got::Model(format!("{}/{}", context.model.provider, context.model.id)),
             Err(problem) if problem.code == "E_UNKNOWN_AGENT" => Got::Unknown,
             Err(problem) => Got::Error(problem.message),

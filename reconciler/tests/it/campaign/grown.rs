@@ -16,13 +16,14 @@ use holdfast_reconciler::plane::{
 use holdfast_reconciler::{Plane, PlaneOptions};
 use serde_json::{Value, json};
 
+use super::met::Met;
 use crate::planes::{declared, desired, request, secret};
 
 pub(super) const AGENTS: [&str; 3] = ["triage", "billing", "helper"];
 pub(super) const USERS: [&str; 2] = ["maria", "otto"];
 const PROVIDERS: [&str; 4] = ["z-ai", "openai", "gemini", "house"];
 /// Bare, with the provider's own prefix, with another's, and the word for the default.
-const MODELS: [&str; 6] = ["glm-4.6", "glm-4.5", "z-ai/glm-4.6", "openai/gpt-5", "house/one", "auto"];
+const MODELS: [&str; 7] = ["glm-4.6", "glm-4.5", "z-ai/glm-4.6", "openai/gpt-5", "house/one", "haus/one", "auto"];
 const TEXTS: [&str; 4] = ["Kind.", "Brief.\nNever guess.\nCite.", "Brief.\nAlways guess.\nCite.", ""];
 
 /// A generator of numbers whose sequence is fixed by its seed (SplitMix64).
@@ -102,16 +103,26 @@ impl Grown {
     }
 
     /// What happens beside plans: time passes, actors edit, keys and profiles come and go. Refusals are fine.
-    pub(super) fn live_step(&mut self, random: &mut Random) {
+    pub(super) fn live_step(&mut self, random: &mut Random, met: &mut Met) {
         if random.chance(30) {
             self.now.fetch_add(random.below(1_000) as i64, Ordering::SeqCst);
         }
         for _ in 0..random.below(3) {
-            let _ = match random.below(5) {
-                0 => self.plane.write_secret(&self.secret_write(random)).map(drop),
-                1 | 2 => self.plane.write_profile(&self.profile_write(random)).map(drop),
-                _ => self.plane.edit(&edit(random)).map(drop),
+            let (what, accepted) = match random.below(5) {
+                0 => {
+                    let write = self.secret_write(random);
+                    let what = if write.value.is_some() { "keys set by hand" } else { "keys removed by hand" };
+                    (what, self.plane.write_secret(&write).is_ok())
+                }
+                1 | 2 => {
+                    let write = self.profile_write(random);
+                    let removes = matches!(write.change, ProfileChange::Remove);
+                    let what = if removes { "profiles removed" } else { "profiles set" };
+                    (what, self.plane.write_profile(&write).is_ok())
+                }
+                _ => ("edits of actors", self.plane.edit(&edit(random)).is_ok()),
             };
+            met.add(what, usize::from(accepted));
         }
     }
 

@@ -92,13 +92,13 @@ pub(super) fn check(plan: &Plan, before: &State, after: &State, at: &str) {
     }
 }
 
-/// Carries the changes of one resource out as a reader of the plan would: what goes from a list first, from its end; then
-/// what comes; then what changes inside.
-/// Every field that the source owned is as it was; secrets stay out of a rollback.
-pub(super) fn check_restored(source: &str, was: &State, now: &State, at: &str) {
+/// Every field that the source owned is as it was; secrets stay out of a rollback. Gives how many fields were compared.
+pub(super) fn check_restored(source: &str, was: &State, now: &State, at: &str) -> usize {
+    let mut compared = 0;
     for (address, before) in was.iter().filter(|(address, _)| !address.starts_with("secret/")) {
         let owned = before.owners.iter().filter(|(_, owner)| *owner == source);
         for (field, _) in owned {
+            compared += 1;
             let after = now.get(address).and_then(|record| record.fields.get(field));
             assert_eq!(
                 after,
@@ -108,8 +108,11 @@ pub(super) fn check_restored(source: &str, was: &State, now: &State, at: &str) {
             );
         }
     }
+    compared
 }
 
+/// Carries the changes of one resource out as a reader of the plan would: what goes from a list first, from its end; then
+/// what comes; then what changes inside.
 fn carry_out((fields, tags): &mut (Fields, BTreeMap<String, Option<String>>), changes: &[FieldChange]) {
     let of_list = |change: &&FieldChange| matches!(change.path.steps().last(), Some(PathStep::Index(_)));
     let (items, rest): (Vec<&FieldChange>, Vec<&FieldChange>) = changes.iter().partition(of_list);
