@@ -29,7 +29,7 @@ pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
 pub(crate) use self::reading::{DiffArgs, GetArgs, HistoryArgs, ShowArgs, WatchArgs};
 pub(crate) use self::rolling::{ApproveArgs, ResumeArgs, RollbackArgs};
 pub(crate) use self::secrets::{SecretVerb, ValueArgs};
-pub(crate) use self::serving::ServeArgs;
+pub(crate) use self::serving::{LogFormat, ServeArgs};
 pub(crate) use self::sessions::{ExplainArgs, ExplainVerb, SessionArgs};
 pub(crate) use self::tokens::{TokenCreateArgs, TokenVerb};
 pub(crate) use self::waiting::WaitArgs;

@@ -9,6 +9,7 @@ mod closed;
 mod commands;
 mod confirm;
 mod connect;
+mod descriptors;
 mod error;
 mod leave;
 mod output;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use holdfast_reconciler::diagnostic::Diagnostic;
 use serde::Serialize;
 
-use crate::args::{ColourChoice, Format};
+use crate::args::{ColourChoice, Format, LogFormat};
 use crate::error::{Exit, Failure};
 use crate::render::diagnostic;
 use crate::render::escape::visible;
@@ -122,7 +122,7 @@ impl Output {
     }
 
     /// Sends log lines to standard error: for a command that runs long, and for `--verbose`.
-    pub(crate) fn log(&self) {
+    pub(crate) fn log(&self, format: LogFormat) {
         let level = match self.verbosity {
             Verbosity::Quiet => tracing::Level::ERROR,
             Verbosity::Normal => tracing::Level::INFO,
@@ -130,7 +130,10 @@ impl Output {
         };
         let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
         // Only the first call of a process takes effect; a second one is of the same run.
-        let _ = lines.with_ansi(self.talk == Colour::On).try_init();
+        let _ = match format {
+            LogFormat::Text => lines.with_ansi(self.talk == Colour::On).try_init(),
+            LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
+        };
     }
 
     /// Shows why a command failed: for people on standard error and, in the form that was asked for, on standard output if

@@ -37,7 +37,7 @@ use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     Access, ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted,
     ControlPlane, DiffQuery, Differences, EditRequest, Explanation, FollowRequest, FollowerReport, Head, ImportRequest,
-    Imported, KvEntry, KvTxn, KvTxnResult, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite,
+    Imported, KvEntry, KvTxn, KvTxnResult, Measures, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite,
     ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Retention, Rotation, SecretInfo,
     SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken,
     WriteReceipt,
@@ -210,6 +210,10 @@ impl ControlPlane for Plane {
 
     fn storage(&self) -> Result<Storage, Problem> {
         Ok(upkeep::storage(self))
+    }
+
+    fn measures(&self, reach: &Reach) -> Result<Measures, Problem> {
+        Ok(store::measures(self, reach))
     }
 
     fn compact(&self, request: &CompactRequest) -> Result<Compacted, Problem> {

@@ -4,7 +4,10 @@
 //! wrong manifest, a source that is away and a plan that waits leave the last good revision in force, and `status` says so until it is
 //! mended (P6). Never here: reading manifests (`source.rs`), planning, and when a turn is due.
 
-use holdfast_engine::Revision;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use holdfast_engine::{Revision, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::control::apply_as_loop;
@@ -41,6 +44,23 @@ pub enum LoopState {
     Failed,
 }
 
+impl LoopState {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::InForce, Self::Waiting, Self::Held, Self::Broken, Self::Away, Self::Failed];
+
+    /// The word that JSON uses.
+    pub fn as_text(self) -> &'static str {
+        match self {
+            Self::InForce => "in_force",
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Broken => "broken",
+            Self::Away => "away",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What is known of a loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoopStatus {
@@ -72,6 +92,16 @@ pub(crate) struct Entry {
     pub(crate) status: LoopStatus,
     /// The plan that waits, with what it answered.
     pub(crate) waiting: Option<(PlanRequest, Plan)>,
+    pub(crate) tally: Tally,
+}
+
+/// What is counted of a loop.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// How many turns ended in which way.
+    pub(crate) turns: BTreeMap<&'static str, u64>,
+    /// The revision at which what the source says was in force last, and when that was.
+    pub(crate) in_force: Option<(Revision, Timestamp)>,
 }
 
 /// What was asked in a turn that ended in a failure, and how many turns to leave out.
@@ -93,6 +123,8 @@ pub struct Loop {
     last: Option<(Seen, Revision)>,
     failure: Option<Failure>,
     number: usize,
+    /// How often it applied something.
+    applied: u64,
 }
 
 impl Loop {
@@ -115,12 +147,28 @@ impl Loop {
             summary: None,
             diagnostics: Vec::new(),
         };
-        let number = plane.loops().add(Entry { org: org.clone(), status, waiting: None });
-        Self { plane, source, org, fallback_org, author, last: None, failure: None, number }
+        let entry = Entry { org: org.clone(), status, waiting: None, tally: Tally::default() };
+        let number = plane.loops().add(entry);
+        Self { plane, source, org, fallback_org, author, last: None, failure: None, number, applied: 0 }
     }
 
     /// Looks at the source and does what is to be done. Gives how the source stands afterwards.
     pub fn turn(&mut self) -> LoopState {
+        let before = self.applied;
+        let state = self.take_turn();
+        let result = if self.applied > before { "applied" } else { state.as_text() };
+        let now = self.plane.now();
+        let head = self.plane.engine().head().revision;
+        self.plane.loops().change(self.number, |entry| {
+            *entry.tally.turns.entry(result).or_default() += 1;
+            if state == LoopState::InForce {
+                entry.tally.in_force = Some((head, now));
+            }
+        });
+        state
+    }
+
+    fn take_turn(&mut self) -> LoopState {
         let mut seen = self.source.look();
         // Read before planning: whatever is committed meanwhile, by this turn or by others, makes the next turn look again.
         let head = self.plane.engine().head().revision;
@@ -209,6 +257,7 @@ impl Loop {
         };
         match apply_as_loop(&self.plane, &asked) {
             Ok(receipt) => {
+                self.applied += 1;
                 self.tell(LoopState::InForce, String::new(), |status| status.git = git);
                 tracing::info!(%org, %source, revision = %receipt.revision, "the loop applied");
             }
@@ -306,10 +355,12 @@ fn waits(plan: &Plan, policy: LoopPolicy) -> Option<String> {
     }
 }
 
-/// Takes turns until [`Plane::stop_loops`] is called: one at once, then one whenever the plane is poked, and one after each
-/// `interval`. Blocks the thread.
+/// Takes turns until [`Plane::stop_loops`] is called: one at once, then one whenever the plane is poked or the source says that
+/// something may have happened, and one after each `interval`. Blocks the thread.
 pub fn run(mut this: Loop, interval: std::time::Duration) {
     let plane = this.plane.clone();
+    let woken = plane.clone();
+    this.source.wake_by(Arc::new(move || woken.loops().poke()));
     let mut pokes = 0;
     loop {
         this.turn();

@@ -33,6 +33,7 @@ use crate::rollback;
 use crate::secret::KeyRing;
 use crate::session::Session;
 use crate::vault::{self, EngineVault, PastVault, Vault};
+use crate::watch::Watchers;
 
 /// What the host passes in.
 pub struct PlaneOptions {
@@ -74,6 +75,7 @@ struct Inner {
     retention: Mutex<Option<Retention>>,
     loops: Loops,
     standings: Standings,
+    watchers: Watchers,
     /// What makes effects outside, if something does.
     actuation: RwLock<Option<Arc<actuation::Shared>>>,
 }
@@ -106,6 +108,7 @@ impl Plane {
             retention,
             loops,
             standings,
+            watchers: Watchers::default(),
             actuation,
         }))
     }
@@ -195,6 +198,10 @@ impl Plane {
 
     pub(crate) fn standings(&self) -> &Standings {
         &self.0.standings
+    }
+
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.0.watchers
     }
 
     /// Whether the process stays after what it was asked first.

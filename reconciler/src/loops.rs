@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::controller::{Entry, LoopState, LoopStatus};
 use crate::plan::{Plan, PlanRequest};
+use crate::plane::{Reach, SourceMeasures};
 use crate::resource::{OrgId, SourceName};
 
 /// The loops of a plane.
@@ -59,6 +60,24 @@ impl Loops {
         let inner = self.inner();
         let of = inner.entries.values().filter(|entry| entry.org.as_ref().is_none_or(|known| known == org));
         of.map(|entry| entry.status.clone()).collect()
+    }
+
+    /// What is measured of the sources of these organisations.
+    pub(crate) fn measures(&self, reach: &Reach) -> Vec<SourceMeasures> {
+        let inner = self.inner();
+        let measured = |entry: &Entry| {
+            let Entry { org, status, waiting: _, tally } = entry;
+            Some(SourceMeasures {
+                org: org.clone().filter(|org| reach.allows(org))?,
+                source: status.source.clone()?,
+                state: status.state,
+                desired: status.git.as_ref().map(|git| git.commit.clone()),
+                committed: tally.in_force.map(|(revision, _)| revision),
+                turns: tally.turns.iter().map(|(result, count)| ((*result).to_owned(), *count)).collect(),
+                last_success_ms: tally.in_force.map(|(_, time)| time.as_millis()),
+            })
+        };
+        inner.entries.values().filter_map(measured).collect()
     }
 
     /// Whether a loop applies a source.

@@ -12,6 +12,7 @@ mod explaining;
 mod followers;
 mod history;
 mod kv;
+mod measures;
 mod moment;
 mod profiles;
 mod resources;
@@ -34,6 +35,7 @@ pub use explaining::{DeclaredBy, Origin, OriginQuery, Origins, Previous, SeenBy,
 pub use followers::{FollowRequest, FollowerInfo, FollowerReport, FollowerStanding, Following};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
+pub use measures::{Measures, SourceMeasures};
 pub use moment::{Moment, MomentError};
 pub use profiles::{ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery};
 pub use resources::{ResourceInfo, ResourcesPage, ResourcesQuery};
@@ -324,6 +326,12 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Only if the plane cannot be reached.
     fn storage(&self) -> Result<Storage, Problem>;
+
+    /// What is measured of the plane, with nothing of other organisations than these. Reads no state as a whole.
+    ///
+    /// # Errors
+    /// Only if the plane cannot be reached.
+    fn measures(&self, reach: &Reach) -> Result<Measures, Problem>;
 
     /// Gives up the commits before what is to be kept. What is in force is never touched.
     ///

@@ -5,12 +5,14 @@
 
 mod folder;
 mod git;
+mod wake;
 
 pub use folder::FolderSource;
 pub use git::{GitOptions, GitSource, work_tree_state};
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::desired::{Desired, GitState};
 use crate::diagnostic::Diagnostic;
@@ -50,6 +52,12 @@ pub struct Declared {
 pub trait ManifestSource: Send {
     /// Looks at the whole of it, as it is now. May block on the disk or the network, and for no longer than a bound of its own.
     fn look(&mut self) -> Seen;
+
+    /// Has `wake` called when something may have changed, for as long as the source lives. It is only a hint: a source that knows no
+    /// such moments never calls it, and whoever looks goes by what is found and by a timer too.
+    fn wake_by(&mut self, wake: Arc<dyn Fn() + Send + Sync>) {
+        let _ = wake;
+    }
 
     /// What it is, in a few words: `folder /srv/agents`.
     fn describe(&self) -> String;

@@ -2,8 +2,10 @@
 //!
 //! Never here: how a watch finds its commits (the engine does), HTTP, and keys or values of another organisation.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_engine::{
     Change, Entry, Key, ResumeToken, ResyncReason, Revision, Snapshot, Watch, WatchError, WatchEvent, WatchFrom,
@@ -150,7 +152,8 @@ pub(crate) fn begin(plane: &Plane, request: &WatchRequest) -> Result<Box<dyn Wat
         WatchStart::Token(token) => token.clone(),
         WatchStart::Now | WatchStart::After(_) => watch.token().to_string(),
     };
-    Ok(Box::new(Feed { watch, root, prefix, resync: None, token }))
+    let counted = plane.watchers().enter(org);
+    Ok(Box::new(Feed { watch, root, prefix, resync: None, token, _counted: counted }))
 }
 
 struct Feed {
@@ -161,6 +164,46 @@ struct Feed {
     resync: Option<Resync>,
     /// Where to resume; in the middle of a resync still the place before it, because half a state is none.
     token: String,
+    _counted: Watcher,
+}
+
+/// The watches that are open, by organisation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watchers(Arc<Mutex<BTreeMap<OrgId, u64>>>);
+
+/// One of them, for as long as it lives.
+#[derive(Debug)]
+struct Watcher {
+    watchers: Watchers,
+    org: OrgId,
+}
+
+impl Watchers {
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<OrgId, u64>> {
+        // Every critical section leaves the data whole, so a panic elsewhere does not spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, org: OrgId) -> Watcher {
+        *self.counts().entry(org.clone()).or_default() += 1;
+        Watcher { watchers: self.clone(), org }
+    }
+
+    pub(crate) fn of(&self, org: &OrgId) -> u64 {
+        self.counts().get(org).copied().unwrap_or_default()
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let mut counts = self.watchers.counts();
+        if let Some(count) = counts.get_mut(&self.org) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.org);
+            }
+        }
+    }
 }
 
 /// A resync of which pages are left.

@@ -3,7 +3,7 @@
 //! Never here: how a request is sent and when it is repeated (`call.rs`, `transport.rs`), and deciding anything that the plane
 //! decides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,9 +17,10 @@ use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
     ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane,
     DiffQuery, Differences, Edit, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult,
-    Moment, NewToken, OriginQuery, Origins, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite, ProfilesQuery,
-    Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo, SecretWrite,
-    SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
+    Measures, Moment, NewToken, OriginQuery, Origins, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite,
+    ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo,
+    SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken,
+    WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -447,6 +448,18 @@ impl ControlPlane for Client {
 
     fn storage(&self) -> Result<Storage, Problem> {
         self.status(None).map(|status| status.storage)
+    }
+
+    /// What the status of the store's only organisation tells of it; the counts are the server's own affair (`/metrics`).
+    fn measures(&self, reach: &Reach) -> Result<Measures, Problem> {
+        let status = self.status(reach.only())?;
+        Ok(Measures {
+            head: status.head.revision,
+            storage: status.storage,
+            sessions: status.open_sessions.values().sum(),
+            observed: BTreeMap::from([(status.org, status.observed)]),
+            sources: Vec::new(),
+        })
     }
 
     fn compact(&self, request: &CompactRequest) -> Result<Compacted, Problem> {

@@ -5,9 +5,19 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Span;
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object for each line.
+    Json,
+}
 
 /// Flags of `serve`.
 #[derive(Clone, Debug, Args)]
@@ -52,6 +62,9 @@ pub(crate) struct ServeArgs {
     /// Gives up the history but for the commits of the last SPAN, as in `30d`, and those that --keep keeps
     #[arg(long, value_name = "SPAN")]
     pub(crate) keep_for: Option<Span>,
+    /// The form of the log on standard error
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
     /// How often it looks whether something is to be given up
     #[arg(long, value_name = "SPAN", default_value = "1h")]
     pub(crate) compact_every: Span,

@@ -12,9 +12,10 @@ use holdfast_reconciler::plane::Holder;
 use holdfast_server::{Client, Discovery, Follower, FollowerOptions, SOCKET_NAME, ServeOptions, discover, mount};
 
 use super::Run;
-use super::serve::{Signals, listen};
+use super::serve::{Signals, end_at_second, listen, ready};
 use crate::args::ServeArgs;
 use crate::clock;
+use crate::descriptors;
 use crate::error::{Exit, Failure};
 use crate::remote;
 
@@ -26,7 +27,8 @@ pub(super) fn run(run: &Run, args: &ServeArgs, server: &str, folder: &Path) -> R
         let message = format!("the folder `{}` is served by another process already", folder.display());
         return Err(Failure::new("E_SERVED", message).help("name another folder for the follower with `--store`"));
     }
-    run.output.log();
+    run.output.log(args.log_format);
+    descriptors::raise();
     let pid = std::process::id();
     let place = server.place();
     let follower = Follower::start(FollowerOptions {
@@ -50,13 +52,10 @@ pub(super) fn run(run: &Run, args: &ServeArgs, server: &str, folder: &Path) -> R
             .await
             .map_err(|error| Problem::from_error(ProblemKind::Failed, "E_SERVE", &error).help(error.help()))?;
         let shown = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
-        run.output.insist(format!("following {place}, serving {}, pid {pid}", shown.display()));
-        if let Some(address) = handle.address() {
-            let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
-            run.output.insist(format!("listening on {scheme}://{address}, with the access tokens of the server"));
-        }
+        ready(run, args, &format!("following {place}, serving {}", shown.display()), &shown, &handle);
         let why = signals.stop().await;
-        tracing::info!(signal = why, "stopping");
+        tracing::info!(signal = why, "stopping; a second signal ends at once");
+        end_at_second(signals);
         handle.shutdown().await;
         Ok::<(), Failure>(())
     })?;

@@ -45,7 +45,7 @@ use holdfast_engine::Revision;
 use holdfast_reconciler::plane::{ControlPlane, Moment, Scope};
 use holdfast_reconciler::resource::OrgId;
 
-use crate::args::{Cli, Verb};
+use crate::args::{Cli, LogFormat, Verb};
 use crate::connect::{self, Reached};
 use crate::error::{Exit, Failure};
 use crate::output::{Output, Verbosity};
@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Exit {
     };
     let output = Output::new(cli.global.format, cli.global.color, verbosity, no_colour());
     if verbosity == Verbosity::Verbose {
-        output.log();
+        output.log(LogFormat::Text);
     }
     let ended = usage::check(&cli).and_then(|()| {
         let run = Run { setting: Setting::new(cli.global.clone())?, output };

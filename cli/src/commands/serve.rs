@@ -12,13 +12,14 @@ use holdfast_reconciler::controller::{self, Loop};
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::{Holder, Retention};
 use holdfast_reconciler::source::{FolderSource, GitOptions, GitSource, ManifestSource};
-use holdfast_server::{Listen, ServeOptions, TlsIdentity, mount};
+use holdfast_server::{Listen, ServeOptions, ServerHandle, TlsIdentity, mount};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::{Run, follow};
-use crate::args::ServeArgs;
+use crate::args::{LogFormat, ServeArgs};
 use crate::connect;
+use crate::descriptors;
 use crate::error::{Exit, Failure};
 use crate::retention;
 
@@ -26,6 +27,12 @@ use crate::retention;
 const FOLDER_SECONDS: u64 = 2;
 /// How many seconds pass between two looks at a repository, if nobody says.
 const GIT_SECONDS: u64 = 30;
+
+/// How long the end waits for a look at the manifests that is under way, and how often it asks.
+const LOOP_GRACE: Duration = Duration::from_secs(5);
+const LOOP_REST: Duration = Duration::from_millis(10);
+/// The exit code of a server that was told twice to stop.
+const ENDED_AT_ONCE: i32 = 130;
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
@@ -39,7 +46,8 @@ pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("`--compact-every` is no time at all").help("write a span, as in `1h`"));
     }
     let listen = listen(run, args)?;
-    run.output.log();
+    run.output.log(args.log_format);
+    descriptors::raise();
     let pid = std::process::id();
     let holder = Holder { pid, version: env!("CARGO_PKG_VERSION").to_owned() };
     let plane = connect::hold(&run.setting, &store, &run.output, holder)?;
@@ -65,26 +73,63 @@ pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
             // Who reads that it serves can already ask how the source stands.
             let _ = begin.send(());
         }
-        run.output.insist(format!("serving {}, pid {pid}", shown.display()));
-        if let Some(address) = handle.address() {
-            let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
-            run.output.insist(format!("listening on {scheme}://{address}, with tokens of `reconcile token create`"));
-        }
+        ready(run, args, &format!("serving {}", shown.display()), &shown, &handle);
         let why = signals.stop().await;
-        tracing::info!(signal = why, "stopping");
+        tracing::info!(signal = why, "stopping; a second signal ends at once");
+        end_at_second(signals);
         if let Some(retaining) = retaining {
             retaining.abort();
         }
         handle.shutdown().await;
         driven.stop_loops();
-        if let Some((looping, _)) = looping {
-            // A panic of it was reported by its hook.
-            let _ = tokio::task::spawn_blocking(move || looping.join()).await;
+        if let Some((looping, begin)) = looping {
+            drop(begin);
+            if !ended(&looping).await {
+                tracing::warn!("left a look at the manifests that did not end in time");
+            }
         }
         Ok::<(), Failure>(())
     })?;
     engine.close();
     Ok(Exit::Done)
+}
+
+/// Waits for the loop to end, which may be in the middle of a look that takes long, such as a fetch from a host that does not answer. A
+/// panic of it was reported by its hook.
+async fn ended(looping: &JoinHandle<()>) -> bool {
+    for _ in 0..LOOP_GRACE.as_millis() / LOOP_REST.as_millis() {
+        if looping.is_finished() {
+            return true;
+        }
+        tokio::time::sleep(LOOP_REST).await;
+    }
+    looping.is_finished()
+}
+
+/// Ends the process at the next signal: whoever sends a second one does not want to wait.
+pub(super) fn end_at_second(mut signals: Signals) {
+    tokio::spawn(async move {
+        let why = signals.stop().await;
+        // What is acknowledged is on the disk, and the next one to open the store finds it whole.
+        tracing::warn!(signal = why, "ended at once");
+        std::process::exit(ENDED_AT_ONCE);
+    });
+}
+
+/// Says that the server answers, what it does, and where: as a log line of the form that was asked for, or to people.
+pub(super) fn ready(run: &Run, args: &ServeArgs, what: &str, store: &Path, handle: &ServerHandle) {
+    let pid = std::process::id();
+    let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+    let url = handle.address().map(|address| format!("{scheme}://{address}"));
+    match args.log_format {
+        LogFormat::Json => tracing::info!(store = %store.display(), pid, url, follow = args.follow, "ready"),
+        LogFormat::Text => {
+            run.output.insist(format!("{what}, pid {pid}"));
+            if let Some(url) = url {
+                run.output.insist(format!("listening on {url}, with tokens of `reconcile token create`"));
+            }
+        }
+    }
 }
 
 /// A loop in a thread of its own, and what lets it begin.
@@ -111,8 +156,10 @@ fn begin_loop(
             (Box::new(GitSource::new(options)), GIT_SECONDS)
         }
         None if args.watch => {
-            let path = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
-            (Box::new(FolderSource::new(path, variables)), FOLDER_SECONDS)
+            // Not resolved: a link in it may be pointed at the next release while this runs.
+            let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let folder = FolderSource::new(absolute(directory), variables).apart_from(absolute(store));
+            (Box::new(folder), FOLDER_SECONDS)
         }
         None if args.interval.is_some() => {
             return Err(Failure::usage("`--interval` is for a loop; add `--watch` or `--git URL`"));

@@ -249,9 +249,9 @@ pub(super) fn status() -> Status {
         ],
         "following": {"server": "https://holdfast.example:8443", "connected": false, "since": "2026-11-22T06:45:01.000Z",
             "revision": 2, "error": "the connection ended before the answer"},
-        "holder": {"pid": 4711, "version": "0.1.0"}, "open_sessions": {"1": 1, "2": 3},
+        "holder": {"pid": 4711, "version": "0.1.0"}, "open_sessions": {"1": 1, "2": 3}, "watchers": 2,
         "durability": "fdatasync", "keys": 12,
-        "storage": {"compacted": 0, "trail_lag": 3, "bytes": 4_194_304, "retention": null, "poisoned": null},
+        "storage": {"compacted": 0, "trail_lag": 3, "bytes": 4_194_304, "retention": null, "compaction_lag": null, "poisoned": null},
     }))
     .unwrap()
 }

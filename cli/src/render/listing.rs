@@ -223,6 +223,7 @@ pub(crate) fn status(status: &Status) -> Text {
         following,
         holder,
         open_sessions,
+        watchers,
         durability,
         keys,
         storage,
@@ -252,6 +253,7 @@ pub(crate) fn status(status: &Status) -> Text {
         ("keys", keys.to_string()),
         ("resources", or_none(resources)),
         ("open sessions", or_none(sessions)),
+        ("watchers", watchers.to_string()),
     ];
     if let Some(following) = following {
         facts.push(("follows", super::followers::following(following)));
@@ -350,7 +352,10 @@ fn history_kept(storage: &Storage) -> String {
     let Some(Retention { commits, age_ms }) = storage.retention else { return since };
     let rules = commits.map(|count| format!("the newest {}", counted(count, "commit")));
     let rules = rules.into_iter().chain(age_ms.map(|age| format!("those of the last {}", keeping::span(age))));
-    format!("{since}; the server keeps {}", rules.collect::<Vec<_>>().join(" and "))
+    let rules = rules.collect::<Vec<_>>().join(" and ");
+    let lag = storage.compaction_lag.filter(|lag| *lag > 0);
+    let lag = lag.map(|lag| format!(", {} to be given up", counted(lag, "commit"))).unwrap_or_default();
+    format!("{since}; the server keeps {rules}{lag}")
 }
 
 fn on_disk(storage: &Storage) -> String {

@@ -13,7 +13,7 @@ use crate::commits;
 use crate::embedded::{Plane, at_problem, rfc3339};
 use crate::error::{Problem, ProblemKind};
 use crate::hold::{self, Hold};
-use crate::plane::{Head, Held, Moment, SourceStatus, Status, Verification};
+use crate::plane::{Head, Held, Measures, Moment, Reach, SourceStatus, Status, Verification};
 use crate::planner;
 use crate::resource::{OrgId, keys};
 
@@ -97,11 +97,24 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
         following: None,
         holder: plane.holder(),
         open_sessions: plane.open_sessions().by_revision(),
+        watchers: plane.watchers().of(&org),
         durability: engine.durability.to_owned(),
         storage: super::upkeep::storage(plane),
         keys: snapshot.prefix(&keys::org(&org)).count() as u64,
         org,
     })
+}
+
+pub(super) fn measures(plane: &Plane, reach: &Reach) -> Measures {
+    let snapshot = plane.engine().snapshot();
+    let orgs = planner::organisations(&snapshot).into_iter().filter(|org| reach.allows(org));
+    Measures {
+        head: snapshot.revision(),
+        storage: super::upkeep::storage(plane),
+        sessions: plane.open_sessions().by_revision().values().sum(),
+        observed: orgs.map(|org| (org.clone(), plane.told(&snapshot, &org).observed)).collect(),
+        sources: plane.loops().measures(reach),
+    }
 }
 
 pub(super) fn verify(plane: &Plane) -> Result<Verification, Problem> {

@@ -13,11 +13,15 @@ use crate::plane::{CompactRequest, Compacted, KeepRule, Retention, Storage};
 
 pub(super) fn storage(plane: &Plane) -> Storage {
     let status = plane.engine().status();
+    let retention = plane.retention().filter(|retention| !retention.keeps_all());
+    let kept = status.head.revision.get().saturating_sub(status.compacted.get());
+    let to_keep = retention.filter(|retention| retention.age_ms.is_none()).and_then(|retention| retention.commits);
     Storage {
         compacted: status.compacted,
         trail_lag: status.trail_lag,
         bytes: status.disk_bytes,
-        retention: plane.retention().filter(|retention| !retention.keeps_all()),
+        retention,
+        compaction_lag: to_keep.map(|to_keep| kept.saturating_sub(to_keep)),
         poisoned: status.poisoned,
     }
 }

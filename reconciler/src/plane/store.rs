@@ -72,6 +72,9 @@ pub struct Status {
     pub holder: Option<Holder>,
     /// How many sessions are open, by revision.
     pub open_sessions: BTreeMap<u64, u64>,
+    /// How many watches of the organisation are open.
+    #[serde(default)]
+    pub watchers: u64,
     /// How a commit is made durable.
     pub durability: String,
     /// How many keys the store holds of the organisation.

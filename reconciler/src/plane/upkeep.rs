@@ -72,6 +72,9 @@ pub struct Storage {
     pub bytes: Option<u64>,
     /// How much of the past the holder keeps by itself; none if all of it.
     pub retention: Option<Retention>,
+    /// How many commits are kept beyond what the holder is to keep; none if it keeps all of them, or by their age.
+    #[serde(default)]
+    pub compaction_lag: Option<u64>,
     /// Why no commits are taken, if that is so.
     pub poisoned: Option<String>,
 }

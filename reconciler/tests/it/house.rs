@@ -16,8 +16,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ("toml_edit", &["reconciler/src/manifest/adopt.rs"]),
     ("saphyr_parser", &["reconciler/src/manifest/yaml.rs"]),
     ("croner", &["reconciler/src/manifest/schedule.rs"]),
-    ("rustix", &["reconciler/src/manifest/folder.rs"]),
+    ("rustix", &["reconciler/src/manifest/folder.rs", "cli/src/descriptors.rs"]),
     ("strsim", &["reconciler/src/suggest.rs"]),
+    ("notify", &["reconciler/src/source/wake.rs"]),
     ("axum", &["server/src/", "server/examples/gateway.rs"]),
     ("hyper", &["server/src/"]),
     ("hyper_util", &["server/src/"]),
@@ -165,6 +166,55 @@ fn p4_nothing_but_the_resolver_decides_about_credentials() {
     }
     assert!(broken.is_empty(), "{broken:#?}");
     assert_eq!(seen.len(), CREDENTIALS.len(), "a rule that nothing can break any more: {seen:?}");
+}
+
+/// Every page for people, by its path from the root.
+fn pages() -> Vec<PathBuf> {
+    let mut found = vec![root().join("README.md"), root().join("CHANGELOG.md")];
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// The anchors of a page: its headings, in small letters, with `-` for spaces and nothing else that is no letter.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let kept =
+        |c: char| (c.is_alphanumeric() || c == '-' || c == '_' || c == ' ').then_some(if c == ' ' { '-' } else { c });
+    headings.map(|heading| heading.to_lowercase().chars().filter_map(kept).collect()).collect()
+}
+
+#[test]
+fn every_link_of_the_documentation_leads_somewhere() {
+    let (mut links, mut broken) = (0, Vec::new());
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")) {
+            links += 1;
+            let (file, anchor) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)));
+            let to = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            let there = match anchor {
+                None => to.exists(),
+                Some(anchor) => {
+                    fs::read_to_string(&to).is_ok_and(|to| anchors(&to).iter().any(|found| found == anchor))
+                }
+            };
+            if !there {
+                broken.push(format!("{}: {target}", page.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(links > 30, "only {links} links were found");
+    assert!(broken.is_empty(), "{broken:#?}");
 }
 
 #[test]

@@ -13,14 +13,14 @@ use holdfast_reconciler::resource::{Address, KindName, ResourceName};
 use serde_json::json;
 
 /// Keeps files.
-pub struct Files {
+pub(crate) struct Files {
     kind: KindName,
     folder: PathBuf,
 }
 
 impl Files {
     /// Keeps the files of `folder`, with a folder in it for each organisation.
-    pub fn new(kind: KindName, folder: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(kind: KindName, folder: impl Into<PathBuf>) -> Self {
         Self { kind, folder: folder.into() }
     }
 
@@ -96,7 +96,9 @@ fn sync(folder: &Path) -> Result<(), ActuatorError> {
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> ActuatorError {
     let message = format!("cannot {what} `{}`: {error}", path.display());
     match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::NotADirectory
         | ErrorKind::IsADirectory => ActuatorError::stalled("denied", message),
         _ => ActuatorError::transient(message),
     }

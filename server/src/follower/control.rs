@@ -3,6 +3,7 @@
 //! A write that was forwarded is in force here when it returns, as far as the server's feed brings it in time. Never here: deciding
 //! anything that a plane decides.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use holdfast_engine::Revision;
@@ -13,9 +14,9 @@ use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
     Access, ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted,
     ControlPlane, DiffQuery, Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn,
-    KvTxnResult, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo,
-    ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage,
-    TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
+    KvTxnResult, Measures, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, Reach,
+    ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, SecretInfo, SecretWrite, SessionRequest,
+    Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -228,6 +229,12 @@ impl ControlPlane for Follower {
 
     fn storage(&self) -> Result<Storage, Problem> {
         self.plane()?.storage()
+    }
+
+    /// Of the state that runs here; what is real outside the store is the server's to know.
+    fn measures(&self, reach: &Reach) -> Result<Measures, Problem> {
+        let observed = BTreeMap::new();
+        Ok(Measures { observed, ..self.plane()?.measures(reach)? })
     }
 
     fn compact(&self, request: &CompactRequest) -> Result<Compacted, Problem> {

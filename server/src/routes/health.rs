@@ -30,13 +30,14 @@ pub(crate) async fn readyz(State(app): State<App>, ask: Ask) -> Answer {
     Ok(at_revision(json(&Ready { status: "ready", revision: head.revision })?, head.revision))
 }
 
-/// `GET /metrics`: counts of the server for Prometheus.
+/// `GET /metrics`: counts of the server for Prometheus, and of the sources of the organisations that the token is for.
 pub(crate) async fn metrics(State(app): State<App>, ask: Ask) -> Answer {
     ask.finish()?;
-    let head = app.gate.head().await?.revision;
-    let storage = app.gate.call(Lane::Read, |plane| plane.storage()).await?;
+    let reach = ask.reach();
+    let measures = app.gate.call(Lane::Read, move |plane| plane.measures(&reach)).await?;
+    let head = measures.head;
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))];
-    Ok(at_revision((kind, app.metrics.text(head, &storage)).into_response(), head))
+    Ok(at_revision((kind, app.metrics.text(&measures)).into_response(), head))
 }
 
 /// `GET /v1/head`: the newest commit, or with `at` the one that was the newest then.

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use holdfast_engine::Timestamp;
 use holdfast_reconciler::agents::resolver::SystemEnvironment;
+use holdfast_reconciler::controller::{Loop, LoopState};
 use holdfast_reconciler::desired::SecretText;
 use holdfast_reconciler::error::ProblemKind;
 use holdfast_reconciler::keyfile::KeySource;
 use holdfast_reconciler::plane::{ControlPlane, KvOp, KvTxn, NewToken, Reach, Role, TokenRequest, TokenRevocation};
+use holdfast_reconciler::source::FolderSource;
 use holdfast_reconciler::{Plane, PlaneOptions};
 use holdfast_server::limits::TOKEN_REQUESTS_MAX;
 use holdfast_server::{Client, Listen, MountError, ServeOptions, TlsIdentity, TlsTrust, mount};
@@ -384,6 +386,37 @@ fn p12_a_watch_ends_when_its_token_does() {
     server.plane.revoke_token(&revocation).unwrap();
     until("event: error");
     assert!(until("data: ").contains("E_ACCESS_TOKEN"));
+}
+
+#[test]
+fn p12_the_metrics_of_a_source_are_for_tokens_of_its_organisation() {
+    let server = start();
+    let folder = tempfile::tempdir().unwrap();
+    let project =
+        "[project]\nname = \"team\"\nloop = { apply = \"auto\" }\n\n[agents.a]\nname = \"A\"\ndir = \"./a\"\n";
+    std::fs::write(folder.path().join("lobu.toml"), project).unwrap();
+    std::fs::create_dir(folder.path().join("a")).unwrap();
+    let source = Box::new(FolderSource::new(folder.path().to_owned(), Default::default()));
+    let mut looping = Loop::new(server.plane.clone(), source, Some(org("acme")), None, "t".to_owned());
+    assert_eq!((looping.turn(), looping.turn()), (LoopState::InForce, LoopState::InForce));
+    std::fs::write(folder.path().join("lobu.toml"), "nonsense = [").unwrap();
+    assert_eq!(looping.turn(), LoopState::Broken);
+    let metrics = |name: &str, reach: Reach| {
+        let token = token(&server.plane, name, Role::Read, reach);
+        over(server.address(), Some(token.expose()), "GET", "/metrics", &Value::Null).text()
+    };
+    let (ours, all, theirs) =
+        (metrics("ours", orgs(&["acme"])), metrics("all", Reach::All), metrics("theirs", orgs(&["beta"])));
+    for line in [
+        "holdfast_source_state{org=\"acme\",source=\"team\",state=\"broken\"} 1",
+        "holdfast_source_committed_revision{org=\"acme\",source=\"team\"} 1",
+        "holdfast_reconciles_total{org=\"acme\",source=\"team\",result=\"applied\"} 1",
+        "holdfast_reconciles_total{org=\"acme\",source=\"team\",result=\"in_force\"} 1",
+        "holdfast_reconciles_total{org=\"acme\",source=\"team\",result=\"broken\"} 1",
+    ] {
+        assert!([&ours, &all].iter().all(|text| text.lines().any(|found| found == line)), "{line}\n{ours}");
+    }
+    assert!(!theirs.contains("acme") && !theirs.contains("team"), "{theirs}");
 }
 
 #[test]

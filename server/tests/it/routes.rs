@@ -279,8 +279,8 @@ fn the_server_counts_its_requests_by_route() {
     for line in [
         "holdfast_revision 1",
         "holdfast_watches 0",
-        "holdfast_request_seconds_count{route=\"/v1/kv/{*key}\",method=\"PUT\",status=\"200\"} 1",
-        "holdfast_request_seconds_count{route=\"/v1/kv/{*key}\",method=\"GET\",status=\"404\"} 1",
+        "holdfast_request_duration_seconds_count{route=\"/v1/kv/{*key}\",method=\"PUT\",status=\"200\"} 1",
+        "holdfast_request_duration_seconds_count{route=\"/v1/kv/{*key}\",method=\"GET\",status=\"404\"} 1",
     ] {
         assert!(metrics.text().lines().any(|found| found == line), "{line}\n{}", metrics.text());
     }

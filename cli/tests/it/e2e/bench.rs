@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::wire::Place;
+
 /// How long a test waits for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -18,6 +20,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Project {
     folder: tempfile::TempDir,
     variables: BTreeMap<&'static str, String>,
+}
+
+/// What a process holds in memory now, in bytes, as the kernel counts it.
+pub(crate) fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() << 10
 }
 
 /// How a run of the binary ended.
@@ -69,6 +78,11 @@ impl Project {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("hotreload")
+    }
+
+    /// The folder around the project.
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn store(&self) -> PathBuf {
@@ -152,9 +166,24 @@ impl Project {
 
     /// Starts a server on the project's store and waits until it serves.
     pub(crate) fn serve(&self) -> Server {
+        self.serving(&[])
+    }
+
+    /// The same with more flags.
+    pub(crate) fn serving(&self, flags: &[&str]) -> Server {
         let mut command = self.command(&reconcile());
-        command.arg("serve");
+        command.arg("serve").args(flags);
         Server::start(command, |line| line.contains("serving ") && line.contains("pid"))
+    }
+
+    /// Starts a server that listens on the network too, and makes a token for it.
+    pub(crate) fn listen(&self, role: &str, flags: &[&str]) -> (Server, Place) {
+        let mut command = self.command(&reconcile());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
+        let server = Server::start(command, |line| line.starts_with("listening on http://"));
+        let address = server.ready["listening on http://".len()..].split(',').next().unwrap().parse().unwrap();
+        let token = self.run(&["token", "create", "bench", "--role", role, "--all-orgs"]).exits(0).out;
+        (server, Place::Network(address, Some(token.trim_end().to_owned())))
     }
 }
 

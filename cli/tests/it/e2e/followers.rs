@@ -242,7 +242,7 @@ fn p4_followers_come_back_from_compaction_from_a_restored_store_and_from_a_damag
     for follower in followers.drain(..) {
         assert!(follower.stop().success());
     }
-    let revision = (0..20).map(|number| apply(&project, &main, &format!("missed-{number}"))).last().unwrap();
+    let revision = (0..20).fold(0, |_, number| apply(&project, &main, &format!("missed-{number}")));
     project.run(&["compact", "--keep", "1", "--yes"]).exits(0);
     let state = |number: usize| folder(&project, number).join("follower.state");
     let whole = std::fs::read(state(1)).unwrap();

@@ -103,6 +103,95 @@ fn p6_a_folder_gets_into_force_by_itself_and_a_wrong_manifest_leaves_the_last_go
     assert!(server.stop().success());
 }
 
+/// Waits for a model that nobody asks the loop for.
+#[track_caller]
+fn await_unasked(project: &Project, agent: &[&str], model: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ran = project.run(&[&["session", "hotreload-test", "--format", "json"], agent].concat());
+        if ran.status.success() && ran.json()["model"]["id"] == model {
+            return;
+        }
+        assert!(Instant::now() < deadline, "nobody saw {model}: {}{}", ran.out, ran.err);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The timer does not look within a test: only what the operating system tells wakes the loop.
+const SELDOM: [&str; 3] = ["--watch", "--interval", "86400"];
+
+#[test]
+fn p4_a_change_of_the_folder_is_seen_without_waiting_for_the_timer() {
+    let project = Project::hotreload();
+    project.write_all(AUTO, "glm-4.6");
+    git(&project.path(), &["init", "--quiet"]);
+    git(&project.path(), &["add", "lobu.toml", "agents"]);
+    git(&project.path(), &["commit", "--quiet", "-m", "first"]);
+    let commit = git(&project.path(), &["rev-parse", "HEAD"]);
+    let server = project.serving(&SELDOM);
+    await_unasked(&project, &[], "glm-4.6");
+    let state = |revision: u64| {
+        let ran = project.run(&["history", "--format", "json"]).exits(0).json();
+        let commits = ran["commits"].as_array().unwrap().clone();
+        commits.into_iter().find(|commit| commit["revision"] == revision).unwrap()["git"].clone()
+    };
+    assert_eq!(state(1), serde_json::json!({"commit": commit.trim(), "dirty": false}));
+
+    // Renamed over; written in place; moved aside and written anew, with a backup beside: as editors do.
+    project.set_model("glm-4.5");
+    await_unasked(&project, &[], "glm-4.5");
+    assert_eq!(state(2), serde_json::json!({"commit": commit.trim(), "dirty": true}), "what is not committed is told");
+    let manifest = project.path().join("lobu.toml");
+    std::fs::write(&manifest, project.manifest().replace("glm-4.5", "glm-4.7")).unwrap();
+    await_unasked(&project, &[], "glm-4.7");
+    let text = project.manifest();
+    std::fs::rename(&manifest, project.path().join("lobu.toml~")).unwrap();
+    std::fs::write(project.path().join("4913"), "").unwrap();
+    std::fs::remove_file(project.path().join("4913")).unwrap();
+    std::fs::write(&manifest, text.replace("glm-4.7", "glm-4.8")).unwrap();
+    await_unasked(&project, &[], "glm-4.8");
+
+    // As Kubernetes mounts a ConfigMap: a link to a link, of which the second is swapped.
+    for (version, model) in [("..v1", "glm-5"), ("..v2", "glm-5.1")] {
+        let folder = project.path().join(version);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("lobu.toml"), text.replace("glm-4.7", model)).unwrap();
+        std::os::unix::fs::symlink(version, project.path().join("..data_tmp")).unwrap();
+        std::fs::rename(project.path().join("..data_tmp"), project.path().join("..data")).unwrap();
+        if version == "..v1" {
+            std::os::unix::fs::symlink("..data/lobu.toml", project.path().join("new")).unwrap();
+            std::fs::rename(project.path().join("new"), &manifest).unwrap();
+        }
+        await_unasked(&project, &[], model);
+    }
+    // A look that finds nothing new commits nothing, and no look was a wake of its own.
+    let status = project.status();
+    assert_eq!(status["head"]["revision"], 6, "{status:#}");
+    assert!(server.stop().success());
+}
+
+#[test]
+fn p4_a_link_that_names_the_project_may_be_pointed_at_the_next_release() {
+    let project = Project::hotreload();
+    project.write_all(AUTO, "glm-4.6");
+    let (root, link) = (project.root().to_owned(), project.root().join("current"));
+    let other = root.join("next");
+    std::fs::create_dir_all(other.join("agents/hotreload-test")).unwrap();
+    std::fs::write(other.join("lobu.toml"), project.manifest().replace("glm-4.6", "glm-5")).unwrap();
+    std::os::unix::fs::symlink(project.path(), &link).unwrap();
+    let store = root.join("store");
+    let at = ["--store", store.to_str().unwrap()];
+    let server = project.serving(&[&SELDOM[..], &at, &[link.to_str().unwrap()]].concat());
+    await_unasked(&project, &at, "glm-4.6");
+    std::os::unix::fs::symlink(&other, root.join("new")).unwrap();
+    std::fs::rename(root.join("new"), &link).unwrap();
+    await_unasked(&project, &at, "glm-5");
+    // And from there on what happens there is seen.
+    std::fs::write(other.join("lobu.toml"), project.manifest().replace("glm-4.6", "glm-5.1")).unwrap();
+    await_unasked(&project, &at, "glm-5.1");
+    assert!(server.stop().success());
+}
+
 #[test]
 fn a_rollback_holds_the_loop_until_other_manifests_come_or_somebody_resumes() {
     let project = Project::hotreload();
@@ -271,11 +360,32 @@ fn p4_p6_what_is_pushed_reaches_sessions_and_nothing_that_goes_wrong_with_git_hu
 
     // A burst ends at its last commit, with no more applies than there were turns that saw something new.
     let before = project.status()["head"]["revision"].as_u64().unwrap();
-    for number in 0..30 {
+    for number in 0..100 {
         remote.commit(&with_model(&format!("glm-burst-{number}")), "burst");
     }
     git(&remote.work(), &["push", "--quiet", "origin", "main"]);
-    project.await_model("glm-burst-29");
+    project.await_model("glm-burst-99");
     assert_eq!(project.status()["head"]["revision"].as_u64().unwrap(), before + 1, "the burst was one push");
+
+    // A hundred pushes, one after the other, with a poke after each as the host's webhook makes it: none is applied twice or after a newer
+    // one, and the last one is in force.
+    let pushed: Vec<String> = (0..100)
+        .map(|number| {
+            let commit = remote.push(&with_model(&format!("glm-push-{number}")), "pushed");
+            project.http("POST", "/v1/poke", "");
+            commit
+        })
+        .collect();
+    project.await_model("glm-push-99");
+    project.await_state("in_force");
+    let history = project.run(&["history", "--format", "json", "--limit", "500"]).exits(0).json();
+    let newest_first = history["commits"].as_array().unwrap().iter();
+    let applied: Vec<usize> = newest_first
+        .map_while(|commit| pushed.iter().position(|pushed| commit["git"]["commit"] == pushed.as_str()))
+        .collect();
+    assert!(applied.is_sorted_by(|newer, older| newer > older), "{applied:?}");
+    assert_eq!(applied[0], 99);
+    assert_eq!(project.status()["head"]["revision"].as_u64().unwrap(), before + 1 + applied.len() as u64);
+    println!("100 pushes were {} applies", applied.len());
     assert!(server.stop().success());
 }

@@ -2,7 +2,10 @@
 
 mod bench;
 mod crash;
+mod crowd;
+mod files;
 mod followers;
+mod full;
 mod gateway;
 mod history;
 mod hunt;
@@ -12,9 +15,12 @@ mod network;
 mod profiles;
 mod refusals;
 mod rotate;
+mod serving;
+mod soak;
 mod storm;
 mod story;
 mod together;
 mod transfer;
+mod tricks;
 mod watch;
 mod wire;

@@ -1,8 +1,9 @@
-//! HTTP by hand over a socket, as a client in any language does it: requests with their headers, whole answers, and the
-//! events of a watch. What breaks off is an error of the call and never a panic, because servers are killed here.
+//! HTTP by hand over the socket or the network, as a client in any language does it: requests with their headers, whole answers,
+//! and the events of a watch. What breaks off is an error of the call and never a panic, because servers are killed here.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -10,19 +11,31 @@ use serde_json::Value;
 
 use super::bench::PATIENCE;
 
-/// Where a server is.
+/// Where a server is, and what lets a client in.
 #[derive(Clone, Debug)]
-pub(crate) struct Place(PathBuf);
+pub(crate) enum Place {
+    /// Its socket, which asks for nothing.
+    Socket(PathBuf),
+    /// Its address on the network, with the token to show; none shows none.
+    Network(SocketAddr, Option<String>),
+}
+
+/// Either kind of connection.
+trait Stream: Read + Write + Send {}
+impl<S: Read + Write + Send> Stream for S {}
 
 /// One connection.
 pub(crate) struct Wire {
-    stream: BufReader<UnixStream>,
+    stream: BufReader<Box<dyn Stream>>,
+    token: Option<String>,
 }
 
 /// A whole answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -35,13 +48,26 @@ impl Answer {
 
 impl Place {
     pub(crate) fn socket(store: &Path) -> Self {
-        Self(store.join("server.sock"))
+        Self::Socket(store.join("server.sock"))
     }
 
     pub(crate) fn connect(&self) -> io::Result<Wire> {
-        let stream = UnixStream::connect(&self.0)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Wire { stream: BufReader::new(stream) })
+        let (stream, token): (Box<dyn Stream>, _) = match self {
+            Self::Socket(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                (Box::new(stream), None)
+            }
+            Self::Network(address, token) => {
+                let stream = TcpStream::connect(address)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                stream.set_nodelay(true)?;
+                (Box::new(stream), token.clone())
+            }
+        };
+        Ok(Wire { stream: BufReader::with_capacity(1 << 10, stream), token })
     }
 
     /// Asks on a connection of its own.
@@ -53,11 +79,7 @@ impl Place {
     pub(crate) fn watch(&self, target: &str, headers: &[(&str, &str)]) -> io::Result<Events> {
         let mut wire = self.connect()?;
         wire.send("GET", target, headers, b"")?;
-        let (status, _) = wire.head()?;
-        if status != 200 {
-            return Err(io::Error::other(format!("a watch was answered {status}")));
-        }
-        Ok(Events { wire, text: String::new() })
+        wire.events()
     }
 }
 
@@ -76,6 +98,9 @@ impl Wire {
 
     pub(crate) fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<()> {
         let mut request = format!("{method} {target} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n", body.len());
+        if let Some(token) = &self.token {
+            request += &format!("authorization: Bearer {token}\r\n");
+        }
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
         }
@@ -87,6 +112,15 @@ impl Wire {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Reads the head of the answer to a watch that was asked for.
+    pub(crate) fn events(mut self) -> io::Result<Events> {
+        let (status, _) = self.head()?;
+        if status != 200 {
+            return Err(io::Error::other(format!("a watch was answered {status}")));
+        }
+        Ok(Events { wire: self, text: String::new() })
+    }
+
     pub(crate) fn answer(&mut self) -> io::Result<Answer> {
         let (status, headers) = self.head()?;
         let mut body = Vec::new();
@@ -96,7 +130,7 @@ impl Wire {
             body.resize(length.parse().map_err(io::Error::other)?, 0);
             self.stream.read_exact(&mut body)?;
         }
-        Ok(Answer { status, body })
+        Ok(Answer { status, headers, body })
     }
 
     fn head(&mut self) -> io::Result<(u16, BTreeMap<String, String>)> {

@@ -1,6 +1,7 @@
 //! Effects outside the store: what is committed is made at least once, in order, one call at a time for each resource; whatever is
 //! lost, late, stale or killed in between.
 
+mod crash;
 mod orders;
 mod perturbed;
 mod recorder;
