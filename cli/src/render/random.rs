@@ -242,7 +242,7 @@ fn session(random: &mut Random, number: usize) -> Value {
     let mut session = json!({
         "org": "default", "agent": format!("agent-{number}"), "before": before,
         "after": if fails || agent_change == "removed" { Value::Null } else { model(random) },
-        "error": fails.then(|| "no usable credential for provider \"z-ai\"").filter(|_| fails),
+        "error": fails.then_some("no usable credential for provider \"z-ai\""),
         "breaks": breaks, "agent_change": agent_change,
     });
     if random.chance(25) {
