@@ -20,7 +20,7 @@ use crate::error::{OpenError, StoreError};
 use crate::queue::Queue;
 use crate::recent::{Applied, Recent};
 use crate::revision::{Revision, Timestamp};
-use crate::sealed::SealedSet;
+use crate::sealed::{SealedSet, SealedView};
 use crate::snapshot::{Head, Snapshot};
 use crate::store::{Identity, Requests, Store, StoreStatus};
 use crate::txn::{CommitError, Receipt, Txn};
@@ -188,7 +188,19 @@ impl Engine {
         self.core().published.load().sealed.get(digest).cloned()
     }
 
-    /// The newest snapshot with the sealed bytes that belong to it.
+    /// The newest snapshot with the sealed bytes that its entries name; bytes that later commits drop stay in it.
+    #[must_use]
+    pub fn snapshot_with_sealed(&self) -> (Snapshot, SealedView) {
+        let (snapshot, sealed) = self.published();
+        (snapshot, SealedView::new(sealed))
+    }
+
+    /// Whether its state comes from somewhere else, so that it may lack keys, and bytes that are sealed.
+    #[must_use]
+    pub fn is_replica(&self) -> bool {
+        self.core().is_replica
+    }
+
     pub(crate) fn published(&self) -> (Snapshot, SealedSet) {
         let published = self.core().published.load();
         (published.snapshot.clone(), published.sealed.clone())
@@ -320,43 +332,46 @@ impl Core {
         self.notified.store(revision.get(), Ordering::Release);
     }
 
-    /// As [`Core::publish`] for one commit of a replica, whose memory of commits is all that its watchers have.
-    pub(crate) fn publish_replica(&self, snapshot: Snapshot, applied: &Arc<Applied>) {
+    /// As [`Core::publish`] for commits of a replica, whose memory of commits is all that its watchers have.
+    pub(crate) fn publish_replica(&self, published: Published, applied: &[Arc<Applied>]) {
+        let revision = published.snapshot.revision();
         {
             let mut recent = self.recent();
-            if let Some(gone) = recent.push_out(Arc::clone(applied)) {
-                self.set_compacted(gone);
+            for applied in applied {
+                if let Some(gone) = recent.push_out(Arc::clone(applied)) {
+                    self.set_compacted(gone);
+                }
             }
         }
-        self.published.store(Arc::new(Published { snapshot, sealed: SealedSet::default() }));
-        self.counters.raise(std::iter::once(&*applied.commit));
-        self.notified.store(applied.commit.revision.get(), Ordering::Release);
+        self.published.store(Arc::new(published));
+        self.counters.raise(applied.iter().map(|applied| &*applied.commit));
+        self.notified.store(revision.get(), Ordering::Release);
     }
 
     /// Publishes a state whose head moved and in which only `touched` keys differ: nothing before it is known any more, unless
     /// nothing was touched.
-    pub(crate) fn publish_moved<'k>(&self, snapshot: Snapshot, touched: impl ExactSizeIterator<Item = &'k str>) {
-        let head = snapshot.head();
+    pub(crate) fn publish_moved<'k>(&self, published: Published, touched: impl ExactSizeIterator<Item = &'k str>) {
+        let head = published.snapshot.head();
         if touched.len() > 0 {
             let mut recent = self.recent();
             recent.clear();
             self.set_compacted(head);
         }
-        self.published.store(Arc::new(Published { snapshot, sealed: SealedSet::default() }));
+        self.published.store(Arc::new(published));
         self.counters.raise_keys(head.revision, touched);
         self.notified.store(head.revision.get(), Ordering::Release);
     }
 
     /// Publishes a state that does not follow from the one before: whoever read that one is told that it is over.
-    pub(crate) fn publish_other(&self, identity: Identity, snapshot: Snapshot) {
-        let head = snapshot.head();
+    pub(crate) fn publish_other(&self, identity: Identity, published: Published) {
+        let head = published.snapshot.head();
         {
             let mut recent = self.recent();
             recent.clear();
             self.set_compacted(head);
         }
         self.identity.store(Arc::new(identity));
-        self.published.store(Arc::new(Published { snapshot, sealed: SealedSet::default() }));
+        self.published.store(Arc::new(published));
         self.notified.store(head.revision.get(), Ordering::Release);
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.counters.retire();

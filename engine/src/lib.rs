@@ -75,6 +75,7 @@ pub use replica::{
 };
 pub use restore::{Existing, RestoreError, Restored, restore, restore_with};
 pub use revision::{Revision, RevisionError, Timestamp};
+pub use sealed::SealedView;
 pub use snapshot::{Head, Snapshot};
 pub use store::embedded::SledStore;
 pub use store::memory::MemoryStore;

@@ -2,6 +2,7 @@
 //!
 //! Never here: opening what is sealed. The engine has no key.
 
+use std::fmt;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -12,6 +13,28 @@ use crate::entry::Entry;
 /// Sealed bytes that head entries name. Cloning is O(1).
 #[derive(Clone, Default)]
 pub(crate) struct SealedSet(OrdMap<Digest, Slot>);
+
+/// The sealed bytes of one snapshot.
+#[derive(Clone)]
+pub struct SealedView(SealedSet);
+
+impl SealedView {
+    pub(crate) fn new(sealed: SealedSet) -> Self {
+        Self(sealed)
+    }
+
+    /// The bytes under a digest, if an entry of the snapshot names it and they are there.
+    #[must_use]
+    pub fn get(&self, digest: &Digest) -> Option<Arc<[u8]>> {
+        self.0.get(digest).cloned()
+    }
+}
+
+impl fmt::Debug for SealedView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedView").field("digests", &self.0.0.len()).finish()
+    }
+}
 
 #[derive(Clone)]
 struct Slot {

@@ -32,13 +32,15 @@ use crate::commits;
 use crate::desired::SecretText;
 use crate::embedded::Plane;
 use crate::error::Problem;
+use crate::follow::{self, FollowFeed};
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     Access, ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted,
-    ControlPlane, DiffQuery, Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn,
-    KvTxnResult, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo,
-    ResourcesPage, ResourcesQuery, ResumeRequest, Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status,
-    Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
+    ControlPlane, DiffQuery, Differences, EditRequest, Explanation, FollowRequest, FollowerReport, Head, ImportRequest,
+    Imported, KvEntry, KvTxn, KvTxnResult, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite,
+    ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Retention, Rotation, SecretInfo,
+    SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken,
+    WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -191,6 +193,19 @@ impl ControlPlane for Plane {
 
     fn watch(&self, request: &WatchRequest) -> Result<Box<dyn WatchFeed>, Problem> {
         watch::begin(self, request)
+    }
+
+    fn follow(&self, request: &FollowRequest) -> Result<Box<dyn FollowFeed>, Problem> {
+        follow::begin(self.engine(), request)
+    }
+
+    fn follower_told(&self, report: &FollowerReport) -> Result<(), Problem> {
+        self.followers().told(report, self.now())
+    }
+
+    fn follower_left(&self, owner: &str, id: &str) -> Result<(), Problem> {
+        self.followers().left(owner, id);
+        Ok(())
     }
 
     fn storage(&self) -> Result<Storage, Problem> {

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use holdfast_engine::{AtError, Clock, Engine, Entry, Revision, Snapshot, Timestamp, Txn};
+use holdfast_engine::{AtError, Clock, Engine, Revision, Snapshot, Timestamp, Txn};
 
 use crate::actuation::{self, Told};
 use crate::agents::context::SessionContext;
@@ -19,6 +19,7 @@ use crate::apply::{self, Authorship, Bench};
 use crate::control::Standings;
 use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
+use crate::followers::Followers;
 use crate::keyfile::{KeySource, Keys};
 use crate::kind::Kinds;
 use crate::kind_record;
@@ -29,7 +30,7 @@ use crate::plane::{ControlPlane, Holder, Moment, Retention, SessionRequest};
 use crate::planner::{self, PlanInput, Planned, RingState, Write};
 use crate::resource::{Address, OrgId, ResourceName, SourceName, keys};
 use crate::rollback;
-use crate::secret::{KeyRing, SecretValues};
+use crate::secret::KeyRing;
 use crate::session::Session;
 use crate::vault::{self, EngineVault, PastVault, Vault};
 
@@ -45,6 +46,13 @@ pub struct PlaneOptions {
     pub holder: Option<Holder>,
 }
 
+/// Where the state of a replica comes from.
+pub trait Upstream: Send + Sync {
+    /// Waits, but not for long, until the replica has what its source had when this was called. Where the source cannot be reached
+    /// the replica goes on with what it has.
+    fn catch_up(&self);
+}
+
 /// The control plane in this process. Clones share it.
 #[derive(Clone)]
 pub struct Plane(Arc<Inner>);
@@ -57,6 +65,9 @@ struct Inner {
     holder: Option<Holder>,
     kinds: Kinds,
     open: OpenSessions,
+    followers: Followers,
+    /// What a replica asks before it gives out a value.
+    upstream: OnceLock<Arc<dyn Upstream>>,
     /// One apply at a time: two at once would only make each other plan anew.
     applying: Mutex<()>,
     /// How much of the past the host keeps by itself.
@@ -89,6 +100,8 @@ impl Plane {
             holder,
             kinds,
             open,
+            followers: Followers::default(),
+            upstream: OnceLock::new(),
             applying,
             retention,
             loops,
@@ -122,6 +135,30 @@ impl Plane {
 
     fn open_in(&self, org: &OrgId, request: SessionRequest) -> Result<Session, Problem> {
         self.session_with(AgentResolver::new(self.clone()), org, request)
+    }
+
+    /// Says where the state of its replica comes from; who said so first counts.
+    pub fn follows(&self, upstream: Arc<dyn Upstream>) {
+        let _ = self.0.upstream.set(upstream);
+    }
+
+    /// Reads the master key again where it comes from, as after it was rotated elsewhere.
+    ///
+    /// # Errors
+    /// A key that is there and cannot be used.
+    pub fn read_keys_again(&self) -> Result<(), Problem> {
+        self.0.keys.read_again().map(drop).map_err(Problem::from)
+    }
+
+    /// Makes the head that a value is fetched from as new as that of the source, if there is one.
+    pub(crate) fn catch_up(&self) {
+        if let Some(upstream) = self.0.upstream.get() {
+            upstream.catch_up();
+        }
+    }
+
+    pub(crate) fn followers(&self) -> &Followers {
+        &self.0.followers
     }
 
     /// The value at a place that the resolver found.
@@ -196,12 +233,6 @@ impl Plane {
 
     pub(crate) fn actuation(&self) -> Option<Arc<actuation::Shared>> {
         self.0.actuation.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The sealed values of a live record, for who makes it real outside; the error says why they do not open.
-    pub(crate) fn opened(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<SecretValues, String> {
-        let vault = self.vault().map_err(|problem| problem.message)?;
-        vault.open(org, address, entry).map_err(|error| format!("its secrets do not open: {error}"))
     }
 
     pub(crate) fn retention(&self) -> Option<Retention> {
@@ -428,7 +459,7 @@ pub(crate) fn at_problem(error: AtError) -> Problem {
 }
 
 /// A time in RFC 3339, in UTC and to the millisecond.
-pub(crate) fn rfc3339(time: Timestamp) -> String {
+pub fn rfc3339(time: Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(time.as_millis()) {
         Ok(time) => format!("{time:.3}"),
         Err(_) => "unknown".to_owned(),

@@ -115,11 +115,16 @@ pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Optio
     }
     let deleted =
         changes.iter().filter(|change| change.action == Action::Delete && counts(change.kind.as_str())).count();
-    let before = declared_before.filter(|kind| counts(kind)).count();
     let message = if empty {
         let resources = if all == 1 { "resource" } else { "resources" };
         format!("the manifests declare nothing any more, and {all} {resources} would be deleted")
-    } else if deleted >= DELETE_SHARE_COUNT_MIN && deleted * 100 > before * DELETE_SHARE_PERCENT_MAX {
+    } else if deleted >= DELETE_SHARE_COUNT_MIN {
+        // A source that declared so many may lose these: a large one is not counted to its end.
+        let enough = (deleted * 100).div_ceil(DELETE_SHARE_PERCENT_MAX);
+        let before = declared_before.filter(|kind| counts(kind)).take(enough).count();
+        if before == enough {
+            return None;
+        }
         format!("{deleted} of {before} resources of the source would be deleted")
     } else {
         return None;
@@ -134,4 +139,51 @@ pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Optio
         message,
         remedies: vec![format!("--allow-delete {all}")],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::kinds;
+    use crate::plan::Reason;
+    use crate::resource::OrgId;
+
+    fn gone(kind: &str, count: usize) -> Vec<Change> {
+        let one = |number| {
+            let address: Address = format!("{kind}/{number}").parse().unwrap();
+            Change {
+                kind: address.kind.clone(),
+                name: address.name.clone(),
+                address,
+                org: OrgId::default(),
+                action: Action::Delete,
+                reason: Reason::RemovedFromManifest,
+                from: None,
+                fields: Vec::new(),
+                effect: String::new(),
+                affects: Vec::new(),
+                at: None,
+            }
+        };
+        (0..count).map(one).collect()
+    }
+
+    /// What blocks the deletes of some agents of so many, and how many of them were counted.
+    fn blocked(deleted: usize, before: usize) -> (Option<String>, usize) {
+        let (changes, kinds) = ([gone("agent", deleted), gone("settings", deleted)].concat(), kinds::kinds());
+        let mut counted = 0;
+        let declared_before = std::iter::repeat_n("agent", before).inspect(|_| counted += 1);
+        let (changes, kinds, revision) = (changes.as_slice(), &kinds, Revision::ZERO);
+        let found = deletes(Deletes { changes, kinds, declared_before, empty: false, allowed: false, revision });
+        (found.map(|blocked| blocked.message), counted)
+    }
+
+    #[test]
+    fn a_large_share_is_blocked_and_a_small_one_is_told_without_counting_all() {
+        assert_eq!(blocked(3, 14).0.as_deref(), Some("3 of 14 resources of the source would be deleted"));
+        assert_eq!(blocked(3, 15), (None, 15));
+        assert_eq!(blocked(3, 100_000), (None, 15));
+        assert_eq!(blocked(2, 2), (None, 0), "two are too few to be a share");
+        assert_eq!(blocked(1, 100_000), (None, 0));
+    }
 }

@@ -23,6 +23,8 @@ pub mod effect;
 mod embedded;
 mod encoded;
 pub mod error;
+pub mod follow;
+mod followers;
 mod freshness;
 mod ground;
 pub mod guard;
@@ -55,4 +57,4 @@ pub mod vault;
 pub mod watch;
 pub mod worker_token;
 
-pub use embedded::{Plane, PlaneOptions};
+pub use embedded::{Plane, PlaneOptions, Upstream};

@@ -9,6 +9,7 @@ mod compare;
 mod conditions;
 mod editing;
 mod explaining;
+mod followers;
 mod history;
 mod kv;
 mod moment;
@@ -22,6 +23,7 @@ mod tokens;
 mod transfer;
 mod upkeep;
 
+pub use crate::embedded::rfc3339;
 pub use applying::{ApplyRequest, ApproveRequest, ResumeRequest, WriteOutcome, WriteReceipt};
 pub use compare::{
     DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
@@ -29,6 +31,7 @@ pub use compare::{
 pub use conditions::{Condition, ConditionState, not_yet, reason};
 pub use editing::{Edit, EditRequest};
 pub use explaining::{DeclaredBy, Origin, OriginQuery, Origins, Previous, SeenBy, SetBy};
+pub use followers::{FollowRequest, FollowerInfo, FollowerReport, FollowerStanding, Following};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use moment::{Moment, MomentError};
@@ -49,6 +52,7 @@ use holdfast_engine::Revision;
 use crate::agents::context::SessionContext;
 use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
+use crate::follow::FollowFeed;
 use crate::plan::{Plan, PlanRequest};
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -288,6 +292,33 @@ pub trait ControlPlane: Send + Sync {
             .help("ask the server itself"))
     }
 
+    /// Feeds a follower: the state of its organisations, and every commit after it.
+    ///
+    /// # Errors
+    /// A malformed token, or a plane that nobody can follow.
+    fn follow(&self, request: &FollowRequest) -> Result<Box<dyn FollowFeed>, Problem> {
+        let FollowRequest { reach: _, sealed: _, from: _, commit: _ } = request;
+        Err(not_followed())
+    }
+
+    /// Remembers for a while where a follower is; nothing is committed.
+    ///
+    /// # Errors
+    /// `Invalid` for a malformed report, `Unavailable` if there are too many, or a plane that nobody can follow.
+    fn follower_told(&self, report: &FollowerReport) -> Result<(), Problem> {
+        let FollowerReport { owner: _, reach: _, id: _, name: _, place: _ } = report;
+        Err(not_followed())
+    }
+
+    /// Forgets a follower of an owner; that there is none is no error.
+    ///
+    /// # Errors
+    /// A plane that nobody can follow.
+    fn follower_left(&self, owner: &str, id: &str) -> Result<(), Problem> {
+        let _ = (owner, id);
+        Err(not_followed())
+    }
+
     /// The store on its disk.
     ///
     /// # Errors
@@ -312,4 +343,9 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// A store that cannot be read at all; damage is an answer, not an error.
     fn verify(&self) -> Result<Verification, Problem>;
+}
+
+fn not_followed() -> Problem {
+    Problem::new(ProblemKind::Failed, "E_NOT_FOLLOWED", "this plane cannot be followed")
+        .help("follow the server that holds the store")
 }

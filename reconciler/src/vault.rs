@@ -51,7 +51,11 @@ impl EngineVault {
 
 impl Vault for EngineVault {
     fn check(&self, org: &OrgId, address: &Address, entry: &Entry) -> Result<(), OpenError> {
-        self.sealed(entry).and_then(|(ring, bytes)| ring.check(org, address, &bytes))
+        match self.sealed(entry) {
+            // A replica without the key or the bytes cannot judge: what its source keeps counts as it stands there.
+            Err(_) if self.engine.is_replica() && entry.sealed().is_some() => Ok(()),
+            sealed => sealed.and_then(|(ring, bytes)| ring.check(org, address, &bytes)),
+        }
     }
 }
 

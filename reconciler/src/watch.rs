@@ -261,7 +261,7 @@ impl Feed {
     }
 }
 
-fn watch_problem(error: &WatchError) -> Problem {
+pub(crate) fn watch_problem(error: &WatchError) -> Problem {
     let (kind, code, help) = match error {
         WatchError::Future { .. } => (ProblemKind::NotFound, "E_FUTURE", "begin at the head, or before it"),
         WatchError::Closed => (ProblemKind::Unavailable, "E_CLOSED", "begin again with the last token"),

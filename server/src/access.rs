@@ -86,6 +86,9 @@ const NEEDS: &[(&str, &str, Need)] = &[
     ("DELETE", "/v1/kv/{*key}", Need::Org(Role::Apply)),
     ("POST", "/v1/txn", Need::Org(Role::Apply)),
     ("GET", "/v1/watch", Need::Org(Role::Read)),
+    ("GET", "/v1/follow", Need::Role(Role::Read)),
+    ("PUT", "/v1/followers/{id}", Need::Role(Role::Read)),
+    ("DELETE", "/v1/followers/{id}", Need::Role(Role::Read)),
 ];
 
 /// What a method of a route asks for; what is no route tells that only to who has a token.
@@ -232,6 +235,11 @@ impl Granted {
             Some(said) => format!("token:{}/{said}", self.access.name),
             None => format!("token:{}", self.access.name),
         }
+    }
+
+    /// Whether the token has a role.
+    pub(crate) fn has(&self, role: Role) -> Result<(), Problem> {
+        allows(&self.access, Need::Role(role), None)
     }
 
     /// Takes a place among the token's watches.

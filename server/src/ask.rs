@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use holdfast_engine::Revision;
 use holdfast_reconciler::error::{Problem, ProblemKind};
-use holdfast_reconciler::plane::{LIVE, Moment, Reach, Scope};
+use holdfast_reconciler::plane::{LIVE, Moment, Reach, Role, Scope};
 use holdfast_reconciler::resource::{Address, OrgId};
 
 use crate::access::{Granted, Standing};
@@ -176,6 +176,16 @@ impl Ask {
     /// The organisations that the request may be about.
     pub(crate) fn reach(&self) -> Reach {
         self.granted.as_ref().map_or(Reach::All, |granted| granted.access.reach.clone())
+    }
+
+    /// Who vouches for what the request says of itself: its token, or nothing for the socket.
+    pub(crate) fn owner(&self) -> String {
+        self.granted.as_ref().map_or_else(String::new, |granted| granted.access.id.clone())
+    }
+
+    /// Refuses a request whose token lacks a role that only some of its parameters need.
+    pub(crate) fn needs(&self, role: Role) -> Result<(), Problem> {
+        self.granted.as_ref().map_or(Ok(()), |granted| granted.has(role))
     }
 
     /// A place among the watches of the request's token; none on the socket.

@@ -114,6 +114,11 @@ impl Client {
         self.transport.endpoint().to_string()
     }
 
+    /// Where the server is.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        self.transport.endpoint()
+    }
+
     /// Asks which program serves.
     ///
     /// # Errors

@@ -51,6 +51,22 @@ impl Watches {
     pub(crate) fn new(bookmark_every: Duration, stopped: watch::Receiver<()>) -> Self {
         Self { places: Arc::new(Semaphore::new(WATCHERS_MAX)), bookmark_every, stopped }
     }
+
+    /// A place among all watches.
+    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map_err(|_| Refusal::busy("too many watches are open"))
+    }
+
+    /// How often a client hears of a server of which it hears nothing else.
+    pub(crate) fn bookmark_every(&self) -> Duration {
+        self.bookmark_every
+    }
+
+    /// Changes when the server winds down.
+    pub(crate) fn stopped(&self) -> watch::Receiver<()> {
+        self.stopped.clone()
+    }
 }
 
 /// `GET /v1/watch`: begins now, at `from` (a revision or a token), or after `Last-Event-ID`.
@@ -64,12 +80,10 @@ pub(crate) async fn watch(State(app): State<App>, mut ask: Ask) -> Answer {
     let standing = ask.standing()?;
     let org = ask.org.clone();
     let request = WatchRequest { org: ask.org, prefix, start };
-    let place = Arc::clone(&app.watches.places).try_acquire_owned();
-    let place = place.map_err(|_| Refusal::busy("too many watches are open"))?;
+    let place = app.watches.place()?;
     let mut feed = app.gate.call(Lane::Read, move |plane| plane.watch(&request)).await?;
     let token = feed.bookmark().await?;
-    let stopped = app.watches.stopped.clone();
-    let every = app.watches.bookmark_every;
+    let (stopped, every) = (app.watches.stopped(), app.watches.bookmark_every());
     let running = Running {
         feed,
         gate: Arc::clone(&app.gate),

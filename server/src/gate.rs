@@ -104,9 +104,7 @@ impl Gate {
 
     /// Waits until the head is at a revision, but not for ever.
     pub(crate) async fn wait_for(&self, wanted: Revision) -> Result<(), Refusal> {
-        if self.newest() >= wanted {
-            return Ok(());
-        }
+        // The head itself counts, not what was seen: a follower may know of a revision that it does not have, and go back.
         let deadline = Instant::now() + self.revision_wait;
         loop {
             let head = self.head().await?.revision;

@@ -14,6 +14,8 @@ mod client;
 mod endpoint;
 mod event_wire;
 mod events;
+mod follow_wire;
+mod follower;
 mod gate;
 pub mod limits;
 mod listen;
@@ -36,11 +38,12 @@ mod wire;
 
 pub use client::{Client, Discovery, discover};
 pub use event_wire::watch_document;
+pub use follower::{Follower, FollowerOptions, FollowerState};
 pub use listen::{Listen, ListenError};
 pub use problem::{PROBLEM_TYPE, ProblemBody, status};
 pub use protocol::{
-    AUTHOR_HEADER, CREATED_HEADER, PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, TOKEN_HEADER,
-    VERSION_HEADER,
+    AUTHOR_HEADER, CREATED_HEADER, PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, SCOPE_HEADER,
+    TOKEN_HEADER, VERSION_HEADER,
 };
 pub use serve::{ServeOptions, ServerHandle, mount};
 pub use socket::{MountError, SOCKET_NAME};

@@ -109,6 +109,27 @@ pub const CLIENT_WATCH_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// The largest event that a client reads; a commit of the largest size in base64 and quotes.
 pub const CLIENT_EVENT_BYTES_MAX: usize = 512 * MIB;
 
+/// How long a follower waits at most for the head of its server before it gives out a value.
+pub const FOLLOWER_CATCH_UP_MAX: Duration = Duration::from_secs(1);
+/// How long a write that a follower forwarded waits at most until it is in force there.
+pub const FOLLOWER_OWN_WRITE_MAX: Duration = Duration::from_secs(5);
+/// How many threads of a follower may wait for the head at once; more go on with what is here.
+pub const FOLLOWER_ASKS_MAX: usize = 4096;
+/// How often a follower tells where it is, if that does not change.
+pub const FOLLOWER_REPORT_EVERY: Duration = Duration::from_secs(5);
+/// How long it rests between two reports.
+pub const FOLLOWER_REPORT_REST: Duration = Duration::from_millis(20);
+/// How often a follower writes its state, if that changed.
+pub const FOLLOWER_CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// The longest wait before a follower connects again for the first time.
+pub const FOLLOWER_BACKOFF_FIRST: Duration = Duration::from_millis(50);
+/// The longest wait before it connects again.
+pub const FOLLOWER_BACKOFF_MOST: Duration = Duration::from_secs(5);
+/// How long a commit is held back whose sealed bytes a later one replaced, until that one comes.
+pub const FOLLOWER_HELD_BACK_MAX: Duration = Duration::from_secs(1);
+/// How many commits are held back at most.
+pub const FOLLOWER_PENDING_MAX: usize = 10_000;
+
 /// The longest path of a Unix socket, in bytes without the final NUL.
 #[cfg(target_os = "linux")]
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;

@@ -58,7 +58,8 @@ enum Gives {
     Json(&'static str),
     Bytes,
     Text,
-    Events,
+    /// Of this schema.
+    Events(&'static str),
 }
 
 const fn read(
@@ -299,10 +300,23 @@ const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
-        gives: (200, Gives::Events),
+        gives: (200, Gives::Events("WatchEvent")),
         headers: &["Last-Event-ID"],
         ..read("/v1/watch", "Follows an organisation", &["prefix", "from"], "")
     },
+    Operation {
+        gives: (200, Gives::Events("FollowEvent")),
+        ..read("/v1/follow", "Feeds a follower: the state, then every commit", &["token", "commit", "sealed"], "")
+    },
+    write(
+        "put",
+        "/v1/followers/{id}",
+        "A follower tells where it is",
+        Takes::Json("FollowerReport"),
+        Gives::Nothing,
+        &[],
+    ),
+    write("delete", "/v1/followers/{id}", "A follower goes", Takes::Nothing, Gives::Nothing, &[]),
 ];
 
 /// `GET /openapi.json`: as it holds for who asks, because only the network asks for tokens.
@@ -410,8 +424,8 @@ fn answer(gives: Gives) -> Value {
         Gives::Json(name) => content("application/json", &schema(name), "The answer"),
         Gives::Bytes => content("application/octet-stream", &json!({}), "The value"),
         Gives::Text => content("text/plain", &json!({"type": "string"}), "Text"),
-        Gives::Events => {
-            content("text/event-stream", &schema("WatchEvent"), "Events, each of which is as the schema says")
+        Gives::Events(name) => {
+            content("text/event-stream", &schema(name), "Events, each of which is as the schema says")
         }
     }
 }
@@ -428,7 +442,12 @@ fn parameter(place: &str, name: &str) -> Value {
     let moment = json!({"anyOf": [
         {"type": "string", "pattern": "^r?[0-9]{1,15}$"}, {"type": "string", "format": "date-time"}]});
     let schema = match name {
-        "allow_missing" => json!({"type": "boolean"}),
+        "allow_missing" | "sealed" => json!({"type": "boolean"}),
+        "id" if place == "path" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}),
+        "commit" => json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+        "token" if place == "query" => {
+            json!({"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9]{1,9}:[0-9]{1,15}$"})
+        }
         "limit" => json!({"type": "integer", "minimum": 1, "maximum": u64::MAX}),
         "allow_delete" => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
         "revision" => json!({"type": "string", "pattern": "^r?[1-9][0-9]{0,15}$"}),

@@ -18,6 +18,8 @@ pub const CREATED_HEADER: HeaderName = HeaderName::from_static("holdfast-created
 pub const VERSION_HEADER: HeaderName = HeaderName::from_static("holdfast-version");
 /// Carries the token that a watch begins at.
 pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("holdfast-token");
+/// Carries what a follower is given: for which organisations, and whether with what is sealed.
+pub const SCOPE_HEADER: HeaderName = HeaderName::from_static("holdfast-scope");
 /// Carries where a client that was cut off had come to in a watch.
 pub(crate) const LAST_EVENT_HEADER: HeaderName = HeaderName::from_static("last-event-id");
 /// Carries who writes, percent-encoded.

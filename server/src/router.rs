@@ -29,7 +29,9 @@ use crate::openapi::openapi;
 use crate::problem::shown;
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER, REQUEST_ID_HEADER, REVISION_HEADER, Spoken, revision_value, spoken};
 use crate::refusal::{Refusal, write_body};
-use crate::routes::{commits, compare, health, kv, plans, profiles, resources, secrets, sessions, tokens, upkeep};
+use crate::routes::{
+    commits, compare, followers, health, kv, plans, profiles, resources, secrets, sessions, tokens, upkeep,
+};
 use crate::serve::ServeOptions;
 use crate::wire::Hello;
 
@@ -112,6 +114,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/kv/{*key}", get(kv::read).put(kv::put).delete(kv::delete))
         .route("/v1/txn", post(kv::txn))
         .route("/v1/watch", get(events::watch))
+        .route("/v1/follow", get(followers::follow))
+        .route("/v1/followers/{id}", put(followers::told).delete(followers::left))
         .fallback(async |uri: Uri| Refusal::no_route(uri.path()))
         .method_not_allowed_fallback(async |method: Method| Refusal::no_method(method.as_str()))
         // Bodies are read by `body.rs`, which has a limit for each route.

@@ -27,6 +27,13 @@ pub(crate) struct ServeArgs {
     /// The project's folder inside of the repository of --git
     #[arg(long, value_name = "PATH", requires = "git")]
     pub(crate) subdirectory: Option<PathBuf>,
+    /// Follows this server instead of holding a store: its address, as in `https://HOST:PORT`, or the folder of its store. Sessions are
+    /// answered here, writes are forwarded; --store is the folder of the follower
+    #[arg(long, value_name = "SERVER", conflicts_with_all = ["watch", "git", "keep", "keep_for"])]
+    pub(crate) follow: Option<String>,
+    /// The name under which `status` of the server shows the follower [default: an id]
+    #[arg(long, value_name = "NAME", requires = "follow")]
+    pub(crate) name: Option<String>,
     /// How many seconds pass between two looks at the manifests [default: 2, with --git 30]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) interval: Option<u64>,

@@ -13,6 +13,9 @@ pub(crate) struct WaitArgs {
     /// Until this revision, or a later one, is the newest
     #[arg(long, value_name = "REVISION", group = "what")]
     pub(crate) revision: Option<Revision>,
+    /// Until that revision, or without --revision the newest, is real: everything with an actuator outside, and every follower runs it
+    #[arg(long, group = "what")]
+    pub(crate) observed: bool,
     /// Until a source has this Git commit in force, as when a loop applies what was pushed; its first characters are enough
     #[arg(long, value_name = "COMMIT", group = "what")]
     pub(crate) git: Option<String>,

@@ -12,6 +12,7 @@ mod completions;
 mod diff;
 mod explain;
 mod export;
+mod follow;
 mod get;
 mod given;
 mod history;

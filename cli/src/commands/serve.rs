@@ -1,5 +1,6 @@
 //! `reconcile serve [DIR]`: holds the store and answers through its socket, and on the network if asked to, until it is told to
-//! stop. With `--watch` or `--git` it applies the manifests there by itself; else it applies nothing.
+//! stop. With `--watch` or `--git` it applies the manifests there by itself; else it applies nothing. With `--follow` it holds no
+//! store (`follow.rs`).
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -15,7 +16,7 @@ use holdfast_server::{Listen, ServeOptions, TlsIdentity, mount};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
-use super::Run;
+use super::{Run, follow};
 use crate::args::ServeArgs;
 use crate::connect;
 use crate::error::{Exit, Failure};
@@ -30,6 +31,9 @@ const GIT_SECONDS: u64 = 30;
 pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
     let directory = run.directory(args.directory.as_ref())?;
     let store = run.setting.store(&directory);
+    if let Some(server) = &args.follow {
+        return follow::run(run, args, server, &store);
+    }
     let every = Duration::from_millis(u64::try_from(args.compact_every.millis).unwrap_or(0));
     if every.is_zero() {
         return Err(Failure::usage("`--compact-every` is no time at all").help("write a span, as in `1h`"));
@@ -130,7 +134,7 @@ fn begin_loop(
 }
 
 /// Where to listen on the network, with the certificate that was named.
-fn listen(run: &Run, args: &ServeArgs) -> Result<Option<Listen>, Failure> {
+pub(super) fn listen(run: &Run, args: &ServeArgs) -> Result<Option<Listen>, Failure> {
     let Some(address) = args.listen else { return Ok(None) };
     let read = |path: &PathBuf| {
         let path = run.setting.path(path);
@@ -155,14 +159,14 @@ fn listen(run: &Run, args: &ServeArgs) -> Result<Option<Listen>, Failure> {
 }
 
 /// The signals that a server answers to.
-struct Signals {
+pub(super) struct Signals {
     term: Signal,
     int: Signal,
     hup: Signal,
 }
 
 impl Signals {
-    fn take() -> std::io::Result<Self> {
+    pub(super) fn take() -> std::io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
@@ -171,7 +175,7 @@ impl Signals {
     }
 
     /// Waits until one asks to stop. A hang-up, as from a closed terminal, does not.
-    async fn stop(&mut self) -> &'static str {
+    pub(super) async fn stop(&mut self) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.term.recv() => return "SIGTERM",

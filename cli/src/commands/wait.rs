@@ -1,10 +1,10 @@
-//! `reconcile wait`: until a revision is there, or a Git commit is in force; exit 5 if that takes too long.
+//! `reconcile wait`: until a revision is there, or a Git commit is in force, or it is real everywhere; exit 5 if that takes too long.
 //!
 //! Never here: how it is waited (`waiting.rs`).
 
 use std::time::Duration;
 
-use holdfast_reconciler::plane::Status;
+use holdfast_reconciler::plane::{Status, not_yet};
 
 use super::Run;
 use super::waiting::Waiting;
@@ -26,21 +26,26 @@ pub(super) fn run(run: &Run, args: &WaitArgs) -> Result<Exit, Failure> {
     let store = run.setting.store(&directory);
     let timeout = Duration::from_secs(args.timeout);
     let waiting = Waiting { run, store: &store, org: org.as_ref(), timeout };
-    let status = waiting.until(|status| missing(args, status).into_iter().collect())?;
+    let status = waiting.until(|status| missing(args, status))?;
     run.output.data(&status.head, || {
         let mut text = Text::new();
-        text.line(format!("{} is in force", status.head.revision));
+        let how = if args.observed { "is in force everywhere" } else { "is in force" };
+        text.line(format!("{} {how}", status.head.revision));
         text
     })?;
     Ok(Exit::Done)
 }
 
-fn missing(args: &WaitArgs, status: &Status) -> Option<String> {
+/// What is still waited for, in one line each.
+fn missing(args: &WaitArgs, status: &Status) -> Vec<String> {
     let revision = args.revision.is_none_or(|wanted| status.head.revision >= wanted);
     let source = |name: &str| args.source.as_ref().is_none_or(|wanted| wanted.as_str() == name);
     let git = args.git.as_ref().is_none_or(|wanted| {
         let mut of = status.sources.iter().filter(|found| source(&found.source));
         of.any(|found| found.git.as_ref().is_some_and(|git| git.commit.starts_with(wanted.as_str()) && !git.dirty))
     });
-    (!(revision && git)).then(|| format!("the head is {}", status.head.revision))
+    if !(revision && git) {
+        return vec![format!("the head is {}", status.head.revision)];
+    }
+    if args.observed { not_yet(status, args.revision.unwrap_or(status.head.revision)) } else { Vec::new() }
 }

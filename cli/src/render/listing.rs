@@ -219,6 +219,8 @@ pub(crate) fn status(status: &Status) -> Text {
         attempts,
         loops,
         observed,
+        followers: _,
+        following,
         holder,
         open_sessions,
         durability,
@@ -239,7 +241,7 @@ pub(crate) fn status(status: &Status) -> Text {
     let sessions: Vec<String> =
         open_sessions.iter().map(|(revision, count)| format!("{count} at r{revision}")).collect();
     let or_none = |list: Vec<String>| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
-    let facts = vec![
+    let mut facts = vec![
         ("head", format!("{} {}, {time}", head.revision, short(&head.commit))),
         ("store", format!("{}, epoch {}", head.store, head.epoch)),
         ("observed", observed.map_or("unknown".to_owned(), |revision| revision.to_string())),
@@ -251,6 +253,9 @@ pub(crate) fn status(status: &Status) -> Text {
         ("resources", or_none(resources)),
         ("open sessions", or_none(sessions)),
     ];
+    if let Some(following) = following {
+        facts.push(("follows", super::followers::following(following)));
+    }
     text.append(table(&named(facts), 2));
     if let Some(cause) = &storage.poisoned {
         text.plain("  ").add(Role::Error, "takes no commits").plain(format!(": {cause}")).end();
@@ -273,6 +278,7 @@ pub(crate) fn status(status: &Status) -> Text {
         .collect();
     text.append(table(&rows, 2));
     conditions(&mut text, status);
+    super::followers::followers(&mut text, &status.followers);
     looping(&mut text, loops);
     attempted(&mut text, attempts, sources);
     text

@@ -7,6 +7,7 @@ pub(crate) mod compare;
 pub(crate) mod conditions;
 pub(crate) mod diagnostic;
 pub(crate) mod escape;
+pub(crate) mod followers;
 pub(crate) mod github;
 pub(crate) mod ink;
 pub(crate) mod json;

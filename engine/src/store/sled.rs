@@ -106,6 +106,7 @@ impl Disk {
             Err(error) => return Err(io(error)),
         }
         failpoint("open-synced-what-was-there");
+        remove_unfinished_summaries(path)?;
         let config = sled::Config::default().path(path).flush_every_ms(None);
         let db = match contained(|| config.open()) {
             Ok(Ok(db)) => db,
@@ -245,6 +246,22 @@ impl Drop for Disk {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Removes summaries (`snap.*`) that a process was killed, or lost its power, while writing. sled writes one under a name that
+/// ends in `.generating`, and reads what it finds under such a name as if it were whole: it would not open the folder again.
+/// The log has all that a summary says.
+fn remove_unfinished_summaries(path: &Path) -> Result<(), DiskOpenError> {
+    let failed =
+        |action, path: &Path, source| DiskOpenError::Io(StoreError::Io { action, path: path.to_owned(), source });
+    for entry in std::fs::read_dir(path).map_err(|source| failed("read", path, source))? {
+        let entry = entry.map_err(|source| failed("read", path, source))?;
+        let is_unfinished = |name: &str| name.starts_with("snap.") && name.ends_with(".generating");
+        if entry.file_name().to_str().is_some_and(is_unfinished) && !planted("keep-unfinished-summary") {
+            std::fs::remove_file(entry.path()).map_err(|source| failed("remove", &entry.path(), source))?;
+        }
+    }
+    Ok(())
 }
 
 /// sled reports a lock as an error without a kind or number of its own.

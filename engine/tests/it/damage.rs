@@ -111,3 +111,28 @@ fn damaged_blocks_are_found_or_harmless() {
     assert!(cases >= wanted && blocks >= 20, "the sweep did its work: {cases} cases, {counts:?}");
     assert!(counts.get("Refused").copied().unwrap_or(0) + counts.get("Found").copied().unwrap_or(0) > 0, "{counts:?}");
 }
+
+/// sled writes a summary beside its log whenever it is opened, and takes one that was cut off for a whole one.
+#[test]
+fn p2_killed_while_a_summary_is_written_the_store_opens_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = folder.path().join("whole");
+    let states = fill(&whole);
+    drop(SledStore::open(&whole, SledOptions::default()).expect("opens"));
+    let names = fs::read_dir(&whole).expect("there").map(|entry| entry.expect("readable").file_name());
+    let summary = names.filter_map(|name| name.into_string().ok()).find(|name| name.starts_with("snap."));
+    let summary = summary.expect("it was summed up");
+    let bytes = fs::read(whole.join(&summary)).expect("there");
+    assert!(bytes.len() > 20, "{summary} has {} bytes", bytes.len());
+    for length in [0, 1, 12, 13, bytes.len() / 2, bytes.len() - 12, bytes.len() - 4, bytes.len() - 1, bytes.len()] {
+        for beside in [true, false] {
+            let cut = folder.path().join(format!("cut-{length}-{beside}"));
+            copy(&whole, &cut);
+            if !beside {
+                fs::remove_file(cut.join(&summary)).expect("there");
+            }
+            fs::write(cut.join("snap.00000000FFFFFFFF.generating"), &bytes[..length]).expect("written");
+            assert_eq!(outcome(&cut, &states), Outcome::Harmless, "{length} bytes, beside a whole one: {beside}");
+        }
+    }
+}

@@ -31,19 +31,22 @@ fn fed(watched: WatchedCommit) -> ReplicaCommit {
         .into_iter()
         .map(|changed| ReplicaChange { previous: previous(changed.mark.previous), change: changed.change });
     let (author, message) = (watched.commit.author.clone(), watched.commit.message.clone());
-    ReplicaCommit { head, author, message, changes: changes.collect() }
+    ReplicaCommit { head, author, message, changes: changes.collect(), sealed: Vec::new() }
 }
 
 fn state_of(engine: &Engine, prefix: &str) -> ReplicaState {
-    let snapshot = engine.snapshot();
+    let (snapshot, sealed) = engine.snapshot_with_sealed();
     let entries = snapshot.prefix(prefix).map(|(key, entry)| ReplicaEntry {
         key: key.clone(),
         value: Arc::clone(entry.value()),
         created: entry.created(),
         modified: entry.modified(),
         version: entry.version(),
+        sealed: entry.sealed(),
     });
-    ReplicaState { identity: engine.identity(), head: snapshot.head(), entries: entries.collect() }
+    let entries: Vec<_> = entries.collect();
+    let sealed = entries.iter().filter_map(|entry| sealed.get(&entry.sealed?)).collect();
+    ReplicaState { identity: engine.identity(), head: snapshot.head(), entries, sealed }
 }
 
 /// Feeds what is there now, as a follower does.
@@ -191,13 +194,25 @@ fn p9_a_lost_repeated_or_foreign_commit_is_told() {
 
 fn entry(name: &str, modified: u64) -> ReplicaEntry {
     let revision = Revision::new(modified);
-    ReplicaEntry { key: key(name), value: name.as_bytes().into(), created: revision, modified: revision, version: 1 }
+    ReplicaEntry {
+        key: key(name),
+        value: name.as_bytes().into(),
+        created: revision,
+        modified: revision,
+        version: 1,
+        sealed: None,
+    }
 }
 
 fn state(store: u128, epoch: u64, revision: u64, entries: Vec<ReplicaEntry>) -> ReplicaState {
     let identity = Identity { store: uuid::Uuid::from_u128(store), epoch };
     let id = Digest::of(&revision.to_le_bytes());
-    ReplicaState { identity, head: Head { revision: Revision::new(revision), id, time: Timestamp::ZERO }, entries }
+    ReplicaState {
+        identity,
+        head: Head { revision: Revision::new(revision), id, time: Timestamp::ZERO },
+        entries,
+        sealed: Vec::new(),
+    }
 }
 
 #[test]
@@ -248,7 +263,8 @@ fn p4_a_state_of_another_store_or_from_before_ends_what_was_read() {
         let change = Change::Put { key: key("o/a"), value: b"2".as_slice().into(), sealed: None };
         let head = Head { revision: Revision::new(revision + 4), id: Digest::of(b"next"), time: Timestamp::ZERO };
         let changes = vec![ReplicaChange { change, previous: Some(Revision::new(2)) }];
-        replica.install(ReplicaCommit { head, author: "me".into(), message: String::new(), changes }).unwrap();
+        let (author, message) = ("me".into(), String::new());
+        replica.install(ReplicaCommit { head, author, message, changes, sealed: Vec::new() }).unwrap();
         while event.is_none() {
             match block_on(local.next()).unwrap() {
                 WatchEvent::Commit(commit) => event = Some(commit.commit.revision),
@@ -260,6 +276,86 @@ fn p4_a_state_of_another_store_or_from_before_ends_what_was_read() {
         cases += 1;
     }
     assert_eq!(cases, 4);
+}
+
+/// A commit with its sealed bytes, as far as the source still has them.
+fn fed_with_sealed(source: &Engine, watched: WatchedCommit) -> ReplicaCommit {
+    let mut commit = fed(watched);
+    let digests = commit.changes.iter().filter_map(|changed| match &changed.change {
+        Change::Put { sealed, .. } => *sealed,
+        Change::Delete { .. } => None,
+    });
+    commit.sealed = digests.filter_map(|digest| source.sealed(&digest)).collect();
+    commit
+}
+
+#[test]
+fn p4_sealed_bytes_come_with_their_commit_and_go_with_their_last_name() {
+    let source = MemoryBed::default().open();
+    let sealed = |name: &str, bytes: &str| {
+        source.commit(Txn::new().put_sealed(key(name), b"tag".as_slice(), bytes.as_bytes().to_vec())).unwrap();
+        Digest::of(bytes.as_bytes())
+    };
+    let first = sealed("o/a", "ciphertext 1");
+    let mut replica = Replica::of(state_of(&source, ""));
+    let engine = replica.engine().clone();
+    assert_eq!(engine.sealed(&first).as_deref(), Some(b"ciphertext 1".as_slice()), "it came with the state");
+    let mut upstream = watch(&source, "", WatchFrom::Token(replica.token()));
+    let mut next = || match block_on(upstream.next()).unwrap() {
+        WatchEvent::Commit(commit) => fed_with_sealed(&source, commit),
+        WatchEvent::Resync { .. } => panic!("nothing is compacted"),
+    };
+
+    let second = sealed("o/a", "ciphertext 2");
+    assert!(replica.install(next()).unwrap());
+    assert_eq!(
+        (engine.sealed(&first), engine.sealed(&second).is_some()),
+        (None, true),
+        "overwritten bytes are not kept"
+    );
+
+    // Two at once, of which the source has only the last one's bytes: nobody sees the state between them.
+    let (_gone, last) = (sealed("o/a", "ciphertext 3"), sealed("o/a", "ciphertext 4"));
+    let commits = vec![next(), next()];
+    assert!(commits[0].sealed.is_empty() && commits[1].sealed.len() == 1, "{commits:?}");
+    let mut local = watch(&engine, "", WatchFrom::Now);
+    assert_eq!(replica.install_all(commits.clone()).unwrap(), 2);
+    assert_eq!(replica.install_all(commits).unwrap(), 0, "a repeated group changes nothing");
+    assert!(engine.sealed(&last).is_some());
+    let shown: Vec<_> = (0..2).map(|_| block_on(local.next()).unwrap()).collect();
+    assert!(matches!(&shown[..], [WatchEvent::Commit(one), WatchEvent::Commit(two)]
+        if (one.commit.revision.get(), two.commit.revision.get()) == (3, 4)));
+
+    let mut bytes = Vec::new();
+    write_checkpoint(&engine, &mut bytes).unwrap();
+    let again = Replica::of(read_checkpoint(&mut bytes.as_slice()).unwrap());
+    assert!(again.engine().sealed(&last).is_some(), "it is in the checkpoint");
+
+    let mut unasked = state_of(&source, "");
+    unasked.sealed.push(b"named by nothing".as_slice().into());
+    replica.reset(unasked);
+    assert_eq!(engine.sealed(&Digest::of(b"named by nothing")), None, "what nothing names is not kept");
+    source.commit(Txn::new().delete(key("o/a"))).unwrap();
+    replica.reset(state_of(&source, ""));
+    assert_eq!(engine.sealed(&last), None);
+}
+
+#[test]
+fn p9_a_group_of_commits_is_taken_whole_or_not_at_all() {
+    let source = MemoryBed::default().open();
+    let mut replica = Replica::of(state_of(&source, ""));
+    let mut upstream = watch(&source, "", WatchFrom::Token(replica.token()));
+    let mut commits = Vec::new();
+    for value in ["1", "2", "3"] {
+        source.commit(put("a", value)).unwrap();
+        let Some(WatchEvent::Commit(commit)) = block_on(upstream.step()).unwrap() else { panic!("a commit") };
+        commits.push(fed(commit));
+    }
+    let lacking = vec![commits[0].clone(), commits[2].clone()];
+    assert!(matches!(replica.install_all(lacking), Err(ReplicaError::Diverged { .. })));
+    assert_eq!(replica.engine().head(), Head::default(), "nothing of it was taken");
+    assert_eq!(replica.install_all(commits).unwrap(), 3);
+    assert_eq!(contents(&replica.engine().snapshot(), ""), contents(&source.snapshot(), ""));
 }
 
 #[test]

@@ -153,7 +153,11 @@ impl Work<'_> {
         let unreadable = |why: String| Outcome::Stalled(reason::UNREADABLE.to_owned(), why, Vec::new());
         let record = vault::record(entry).map_err(|_| unreadable("its record in the store is damaged".to_owned()))?;
         let secrets = match entry.sealed() {
-            Some(_) => self.shared.plane.opened(&org, &address, entry).map_err(unreadable)?,
+            Some(_) => {
+                let vault = self.shared.plane.vault().map_err(|problem| unreadable(problem.message))?;
+                let opened = vault.open(&org, &address, entry);
+                opened.map_err(|error| unreadable(format!("its secrets do not open: {error}")))?
+            }
             None => SecretValues::new(),
         };
         let (fields, tags) = (record.fields.clone(), record.tags.clone());

@@ -55,11 +55,17 @@ impl Session {
     /// # Errors
     /// `Failed` if no credential of the provider is usable any more, with the evidence.
     pub fn credential(&self, provider: &str) -> Result<SecretText, Problem> {
+        self.plane().catch_up();
+        self.credential_at_head(provider)
+    }
+
+    fn credential_at_head(&self, provider: &str) -> Result<SecretText, Problem> {
         let plane = self.plane();
         let head = plane.engine().snapshot();
         let vault = plane.vault()?;
         let world = plane.world(&head, self.org(), &vault);
         let (place, evidence) = resolver::place(self.snapshot(), world, asked(self.request()), provider);
+        let usable = place.is_some();
         let value = match place {
             Some(Place::Ephemeral(position)) => {
                 self.request().ephemeral.get(position).map(|profile| profile.value.clone())
@@ -68,6 +74,9 @@ impl Session {
             None => None,
         };
         value.ok_or_else(|| {
+            if usable && plane.engine().is_replica() {
+                return not_opened(provider).evidence(evidence);
+            }
             let message = format!("no usable credential for provider \"{provider}\"");
             let problem = Problem::new(ProblemKind::Failed, "E_NO_CREDENTIAL", message);
             problem.help("`reconcile explain session` shows each step").evidence(evidence)
@@ -80,6 +89,7 @@ impl Session {
     /// Hand it to a worker that you trust with them only; others get the placeholders of the context.
     pub fn worker_env(&self) -> BTreeMap<String, SecretText> {
         let plane = self.plane();
+        plane.catch_up();
         let head = plane.engine().snapshot();
         let mut env = BTreeMap::new();
         if let Ok(vault) = plane.vault() {
@@ -95,7 +105,7 @@ impl Session {
         let (first, others): (Vec<_>, Vec<_>) =
             self.context().credentials.iter().partition(|credential| credential.provider == *used);
         for credential in first.into_iter().chain(others) {
-            if let Ok(value) = self.credential(&credential.provider) {
+            if let Ok(value) = self.credential_at_head(&credential.provider) {
                 env.entry(credential.env.clone()).or_insert(value);
             }
         }
@@ -124,6 +134,14 @@ impl Session {
         let pair = |credential: &super::context::Credential| (credential.env.clone(), credential.placeholder.clone());
         self.context().credentials.iter().map(pair).collect()
     }
+}
+
+/// A credential counts as its source keeps it, and this replica lacks what opens it.
+fn not_opened(provider: &str) -> Problem {
+    let message = format!("the credential of provider \"{provider}\" cannot be opened in this process");
+    let help = "a follower opens values with the master key (HOLDFAST_KEY or HOLDFAST_KEY_FILE), and is given what is sealed over the \
+                server's socket or with a token of role `admin`";
+    Problem::new(ProblemKind::Failed, "E_MASTER_KEY", message).help(help)
 }
 
 /// No session can be opened under an id.

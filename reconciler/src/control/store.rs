@@ -93,6 +93,8 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
         conditions_ready: ready,
         conditions,
         conditions_omitted: omitted,
+        followers: plane.followers().list(&org, plane.engine().identity(), snapshot.head(), plane.now()),
+        following: None,
         holder: plane.holder(),
         open_sessions: plane.open_sessions().by_revision(),
         durability: engine.durability.to_owned(),

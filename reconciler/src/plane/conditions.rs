@@ -58,8 +58,7 @@ pub struct Condition {
     pub next_try: Option<String>,
 }
 
-/// What of a revision is not real yet, in one line each; nothing if all of it is. Followers and whatever else a revision has to
-/// reach add theirs.
+/// What of a revision is not real yet, in one line each; nothing if all of it is, and every follower that is known runs it.
 pub fn not_yet(status: &Status, revision: Revision) -> Vec<String> {
     if status.head.revision < revision {
         return vec![format!("the head is {}", status.head.revision)];
@@ -75,6 +74,7 @@ pub fn not_yet(status: &Status, revision: Revision) -> Vec<String> {
             waits.push("it is not known what is real outside the store".to_owned());
         }
     }
+    waits.extend(status.followers.iter().filter_map(|follower| follower.lags(revision)));
     waits
 }
 

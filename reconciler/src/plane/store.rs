@@ -8,6 +8,7 @@ use holdfast_engine::{Damage, Revision, VerifyReport};
 use serde::{Deserialize, Serialize};
 
 use super::conditions::Condition;
+use super::followers::{FollowerInfo, Following};
 use super::upkeep::Storage;
 use crate::attempts::Attempt;
 use crate::controller::LoopStatus;
@@ -61,6 +62,12 @@ pub struct Status {
     /// How many more of them there are.
     #[serde(default)]
     pub conditions_omitted: u64,
+    /// The followers that told where they are, by name.
+    #[serde(default)]
+    pub followers: Vec<FollowerInfo>,
+    /// Of a follower that was asked, how it stands to its server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub following: Option<Following>,
     /// The process that holds the store; none if nothing but this command does.
     pub holder: Option<Holder>,
     /// How many sessions are open, by revision.

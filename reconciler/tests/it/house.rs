@@ -50,7 +50,7 @@ const DEEDS: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// What looks at credentials, and the files that may: deciding is the resolver's alone, the others seal, rotate, or fetch a value
-/// where the resolver said that it is.
+/// where the resolver said that it is, or hand an actuator the values of the resource that it makes real.
 const CREDENTIALS: &[(&str, &[&str])] = &[
     ("kinds::provider_secret(", &["reconciler/src/agents/credential.rs", "reconciler/src/manifest/context.rs"]),
     (".check(world.org", &["reconciler/src/agents/credential.rs"]),
@@ -63,7 +63,10 @@ const CREDENTIALS: &[(&str, &[&str])] = &[
         ],
     ),
     ("plane.value(", &["reconciler/src/agents/session.rs"]),
-    ("vault.open(", &["reconciler/src/apply.rs", "reconciler/src/control/rotating.rs"]),
+    (
+        "vault.open(",
+        &["reconciler/src/actuation/work.rs", "reconciler/src/apply.rs", "reconciler/src/control/rotating.rs"],
+    ),
     ("vault()?.open(", &["reconciler/src/control/profiles.rs", "reconciler/src/control/rotating.rs"]),
     ("resolver::place(", &["reconciler/src/agents/session.rs"]),
 ];

@@ -4,6 +4,7 @@
 
 pub(crate) mod commits;
 pub(crate) mod compare;
+pub(crate) mod followers;
 pub(crate) mod health;
 pub(crate) mod kv;
 pub(crate) mod plans;

@@ -52,7 +52,8 @@ fn over(at: SocketAddr, token: Option<&str>, method: &str, target: &str, body: &
     stream.write_all(&request(method, target, &headers, &body)).unwrap();
     let mut reader = BufReader::new(stream);
     // The answer of a watch has no end.
-    if target.starts_with("/v1/watch") && reader.fill_buf().unwrap().starts_with(b"HTTP/1.1 200") {
+    let endless = target.starts_with("/v1/watch") || target.split('?').next() == Some("/v1/follow");
+    if endless && reader.fill_buf().unwrap().starts_with(b"HTTP/1.1 200") {
         return Answer { status: 200, headers: Default::default(), body: Vec::new() };
     }
     read(&mut reader).expect("an answer")
@@ -98,6 +99,9 @@ const ROUTES: &[(&str, &str, Expect)] = &[
     ("POST", "/v1/approve", Expect::Org(Role::Apply)),
     ("POST", "/v1/poke", Expect::Role(Role::Apply)),
     ("GET", "/v1/explain/{kind}/{name}", Expect::Org(Role::Read)),
+    ("GET", "/v1/follow", Expect::Role(Role::Read)),
+    ("DELETE", "/v1/followers/{id}", Expect::Role(Role::Read)),
+    ("PUT", "/v1/followers/{id}", Expect::Role(Role::Read)),
     ("POST", "/v1/import", Expect::Org(Role::Apply)),
     ("POST", "/v1/keys/rotate", Expect::Store(Role::Admin)),
     ("DELETE", "/v1/kv/{key}", Expect::Org(Role::Apply)),

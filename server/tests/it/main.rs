@@ -4,6 +4,7 @@
 
 mod access;
 mod client;
+mod follower;
 mod gateway;
 mod hammer;
 mod input;

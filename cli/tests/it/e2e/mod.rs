@@ -2,6 +2,7 @@
 
 mod bench;
 mod crash;
+mod followers;
 mod gateway;
 mod history;
 mod hunt;

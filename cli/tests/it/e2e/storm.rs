@@ -151,7 +151,7 @@ impl Storm {
 }
 
 /// The project with another model, as a client sends it.
-fn plan_request(project: &Path, model: &str) -> Value {
+pub(super) fn plan_request(project: &Path, model: &str) -> Value {
     let read = |name: &str| std::fs::read_to_string(project.join(name)).unwrap_or_default();
     let manifest = read("lobu.toml").replace("glm-4.6", model);
     let identity = "agents/hotreload-test/IDENTITY.md";
@@ -164,7 +164,7 @@ fn plan_request(project: &Path, model: &str) -> Value {
 }
 
 /// A small generator with a fixed seed (an xorshift).
-fn random(state: &mut u64, below: u64) -> u64 {
+pub(super) fn random(state: &mut u64, below: u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;

@@ -1,0 +1,39 @@
+//! Followers, and how a follower stands to its server, as text.
+//!
+//! Never here: asking for it.
+
+use holdfast_reconciler::plane::{FollowerInfo, FollowerStanding, Following};
+
+use super::ink::{Role, Text, table};
+
+/// Draws the followers that are known; nothing if there are none.
+pub(crate) fn followers(text: &mut Text, followers: &[FollowerInfo]) {
+    if followers.is_empty() {
+        return;
+    }
+    text.end().add(Role::Strong, "Followers:").end();
+    let row = |follower: &FollowerInfo| {
+        let FollowerInfo { id: _, name, revision, since, seen, state } = follower;
+        let role = match state {
+            FollowerStanding::Following => Role::Create,
+            FollowerStanding::Silent => Role::Warning,
+        };
+        vec![
+            (Role::Plain, name.clone()),
+            (Role::Plain, revision.map_or("unknown".to_owned(), |revision| revision.to_string())),
+            (role, state.to_string()),
+            (Role::Plain, format!("since {since}")),
+            (Role::Quiet, format!("heard of at {seen}")),
+        ]
+    };
+    text.append(table(&followers.iter().map(row).collect::<Vec<_>>(), 2));
+}
+
+/// How a follower stands to its server, in one line.
+pub(crate) fn following(following: &Following) -> String {
+    let Following { server, connected, since, revision, error } = following;
+    let runs = revision.map_or("unknown".to_owned(), |revision| revision.to_string());
+    let how = if *connected { "connected" } else { "not connected" };
+    let why = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+    format!("{server} at {runs}, {how} since {since}{why}")
+}
