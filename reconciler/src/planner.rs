@@ -32,6 +32,7 @@ use crate::vault::{self, Vault};
 
 mod blocking;
 mod kind_rows;
+mod renames;
 mod rows;
 mod scope;
 mod sources;
@@ -262,6 +263,7 @@ impl<'p> Planner<'p> {
         let world = World { snapshot, org, vault, system, now };
         self.unresolved_references(world);
         self.note_takes();
+        self.note_renames();
         let effects = effect::foresee(world, &self.writes, &self.pending);
         for change in &mut self.changes {
             if options.rollback.is_some() {

@@ -1,42 +1,89 @@
 //! A plan as a comment on a pull request: a hidden marker by which the comment is found again, the verdict first, what
 //! blocks and what is deleted never folded, values folded, all of it bounded.
 //!
-//! Too long, it loses the values first, then the table; never a block or a delete, as long as they fit at all. Never here:
-//! posting it.
+//! Too long, it loses the values first, then the table, then what goes on as it should; never a block, a session that fails or a
+//! delete, as long as they fit at all. Never here: posting it.
 
 use holdfast_reconciler::error::Problem;
 use holdfast_reconciler::kind::Kinds;
-use holdfast_reconciler::plan::{Action, Plan, Summary};
+use holdfast_reconciler::plan::{Action, Blocked, Plan, SessionChange, Summary};
 
 use super::escape::visible;
 use super::ink::Colour;
 use super::row::{Listed, What, place, sections};
-use super::text::{ADOPTS, PlanView, counts, git, kind_words, pasteable, row_text, session_words, short};
+use super::text::{ADOPTS, PlanView, consequences, counts, git, kind_words, pasteable, row_text, session_words, short};
+use super::value::Length;
 
 /// A comment may have 65,536 characters; the rest is room for what a workflow adds.
 const CHARACTERS_MAX: usize = 60_000;
 
 /// Draws a plan.
 pub(crate) fn plan(plan: &Plan, kinds: &Kinds) -> String {
-    let (head, foot) = (head(plan), foot(plan));
-    let (table, values) = (table(plan, kinds), values(plan, kinds));
+    let (verdict, foot) = (verdict(plan), foot(plan));
+    let lists = [blocked(plan), failing(plan), deletes(plan)];
+    let head: String = std::iter::once(verdict.clone()).chain(lists.iter().map(|list| list.text())).collect();
+    let (rest, table, values) = (rest(plan), table(plan, kinds), values(plan, kinds));
     let note = |what: &str| format!("\n{what} left out for length; `reconcile --dry-run` shows everything.\n");
     let forms = [
-        format!("{head}{table}{values}{foot}"),
-        format!("{head}{table}{}{foot}", note("Values are")),
-        format!("{head}{}{foot}", note("The table of changes is")),
+        format!("{head}{rest}{table}{values}{foot}"),
+        format!("{head}{rest}{table}{}{foot}", note("Values are")),
+        format!("{head}{rest}{}{foot}", note("The table of changes is")),
+        format!(
+            "{head}{}{foot}",
+            note("The table of changes, and what is adopted, found and goes on as it should, are")
+        ),
     ];
     let fits = |form: &String| form.chars().count() <= CHARACTERS_MAX;
-    match forms.into_iter().find(fits) {
-        Some(form) => form,
-        None => {
-            let tail = format!("\n\n{}{foot}", note("The rest of this list is"));
-            let room = CHARACTERS_MAX - tail.chars().count();
-            let kept: String = head.chars().take(room).collect();
-            let whole_lines = kept.rfind('\n').map_or("", |end| &kept[..end]);
-            format!("{whole_lines}{tail}")
-        }
+    forms.into_iter().find(fits).unwrap_or_else(|| {
+        let tail = format!("{}{foot}", note("The table of changes and the rest of these lists are"));
+        let room = CHARACTERS_MAX - verdict.chars().count() - tail.chars().count();
+        format!("{verdict}{}{tail}", cut(&lists, room))
+    })
+}
+
+/// What is never folded: a heading with its items, each of whole lines.
+struct List {
+    heading: &'static str,
+    items: Vec<String>,
+}
+
+impl List {
+    fn text(&self) -> String {
+        self.shown(self.items.len())
     }
+
+    /// The first items, and how many more there are.
+    fn shown(&self, count: usize) -> String {
+        if self.items.is_empty() {
+            return String::new();
+        }
+        let rest = self.items.len() - count;
+        let more = if rest > 0 { format!("\n{rest} more\n") } else { String::new() };
+        format!("\n**{}**\n{}{more}", self.heading, self.items[..count].concat())
+    }
+}
+
+/// As much of each list as there is room for: a short one is whole, and long ones share what is left.
+fn cut(lists: &[List], room: usize) -> String {
+    /// For a heading and the number of what is left out.
+    const MARGIN: usize = 64;
+    let length = |list: &List| list.items.iter().map(|item| item.chars().count()).sum::<usize>();
+    let mut by_length: Vec<usize> = (0..lists.len()).collect();
+    by_length.sort_by_key(|&index| length(&lists[index]));
+    let mut left = room.saturating_sub(MARGIN * lists.len());
+    let mut counts = vec![0; lists.len()];
+    for (place, &index) in by_length.iter().enumerate() {
+        let share = left / (lists.len() - place);
+        let mut used = 0;
+        let fits = |item: &&String| {
+            used += item.chars().count();
+            used <= share
+        };
+        let taken: Vec<&String> = lists[index].items.iter().take_while(fits).collect();
+        counts[index] = taken.len();
+        left -= taken.iter().map(|item| item.chars().count()).sum::<usize>();
+    }
+    lists.iter().zip(counts).map(|(list, count)| list.shown(count)).collect()
 }
 
 /// Draws why there is no plan, so that a comment never shows an older one as if it still held.
@@ -59,7 +106,7 @@ pub(crate) fn failure(problem: &Problem) -> String {
     out
 }
 
-fn head(plan: &Plan) -> String {
+fn verdict(plan: &Plan) -> String {
     let mut out = format!("<!-- reconcile:plan:{}:{} -->\n", plan.org, plan.source.name);
     let blocked = match (plan.is_blocked(), plan.summary.blocked) {
         (false, _) => String::new(),
@@ -72,23 +119,42 @@ fn head(plan: &Plan) -> String {
     if !plan.applyable && !plan.is_blocked() {
         out.push_str("\nNot applyable yet: secret values are missing.\n");
     }
-    if plan.is_blocked() {
-        out.push_str("\n**Blocked**\n");
-    }
-    for blocked in &plan.blocked {
+    out
+}
+
+fn blocked(plan: &Plan) -> List {
+    let item = |blocked: &Blocked| {
         let at = blocked.at.as_ref().map(|at| format!(" ({})", code(&place(at)))).unwrap_or_default();
-        out.push_str(&format!("- {}{at} {}\n", code(&blocked.code), prose(&blocked.message)));
+        let mut out = format!("- {}{at} {}\n", code(&blocked.code), prose(&blocked.message));
         for remedy in &blocked.remedies {
             out.push_str(&format!("  - {}\n", code(&pasteable(remedy, plan.rollback))));
         }
+        out
+    };
+    List { heading: "Blocked", items: plan.blocked.iter().map(item).collect() }
+}
+
+fn failing(plan: &Plan) -> List {
+    let failing = plan.sessions.iter().filter(|session| session.error.is_some());
+    List { heading: "Sessions that fail", items: failing.map(session_line).collect() }
+}
+
+fn deletes(plan: &Plan) -> List {
+    let deletes = plan.changes.iter().filter(|change| change.action == Action::Delete);
+    List {
+        heading: "Deletes",
+        items: deletes.map(|change| format!("- {}\n", code(&change.address.to_string()))).collect(),
     }
-    let deletes: Vec<_> = plan.changes.iter().filter(|change| change.action == Action::Delete).collect();
-    if !deletes.is_empty() {
-        out.push_str("\n**Deletes**\n");
-    }
-    for change in deletes {
-        out.push_str(&format!("- {}\n", code(&change.address.to_string())));
-    }
+}
+
+fn session_line(session: &SessionChange) -> String {
+    let (_, words, right) = session_words(session);
+    format!("- {}: {} ({})\n", code(&session.who()), prose(&words), prose(&right))
+}
+
+/// What may be left out before the lists that may not.
+fn rest(plan: &Plan) -> String {
+    let mut out = String::new();
     if !plan.kinds.is_empty() {
         out.push_str("\n**Kinds**\n");
     }
@@ -101,12 +167,9 @@ fn head(plan: &Plan) -> String {
     for address in &plan.adopts {
         out.push_str(&format!("- {}\n", code(address)));
     }
-    if !plan.sessions.is_empty() {
-        out.push_str("\n**Sessions**\n");
-    }
-    for session in &plan.sessions {
-        let (_, words, right) = session_words(session);
-        out.push_str(&format!("- {}: {} ({})\n", code(&session.who()), prose(&words), prose(&right)));
+    let works: String = plan.sessions.iter().filter(|session| session.error.is_none()).map(session_line).collect();
+    if !works.is_empty() {
+        out.push_str(&format!("\n**Sessions**\n{works}"));
     }
     if !plan.diagnostics.is_empty() {
         out.push_str("\n**Findings**\n");
@@ -136,10 +199,19 @@ fn table(plan: &Plan, kinds: &Kinds) -> String {
             let address = code(&format!("{}/{}", row.kind, row.name));
             let cell = |text: String| text.replace('|', "\\|");
             let fields = prose(&row.fields().join(", "));
-            out.push_str(&format!("| {} | {what} | {} | {} |\n", cell(address), cell(fields), cell(prose(&at))));
+            let effect = match &row.what {
+                What::Change(change) => prose(&consequences(change, Length::Cut)),
+                What::Blocked(_) | What::Unmanaged | What::Unchanged => String::new(),
+            };
+            let (address, fields, at) = (cell(address), cell(fields), cell(prose(&at)));
+            out.push_str(&format!("| {address} | {what} | {fields} | {} | {at} |\n", cell(effect)));
         }
     }
-    if out.is_empty() { out } else { format!("\n| address | action | fields | manifest |\n|---|---|---|---|\n{out}") }
+    if out.is_empty() {
+        out
+    } else {
+        format!("\n| address | action | fields | effect | manifest |\n|---|---|---|---|---|\n{out}")
+    }
 }
 
 /// The rows with their values in a fence that none of them can end.

@@ -24,7 +24,12 @@ pub(crate) mod value;
 pub(crate) mod watch;
 
 #[cfg(test)]
+#[path = "../../tests/it/facts.rs"]
+mod facts;
+#[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]

@@ -3,13 +3,14 @@
 
 use holdfast_reconciler::agents::kinds::kinds;
 use holdfast_reconciler::error::Problem;
-use holdfast_reconciler::plan::Plan;
+use holdfast_reconciler::plan::{Action, Plan, SessionChange};
 
 use super::ink::{Colour, Text};
+use super::random::{Random, Size};
 use super::row::Listed;
 use super::text::{PlanView, Values};
 use super::value::Length;
-use super::{diagnostic, fixtures, github, json, listing, markdown, problem, session, text};
+use super::{diagnostic, facts, fixtures, github, json, listing, markdown, problem, random, session, text};
 
 fn check(name: &str, shown: &str) {
     let mut settings = insta::Settings::clone_current();
@@ -64,6 +65,71 @@ fn a_comment_stays_in_its_bounds_and_keeps_blocks_and_deletes() {
     for kept in ["E_CONFLICT", "E_BREAKS", "agent/old-bot", "settings/old-bot", "left out for length"] {
         assert!(comment.contains(kept), "{kept}");
     }
+}
+
+#[test]
+fn every_form_of_any_plan_holds_the_same_facts() {
+    const PLANS: u64 = 3_000;
+    let (mut changes, mut blocked, mut sessions) = (0, 0, 0);
+    for seed in 0..PLANS {
+        let plan = random::plan(&mut Random::new(seed), Size { changes: 8, blocked: 3, sessions: 5, rest: 4 });
+        let (text, json) = (draw(&plan, ALL), json::document(&plan));
+        facts::compare(&format!("plan {seed}"), &text, &json, &markdown::plan(&plan, &kinds()));
+        (changes, blocked) = (changes + plan.changes.len(), blocked + plan.blocked.len());
+        sessions += plan.sessions.len();
+    }
+    println!("{PLANS} plans: {changes} changes, {blocked} blocks, {sessions} rows of sessions in three forms");
+    assert!(changes > 10_000 && blocked > 4_000 && sessions > 6_000);
+}
+
+/// A pull request's comment has a limit: values, the table and what goes on as it should go first. What blocks, fails or is deleted
+/// is all there as long as that fits, and then as much of each as there is room for, with the number of the rest.
+#[test]
+fn a_comment_on_any_large_plan_is_bounded_and_folds_nothing_that_hurts() {
+    let (mut whole, mut cut) = (0, 0);
+    for seed in 0..24 {
+        let most = [200, 1_000, 3_000][seed as usize % 3];
+        let size = Size { changes: most, blocked: most / 4, sessions: most / 2, rest: most };
+        let plan = random::plan(&mut Random::new(1_000_000 + seed), size);
+        let comment = markdown::plan(&plan, &kinds());
+        assert!(comment.chars().count() <= 60_000, "plan {seed}");
+        assert!(comment.ends_with("</sub>\n"), "plan {seed}");
+        let deletes = plan.changes.iter().filter(|change| change.action == Action::Delete);
+        let deletes: Vec<String> = deletes.map(|change| format!("- `{}`\n", change.address)).collect();
+        let failing: Vec<String> = plan.sessions.iter().filter(|session| session.error.is_some()).map(who).collect();
+        let lists =
+            [("Blocked", plan.blocked.len()), ("Sessions that fail", failing.len()), ("Deletes", deletes.len())];
+        let shown = lists.map(|(heading, count)| {
+            let (found, more) = listed(&comment, heading);
+            assert_eq!(found + more, count, "plan {seed}: {heading}");
+            assert!(found > 0 || count == 0, "plan {seed}: {heading} are all left out");
+            more
+        });
+        if shown == [0; 3] {
+            whole += 1;
+            let there = |line: &String| comment.contains(line.as_str());
+            assert!(deletes.iter().chain(&failing).all(there), "plan {seed}");
+            continue;
+        }
+        cut += 1;
+        // It is as full as it may be.
+        assert!(comment.chars().count() > 58_000, "plan {seed}: {}", comment.chars().count());
+    }
+    println!("{whole} comments with all of it, {cut} that are cut");
+    assert!(whole > 5 && cut > 5);
+}
+
+fn who(session: &SessionChange) -> String {
+    format!("- `{}`: ", session.who())
+}
+
+/// How many items stand under a heading, and how many more are said to be left out.
+fn listed(comment: &str, heading: &str) -> (usize, usize) {
+    let Some((_, list)) = comment.split_once(&format!("\n**{heading}**\n")) else { return (0, 0) };
+    let items = list.lines().take_while(|line| line.starts_with("- ") || line.starts_with("  - "));
+    let count = items.clone().filter(|line| line.starts_with("- ")).count();
+    let rest = list.lines().nth(items.count() + 1).and_then(|line| line.strip_suffix(" more"));
+    (count, rest.and_then(|rest| rest.parse().ok()).unwrap_or(0))
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use holdfast_engine::Revision;
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::kind::Kinds;
-use holdfast_reconciler::plan::{Action, AgentChange, Blocked, Plan, SessionChange, SessionModel, Summary};
+use holdfast_reconciler::plan::{Action, AgentChange, Blocked, Change, Plan, SessionChange, SessionModel, Summary};
 
 use super::ink::{Role, Text};
 use super::row::{Listed, Row, What, is_row, place, sections};
@@ -20,6 +20,8 @@ const COMMENT_GAP: usize = 3;
 const PLAN_ID_SHOWN: usize = 8;
 /// How much of a Git commit is shown.
 const GIT_SHOWN: usize = 7;
+/// How many of those that a change affects are named where space is short.
+const AFFECTED_SHOWN: usize = 5;
 /// The finding about a value that an apply needs and that is nowhere.
 pub(crate) const MISSING_VALUE: &str = "W_MISSING_VALUE";
 
@@ -134,8 +136,31 @@ pub(crate) fn row_text(row: &Row<'_>, view: PlanView) -> Text {
         for field in &change.fields {
             value::field(&mut text, change.action, field, 6, view.length);
         }
+        if view.length == Length::Full || reaches_others(change) {
+            text.plain("      * ").add(Role::Quiet, consequences(change, view.length)).end();
+        }
     }
     text
+}
+
+/// Whether it is worth telling, when space is short, when a change takes effect and whom it affects: more than the sessions of
+/// the agent that it is about.
+fn reaches_others(change: &Change) -> bool {
+    let own = |address: &str| address.strip_prefix("agent/") == Some(change.name.as_str());
+    let others = change.affects.iter().any(|address| !own(address));
+    change.action != Action::Create && (others || change.effect == "restart")
+}
+
+/// When a change takes effect, and whom it affects.
+pub(crate) fn consequences(change: &Change, length: Length) -> String {
+    let Change { effect, affects, .. } = change;
+    let shown = if length == Length::Full { affects.len() } else { affects.len().min(AFFECTED_SHOWN) };
+    let rest = affects.len() - shown;
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    match affects.is_empty() {
+        true => effect.clone(),
+        false => format!("{effect}, affects {}{more}", affects[..shown].join(", ")),
+    }
 }
 
 /// Ends a row with a comment in its column, if there is one.

@@ -16,6 +16,8 @@ struct Facts {
     blocked: Vec<(String, String, Vec<String>)>,
     adopts: Vec<String>,
     kinds: Vec<String>,
+    /// When each change takes effect and whom it affects, by address.
+    effects: BTreeMap<String, String>,
 }
 
 /// The values below a row, as they are written.
@@ -33,8 +35,14 @@ pub(crate) fn compare(name: &str, text: &str, json: &str, markdown: &str) {
     // Markdown counts what is unchanged and does not list it.
     let shown = expected.rows.into_iter().filter(|(mark, ..)| *mark != '=').collect();
     let wanted = Facts { rows: shown, ..expected };
+    let sorted = |mut lines: Vec<String>| {
+        lines.sort_unstable();
+        lines
+    };
     let plain = |facts: Facts| Facts {
-        sessions: facts.sessions.iter().map(|line| bare(line)).collect(),
+        // The failing ones come first in Markdown.
+        sessions: sorted(facts.sessions.iter().map(|line| bare(line)).collect()),
+        effects: facts.effects.into_iter().map(|(address, effect)| (address, five(&effect))).collect(),
         blocked: facts
             .blocked
             .into_iter()
@@ -106,7 +114,14 @@ fn of_json(plan: &Value) -> Facts {
                 fields.push(top);
             }
         }
-        facts.rows.insert((mark, change["address"].as_str().unwrap().to_owned(), fields.join(", ")));
+        let address = change["address"].as_str().unwrap().to_owned();
+        let mut effect = change["effect"].as_str().unwrap().to_owned();
+        let affects = texts(&change["affects"]);
+        if !affects.is_empty() {
+            effect.push_str(&format!(", affects {}", affects.join(", ")));
+        }
+        facts.effects.insert(address.clone(), effect);
+        facts.rows.insert((mark, address, fields.join(", ")));
     }
     let mut blocked: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for block in plan["blocked"].as_array().unwrap() {
@@ -212,7 +227,9 @@ fn of_text(text: &str) -> (Facts, Values) {
             let message = &mut facts.blocked.last_mut().unwrap().1;
             *message = placed(message, note.split(", ").next());
         } else if let Some(value) = line.strip_prefix("      ").filter(|_| section.is_empty()) {
-            if let Some(part) = value.strip_prefix("  | ") {
+            if let Some(effect) = value.strip_prefix("* ") {
+                facts.effects.insert(row.clone(), effect.to_owned());
+            } else if let Some(part) = value.strip_prefix("  | ") {
                 let lines = values.get_mut(last.as_ref().unwrap()).unwrap();
                 lines.push('\n');
                 lines.push_str(part);
@@ -296,6 +313,16 @@ fn changed_lines(name: &str, shown: &str, field: &Value) {
     }
 }
 
+/// A line about consequences as Markdown has it: five names, and how many more there are.
+fn five(effect: &str) -> String {
+    let Some((when, names)) = effect.split_once(", affects ") else { return effect.to_owned() };
+    let names: Vec<&str> = names.split(", ").collect();
+    match names.len() {
+        0..=5 => effect.to_owned(),
+        count => format!("{when}, affects {} and {} more", names[..5].join(", "), count - 5),
+    }
+}
+
 /// Text without what Markdown adds to it or takes for markup.
 fn bare(text: &str) -> String {
     let text = text.replace("&#64;", "@").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
@@ -331,7 +358,7 @@ fn of_markdown(markdown: &str) -> Facts {
                 }
                 "Adopts" => facts.adopts.push(bare(item)),
                 "Kinds" => facts.kinds.push(bare(item.split_once(": ").unwrap().0)),
-                "Sessions" => {
+                "Sessions" | "Sessions that fail" => {
                     let (left, right) = item.strip_suffix(')').unwrap().rsplit_once(" (").unwrap();
                     facts.sessions.push(format!("{left} | {right}"));
                 }
@@ -348,6 +375,9 @@ fn of_markdown(markdown: &str) -> Facts {
                 "unmanaged" => '?',
                 other => panic!("{other}: {line}"),
             };
+            if !matches!(mark, '!' | '?') {
+                facts.effects.insert(cells[0].clone(), cells[3].clone());
+            }
             facts.rows.insert((mark, cells[0].clone(), cells[2].clone()));
         }
     }

@@ -10,6 +10,9 @@ use crate::plan::Blocked;
 use crate::resource::{Address, KindName};
 use crate::value::Value;
 
+/// So many characters of a value are shown.
+const SHOWN_MAX: usize = 120;
+
 /// A field that cannot be set; by what a manifest declares, or by what was declared at the revision of a rollback.
 pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Option<Revision>) -> Blocked {
     let address = &declared.address;
@@ -20,7 +23,7 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Optio
     let shown = |value: &Option<Value>| match value {
         None => "(secret)".to_owned(),
         Some(Value::Null) => "absent".to_owned(),
-        Some(value) => value.to_string(),
+        Some(value) => shortened(&value.to_string()),
     };
     let (code, message, remedies) = match obstacle {
         Obstacle::Immutable => (
@@ -60,6 +63,15 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Optio
         message,
         remedies,
     }
+}
+
+/// A value that fits on a line; a long one is told with its length, and `reconcile get` shows all of it.
+fn shortened(text: &str) -> String {
+    let characters = text.chars().count();
+    if characters <= SHOWN_MAX {
+        return text.to_owned();
+    }
+    format!("{}... ({characters} characters)", text.chars().take(SHOWN_MAX).collect::<String>())
 }
 
 /// A move whose both ends are live.

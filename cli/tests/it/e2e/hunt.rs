@@ -133,6 +133,13 @@ impl Hunt {
         Self { forms: forms.collect(), searched: 0 }
     }
 
+    /// Searches for something that the product itself made, from now on.
+    fn add(&mut self, secret: &str) {
+        assert!(secret.len() >= 32, "`{secret}` could stand somewhere by chance");
+        let secret: &'static str = String::leak(secret.to_owned());
+        self.forms.extend(forms(secret).into_iter().map(|form| (secret, form)));
+    }
+
     fn found(&self, bytes: &[u8]) -> Option<&'static str> {
         let holds = |form: &[u8]| bytes.windows(form.len()).any(|window| window == form);
         self.forms.iter().find(|(_, form)| holds(form)).map(|(canary, _)| *canary)
@@ -150,6 +157,8 @@ impl Hunt {
         for (path, bytes) in project.files() {
             let name = path.file_name().unwrap().to_str().unwrap();
             let ours = ["lobu.toml", "openai.key", ".env"].contains(&name) && path.starts_with(project.path());
+            // The only file that may hold a master key.
+            let ours = ours || path.starts_with(project.home().join(".config/holdfast"));
             if !ours && path.extension().is_none_or(|kind| kind != "yaml") {
                 self.search(&format!("{} after {after}", path.display()), &bytes);
             }
@@ -221,6 +230,7 @@ fn hunt(served: bool) -> usize {
     run(&mut hunt, &rotated, &["--yes", "-v", "--format", "json"], "", &[0]);
     run(&mut hunt, &[], &["secret", "set", "own", "-v"], BY_HAND, &[0]);
     run(&mut hunt, &[], &["profile", "set", "maria", "z-ai", "-v"], PROFILE, &[0]);
+    made_here(&mut hunt, &project);
     hunt.files(&project, "everything was put");
     reads(&mut hunt, &run, &rotated);
     refusals(&mut hunt, &run, &rotated, &project);
@@ -235,11 +245,23 @@ fn hunt(served: bool) -> usize {
     hunt.searched
 }
 
+/// What the product makes itself: the master key, which stays in its file, and an access token, which is printed once.
+fn made_here(hunt: &mut Hunt, project: &Project) {
+    let key = std::fs::read_to_string(project.home().join(".config/holdfast/master.key")).unwrap();
+    hunt.add(key.trim());
+    let made = project.run(&["token", "create", "ci", "--role", "read"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let token = made.stdout.trim();
+    assert!(!made.stderr.contains(token), "{}", made.stderr);
+    hunt.add(token);
+}
+
 type Run<'r> = dyn Fn(&mut Hunt, &[(&str, &str)], &[&str], &str, &[i32]) + 'r;
 
 /// Whatever can be asked.
 fn reads(hunt: &mut Hunt, run: &Run<'_>, variables: &[(&str, &str)]) {
-    let reads: [&[&str]; 17] = [
+    let reads: [&[&str]; 18] = [
+        &["token", "list"],
         &["session", "triage", "--full"],
         &["session", "triage", "--user", "maria"],
         &["session", "triage", "--at", "r1"],

@@ -13,6 +13,7 @@ mod keeping;
 mod looping;
 mod network;
 mod profiles;
+mod real;
 mod refusals;
 mod rotate;
 mod serving;

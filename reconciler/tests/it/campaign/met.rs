@@ -79,12 +79,13 @@ impl Met {
         }
     }
 
-    /// Prints all counts and requires the least of each.
-    #[expect(clippy::print_stdout, reason = "a campaign tells what it did")]
+    /// All counts, a line each.
+    pub(super) fn figures(&self) -> String {
+        self.0.iter().map(|(what, count)| format!("{count} {what}\n")).collect()
+    }
+
+    /// Requires the least of each.
     pub(super) fn check(&self) {
-        for (what, count) in &self.0 {
-            println!("{count} {what}");
-        }
         let few = LEAST.iter().map(|(what, least)| (what, self.0.get(what).copied().unwrap_or(0), least));
         let few: Vec<_> = few.filter(|(_, count, least)| count < least).collect();
         assert!(few.is_empty(), "a campaign meets more than (what, met, least): {few:?}");

@@ -42,7 +42,9 @@ fn p1_p7_p13_what_a_plan_says_is_what_then_is() {
             });
         }
     });
-    met.into_inner().unwrap().check();
+    let met = met.into_inner().unwrap();
+    print!("{}", met.figures());
+    met.check();
 }
 
 /// One world, from nothing through all of its steps.
