@@ -115,10 +115,11 @@ pub(super) fn run_drafted(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Res
 /// Waits until what a revision holds is real outside the store too.
 fn observed(run: &Run, store: &Path, plan: &Plan, revision: Revision, timeout: Duration) -> Result<(), Failure> {
     let status = Waiting { run, store, org: Some(&plan.org), timeout }.observed(revision)?;
-    let made = status.actuators.len();
-    run.output.say(match made {
-        0 => format!("{revision} is in force; nothing outside the store depends on it, as far as is known"),
-        _ => format!("{revision} is real outside the store too"),
+    run.output.say(match (status.actuators.is_empty(), status.followers.is_empty()) {
+        (true, true) => format!("{revision} is in force; nothing outside the store depends on it, as far as is known"),
+        (false, true) => format!("{revision} is real outside the store too"),
+        (true, false) => format!("{revision} is in force, and every follower runs it"),
+        (false, false) => format!("{revision} is real outside the store too, and every follower runs it"),
     });
     Ok(())
 }
