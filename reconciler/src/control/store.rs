@@ -107,7 +107,9 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
 
 pub(super) fn measures(plane: &Plane, reach: &Reach) -> Measures {
     let snapshot = plane.engine().snapshot();
-    let orgs = planner::organisations(&snapshot).into_iter().filter(|org| reach.allows(org));
+    // Where nothing makes effects there is nothing to observe, however many organisations there are.
+    let orgs = plane.actuation().map(|_| planner::organisations(&snapshot)).unwrap_or_default();
+    let orgs = orgs.into_iter().filter(|org| reach.allows(org));
     Measures {
         head: snapshot.revision(),
         storage: super::upkeep::storage(plane),

@@ -20,7 +20,7 @@ pub struct Measures {
     pub storage: Storage,
     /// How many sessions are open.
     pub sessions: u64,
-    /// For each organisation, the newest revision of which everything with an actuator is real; null if that is not known.
+    /// Where effects are made, for each organisation the newest revision of which all of them are real; null if that is not known.
     pub observed: BTreeMap<OrgId, Option<Revision>>,
     /// The sources that loops apply.
     pub sources: Vec<SourceMeasures>,
