@@ -310,7 +310,8 @@ impl Watch {
         }
     }
 
-    /// As [`Watch::next`], blocking the thread, for programs without a runtime; gives nothing once `stop` is ready.
+    /// As [`Watch::next`], blocking the thread, for programs without a runtime; gives nothing once `stop` is ready. What was ready
+    /// once is not given as `stop` again.
     ///
     /// # Errors
     /// As [`Watch::next`].
