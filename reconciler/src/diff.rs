@@ -402,7 +402,7 @@ impl<'d> Diff<'d> {
     }
 
     fn is_declared(&self, field: &str) -> bool {
-        self.inputs.now.fields.contains_key(field) || self.inputs.now.secrets.keys().any(|path| top_of(path) == field)
+        is_declared(self.inputs.now, field)
     }
 
     fn immutable(&mut self, path: FieldPath) {
@@ -466,6 +466,16 @@ fn remove_at(fields: &mut Fields, at: &FieldPath) {
     }
 }
 
+/// Where the manifest declares a changed value; nowhere if it declares it no longer.
+pub(crate) fn position_of(declared: &Declared, change: &FieldChange) -> Option<Position> {
+    let is_gone = change.op == Op::Remove && (change.before_tag.is_some() || !is_declared(declared, change.path.top()));
+    if is_gone { None } else { position(declared, &change.path) }
+}
+
+fn is_declared(declared: &Declared, field: &str) -> bool {
+    declared.fields.contains_key(field) || declared.secrets.keys().any(|path| top_of(path) == field)
+}
+
 /// The nearest declared place of a path.
 pub(crate) fn position(declared: &Declared, path: &FieldPath) -> Option<Position> {
     let mut steps = path.steps();
@@ -479,7 +489,7 @@ pub(crate) fn position(declared: &Declared, path: &FieldPath) -> Option<Position
             })
         });
         if let Some(found) = text.and_then(|path| declared.field_at.get(&path.to_string())) {
-            return Some(found.clone());
+            return Some(found);
         }
         steps = &steps[..steps.len() - 1];
     }

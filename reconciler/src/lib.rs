@@ -36,6 +36,8 @@ pub mod manifest;
 mod moves;
 mod open_sessions;
 pub mod own_kind;
+pub mod places;
+pub mod placing;
 pub mod plan;
 pub mod plane;
 pub mod planner;

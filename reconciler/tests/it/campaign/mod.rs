@@ -8,9 +8,12 @@ mod foreseen;
 mod grown;
 mod state;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use holdfast_reconciler::desired::Desired;
+use holdfast_reconciler::diagnostic::Position;
 use holdfast_reconciler::plan::{Plan, PlanOptions, PlanRequest, SessionChange};
 use holdfast_reconciler::plane::ControlPlane;
 
@@ -25,6 +28,7 @@ const STEPS: u64 = 50;
 struct Met {
     cases: AtomicU64,
     compared: AtomicU64,
+    placed: AtomicU64,
     applied: AtomicU64,
     changes: AtomicU64,
     blocked: AtomicU64,
@@ -78,6 +82,7 @@ fn p1_p7_p13_what_a_plan_says_is_what_then_is() {
     let Met {
         cases,
         compared,
+        placed,
         applied,
         changes,
         blocked,
@@ -92,6 +97,7 @@ fn p1_p7_p13_what_a_plan_says_is_what_then_is() {
     let figures = [
         ("cases", cases, 20_000),
         ("plans made twice", compared, 10_000),
+        ("plans that got their places afterwards", placed, 4_000),
         ("applied", applied, 10_000),
         ("changed resources", changes, 20_000),
         ("blocked plans", blocked, 500),
@@ -139,6 +145,14 @@ fn grow(seed: u64, met: &Met) {
         let other = if step % 4 == 0 { &world.plane } else { &world.whole };
         let bytes = |plan: &Plan| serde_json::to_string(plan).unwrap();
         assert_eq!(bytes(&plan), bytes(&other.plan(&request).unwrap()), "{at}: two plans differ");
+        if step % 4 == 1 {
+            let with_places = PlanRequest { desired: placed(&request.desired), ..request.clone() };
+            let mut placed = plan.clone();
+            placed.place(&with_places.desired);
+            let there = world.plane.plan(&with_places).unwrap();
+            assert_eq!(bytes(&placed), bytes(&there), "{at}: places put in afterwards are others");
+            Met::add(&met.placed, 1);
+        }
         Met::add(&met.compared, 1);
         Met::add(&met.cases, 1);
         let ended = apply_planned(&world.plane, &request, &plan);
@@ -165,6 +179,23 @@ fn grow(seed: u64, met: &Met) {
             kept = Some(roll_back(&world, &request, &plan, &state, there, met, &at));
         }
     }
+}
+
+/// What is declared with a place for each resource, and for every second field and secret one of its own.
+fn placed(desired: &Desired) -> Desired {
+    let mut desired = desired.clone();
+    for (number, declared) in desired.resources.iter_mut().enumerate() {
+        let place = |column: usize| Position {
+            file: format!("{}.toml", number % 3).into(),
+            line: number as u32 + 1,
+            column: column as u32 + 1,
+        };
+        let declared = Arc::make_mut(declared);
+        let paths = declared.fields.keys().chain(declared.secrets.keys()).enumerate().filter(|(at, _)| at % 2 == 0);
+        let places: BTreeMap<_, _> = paths.map(|(at, path)| (path.clone(), place(at + 1))).collect();
+        (declared.at, declared.field_at) = (Some(place(0)), places.into());
+    }
+    desired
 }
 
 /// Puts back what was in force before an apply: the plan of it is a plan like any other, and afterwards every field that the
