@@ -173,6 +173,25 @@ impl Counters {
     }
 }
 
+impl Slots {
+    /// Begins a counter at `newest`; its touches are listed from those after `head` on.
+    fn begin(&mut self, scope: &str, newest: Revision, head: Revision, closed: &Arc<AtomicBool>) -> Counter {
+        let slot = Arc::new(Slot {
+            scope: scope.into(),
+            revision: AtomicU64::new(newest.get()),
+            touches: Mutex::new(Touches { complete_after: head, listed: VecDeque::new() }),
+            raised: Notify::new(),
+            closed: Arc::clone(closed),
+        });
+        if self.by_scope.len() >= self.sweep_at {
+            self.by_scope.retain(|_, slot| slot.strong_count() > 0);
+            self.sweep_at = (self.by_scope.len() * 2).max(64);
+        }
+        self.by_scope.insert(scope.into(), Arc::downgrade(&slot));
+        Counter(slot)
+    }
+}
+
 /// The scopes that a key lies in: nothing, each of its segments with what is before it, itself.
 fn scopes_of(key: &str) -> impl Iterator<Item = &str> {
     let segments = key.match_indices('/').map(|(at, _)| &key[..=at]);
@@ -204,19 +223,21 @@ impl Engine {
         // Counters are raised under this lock, after the snapshot is published: what this one lacks is raised later.
         let snapshot = self.snapshot();
         let newest = newest_touch(scope, newest, snapshot.revision(), &core.recent());
-        let slot = Arc::new(Slot {
-            scope: scope.into(),
-            revision: AtomicU64::new(newest.get()),
-            touches: Mutex::new(Touches { complete_after: snapshot.revision(), listed: VecDeque::new() }),
-            raised: Notify::new(),
-            closed: Arc::clone(&core.counters.closed),
-        });
-        if slots.by_scope.len() >= slots.sweep_at {
-            slots.by_scope.retain(|_, slot| slot.strong_count() > 0);
-            slots.sweep_at = (slots.by_scope.len() * 2).max(64);
+        slots.begin(scope, newest, snapshot.revision(), &core.counters.closed)
+    }
+
+    /// The counter of `scope`, as [`Self::counter`] gives it, for who compares what was before in another way: one that nobody
+    /// holds yet begins at the head, and nothing is looked through for it, however much the store holds.
+    #[must_use]
+    pub fn counter_from_head(&self, scope: &str) -> Counter {
+        let core = self.core();
+        let mut slots = core.counters.slots();
+        if let Some(slot) = slots.by_scope.get(scope).and_then(Weak::upgrade) {
+            return Counter(slot);
         }
-        slots.by_scope.insert(scope.into(), Arc::downgrade(&slot));
-        Counter(slot)
+        // Counters are raised under this lock, after the snapshot is published: what this one lacks is raised later.
+        let head = self.snapshot().revision();
+        slots.begin(scope, head, head, &core.counters.closed)
     }
 }
 

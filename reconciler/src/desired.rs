@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::diagnostic::{Diagnostic, Position};
 use crate::own_kind::OwnKind;
+use crate::places::Places;
 use crate::resource::{Address, OrgId, SourceName};
 use crate::value::Fields;
 
@@ -107,11 +108,22 @@ pub struct Declared {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Position>,
     /// Where each field, or a nested path in text form, is declared; the nearest enclosing one counts.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub field_at: BTreeMap<String, Position>,
+    #[serde(default, skip_serializing_if = "Places::is_empty")]
+    pub field_at: Places,
     /// What the manifest asks beyond the fields.
     #[serde(default)]
     pub lifecycle: Lifecycle,
+}
+
+impl Declared {
+    /// Whether two declarations say the same, wherever they stand.
+    pub fn same(&self, other: &Self) -> bool {
+        let Self { address, fields, secrets, at: _, field_at: _, lifecycle } = self;
+        *address == other.address
+            && *fields == other.fields
+            && *secrets == other.secrets
+            && *lifecycle == other.lifecycle
+    }
 }
 
 /// What to do about a managed field that somebody else changed live.

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{Declared, OnDrift, SecretInput};
 use crate::diagnostic::Position;
+use crate::kept_places::nearest;
 use crate::kind::{FieldSpec, KindSpec};
 use crate::leaves::{change, leaves, parse_path, same_field, top_of, without_volatile};
-use crate::places::nearest;
 use crate::plan::{FieldChange, Op, Reason};
 use crate::resource::{Declaration, Record};
 use crate::value::{FieldPath, Fields, PathStep, Value, is_absent, without_nulls};
@@ -421,7 +421,7 @@ impl<'d> Diff<'d> {
     }
 
     fn is_declared(&self, field: &str) -> bool {
-        self.inputs.now.fields.contains_key(field) || self.inputs.now.secrets.keys().any(|path| top_of(path) == field)
+        is_declared(self.inputs.now, field)
     }
 
     fn immutable(&mut self, path: FieldPath) {
@@ -485,7 +485,17 @@ fn remove_at(fields: &mut Fields, at: &FieldPath) {
     }
 }
 
+/// Where the manifest declares a changed value; nowhere if it declares it no longer.
+pub(crate) fn position_of(declared: &Declared, change: &FieldChange) -> Option<Position> {
+    let is_gone = change.op == Op::Remove && (change.before_tag.is_some() || !is_declared(declared, change.path.top()));
+    if is_gone { None } else { position(declared, &change.path) }
+}
+
+fn is_declared(declared: &Declared, field: &str) -> bool {
+    declared.fields.contains_key(field) || declared.secrets.keys().any(|path| top_of(path) == field)
+}
+
 /// The nearest declared place of a path.
 pub(crate) fn position(declared: &Declared, path: &FieldPath) -> Option<Position> {
-    nearest(path, |text| declared.field_at.get(text).cloned()).or_else(|| declared.at.clone())
+    nearest(path, |text| declared.field_at.get(text)).or_else(|| declared.at.clone())
 }

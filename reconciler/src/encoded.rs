@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
     use crate::desired::Lifecycle;
-    use crate::places::Places;
+    use crate::kept_places::KeptPlaces;
     use crate::resource::{Declaration, Record};
     use crate::value::Value;
 
@@ -149,7 +149,8 @@ mod tests {
         let fields: Fields = serde_json::from_value(whole()).unwrap();
         let at = Some(crate::diagnostic::Position { file: "lobu.toml".into(), line: 3, column: 1 });
         let elsewhere = crate::diagnostic::Position { file: "SOUL.md".into(), line: 1, column: 1 };
-        let places = Places::new(at.as_ref(), &[("a".to_owned(), elsewhere)].into());
+        let places =
+            KeptPlaces::new(at.as_ref(), &std::collections::BTreeMap::from([("a".to_owned(), elsewhere)]).into());
         let before = Declaration { fields, at, places, ..Declaration::default() };
         assert!(!before.places.is_empty() && is_declared(&serde_json::to_vec(&before).unwrap(), &now));
         let kept = Lifecycle { prevent_delete: true, ignore: Vec::new() };

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::Poll;
 
-use holdfast_engine::{Counter, Engine, Entry, Revision, Snapshot};
+use holdfast_engine::{Counter, Engine, Entry, Key, Revision, Snapshot};
 
 /// The scopes that were read in one snapshot: keys, and prefixes that end with `/`.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Freshness {
     fn watch(&self, engine: &Engine, read_in: &Snapshot) -> &Watch {
         self.watch.get_or_init(|| {
             // The counters come first: a commit after `head` raises them above its revision, so that none is missed.
-            let counters = self.scopes.iter().map(|scope| engine.counter(scope)).collect();
+            let counters = self.scopes.iter().map(|scope| engine.counter_from_head(scope)).collect();
             let head = engine.snapshot();
             let stale = self.scopes.iter().any(|scope| touched(scope, read_in, &head));
             Watch { counters, since: head.revision(), stale }
@@ -70,11 +70,12 @@ impl Watch {
 }
 
 fn touched(scope: &str, before: &Snapshot, after: &Snapshot) -> bool {
+    if before.revision() == after.revision() && before.commit_id() == after.commit_id() {
+        return false;
+    }
     if scope.ends_with('/') {
-        let entries = |snapshot: &'_ Snapshot| -> Vec<(String, Revision)> {
-            snapshot.prefix(scope).map(|(key, entry)| (key.as_str().to_owned(), entry.modified())).collect()
-        };
-        return entries(before) != entries(after);
+        let entries = |(key, entry)| -> (&Key, Revision) { (key, Entry::modified(entry)) };
+        return !before.prefix(scope).map(entries).eq(after.prefix(scope).map(entries));
     }
     before.get(scope).map(Entry::modified) != after.get(scope).map(Entry::modified)
 }

@@ -10,6 +10,9 @@ use crate::kind::Kinds;
 use crate::plan::{Action, Blocked, Change, SessionChange};
 use crate::resource::Address;
 
+/// The code of a session that works and would fail.
+pub(crate) const BREAKS: &str = "E_BREAKS";
+
 /// A plan that deletes more than this share of a source's resources is blocked,
 const DELETE_SHARE_PERCENT_MAX: usize = 20;
 /// if they are at least this many.
@@ -20,7 +23,7 @@ pub fn breaks(sessions: &[SessionChange], allowed: &BTreeSet<String>, revision: 
     let broken = sessions.iter().filter(|session| session.breaks && !allowed.contains(&session.agent));
     broken
         .map(|session| Blocked {
-            code: "E_BREAKS".to_owned(),
+            code: BREAKS.to_owned(),
             address: format!("agent/{}", session.agent),
             path: None,
             owner: None,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::addresses::Addresses;
 use crate::desired::{Desired, GitState};
 use crate::diagnostic::{Diagnostic, Position};
+use crate::placing::Unplaced;
 use crate::resource::{Address, KindName, OrgId, ResourceName, SourceName};
 use crate::take::Take;
 use crate::value::{FieldPath, Value};
@@ -374,6 +375,9 @@ pub struct Plan {
     pub sessions: Vec<SessionChange>,
     /// Findings about the manifests and missing secret values.
     pub diagnostics: Vec<Diagnostic>,
+    /// What those findings are about whose declaration came without its place; see [`Plan::place`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unplaced: Vec<Unplaced>,
 }
 
 impl Plan {

@@ -13,16 +13,14 @@ use crate::addresses::Addresses;
 use crate::agents::resolver::{SystemEnvironment, World};
 use crate::agents::{kinds, references};
 use crate::desired::Desired;
-use crate::diagnostic::{Diagnostic, Label, Position};
-use crate::diff;
 use crate::effect;
 use crate::error::{Problem, ProblemKind};
 use crate::guard;
 use crate::kind::Kinds;
 use crate::kind_record::{self, KindRecord};
-use crate::leaves::parse_path;
 use crate::moves::{Known, Moves};
 use crate::own_kind::OwnKind;
+use crate::placing::{self, Findings};
 use crate::plan::{
     Action, Base, Blocked, Change, FORMAT_VERSION, KindChange, Plan, PlanOptions, Reason, Source, Summary,
 };
@@ -172,7 +170,7 @@ struct Planner<'p> {
     blocked_rows: BTreeSet<Address>,
     unchanged: Addresses,
     adopts: Vec<Address>,
-    diagnostics: Vec<Diagnostic>,
+    findings: Findings,
     missing: bool,
     writes: Vec<Write>,
     reads: BTreeSet<String>,
@@ -206,7 +204,7 @@ impl<'p> Planner<'p> {
             blocked_rows: BTreeSet::new(),
             unchanged: Addresses::default(),
             adopts: Vec::new(),
-            diagnostics: input.desired.diagnostics.clone(),
+            findings: Findings::after(input.desired.diagnostics.clone()),
             missing: false,
             writes: Vec::new(),
             reads: BTreeSet::new(),
@@ -273,10 +271,15 @@ impl<'p> Planner<'p> {
             }
             change.affects = effects.affects.get(&keys::live(org, &change.address)).cloned().unwrap_or_default();
         }
+        if options.rollback.is_some() {
+            // What a rollback declares may never have had a place, and the places are those of then.
+            self.findings.unplaced.clear();
+            self.blocked.iter_mut().for_each(|blocked| blocked.at = None);
+        }
         self.reads.extend(effects.reads);
         let (summary, before) = (self.summary(), keys::desired_prefix(org, source));
         let mut breaks = guard::breaks(&effects.sessions, &options.allow_break, snapshot.revision());
-        breaks.iter_mut().for_each(|breaking| breaking.at = self.place_of_agent(&breaking.address));
+        breaks.iter_mut().for_each(|breaking| breaking.at = placing::of_agent(&self.changes, &breaking.address));
         self.blocked.extend(breaks);
         self.blocked.extend(guard::deletes(guard::Deletes {
             changes: &self.changes,
@@ -305,7 +308,8 @@ impl<'p> Planner<'p> {
             changes: self.changes,
             blocked: self.blocked,
             sessions: effects.sessions,
-            diagnostics: self.diagnostics,
+            diagnostics: self.findings.list,
+            unplaced: self.findings.unplaced,
         };
         plan.plan_id = plan_id(&mut plan);
         Ok(Planned { plan, writes: self.writes, reads: self.reads })
@@ -317,26 +321,9 @@ impl<'p> Planner<'p> {
         let declares = |name: &str| self.scope.declares(kinds::SECRET, name);
         for declared in self.scope.looked(&desired.resources) {
             for (found, path) in references::unresolved(world, declared, &declares) {
-                let at = diff::position(declared, &parse_path(&path));
-                self.diagnostics.push(match at {
-                    Some(at) => found.label(bare_label(at)),
-                    None => found,
-                });
+                self.findings.tell(found, declared, &path);
             }
         }
-    }
-
-    /// Where the change of an agent, or of its settings, is declared.
-    fn place_of_agent(&self, agent: &str) -> Option<Position> {
-        let name = agent.split_once('/')?.1;
-        let own = |change: &&Change| {
-            let kind = change.kind.as_str();
-            change.action != Action::Delete
-                && (kind == kinds::SETTINGS || kind == kinds::AGENT)
-                && change.name.as_str() == name
-        };
-        let change = self.changes.iter().filter(own).max_by_key(|change| change.kind.as_str() == kinds::SETTINGS)?;
-        change.fields.iter().find_map(|field| field.at.clone()).or_else(|| change.at.clone())
     }
 
     fn summary(&self) -> Summary {
@@ -358,11 +345,6 @@ fn parts(address: &Address) -> (&str, &str) {
     (address.kind.as_str(), address.name.as_str())
 }
 
-/// A place without the line that stands there, which may hold a secret.
-fn bare_label(at: Position) -> Label {
-    Label { at, length: 1, source_line: String::new(), text: String::new(), primary: true }
-}
-
 /// The digest of all that the plan would do and foresees. Where the manifests lie and on which revision it was made do not
 /// count, so that a plan stays good while nothing that it is about changes; and of what stays as it is only how much that is.
 fn plan_id(plan: &mut Plan) -> String {
@@ -373,6 +355,7 @@ fn plan_id(plan: &mut Plan) -> String {
     bare.source.git = None;
     bare.source.digest = String::new();
     bare.diagnostics.clear();
+    bare.unplaced.clear();
     for change in &mut bare.changes {
         change.at = None;
         change.fields.iter_mut().for_each(|field| field.at = None);

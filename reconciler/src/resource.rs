@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::Lifecycle;
 use crate::diagnostic::Position;
-use crate::places::Places;
+use crate::kept_places::KeptPlaces;
 use crate::value::Fields;
 
 /// The longest name of a resource, in bytes.
@@ -244,8 +244,8 @@ pub struct Declaration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Position>,
     /// Where its values were declared, as far as that is elsewhere.
-    #[serde(default, skip_serializing_if = "Places::is_empty")]
-    pub places: Places,
+    #[serde(default, skip_serializing_if = "KeptPlaces::is_empty")]
+    pub places: KeptPlaces,
 }
 
 impl Declaration {

@@ -13,6 +13,7 @@ use crate::desired::{Declared, Desired, SecretInput, SecretOrigin};
 use crate::diagnostic::Diagnostic;
 use crate::error::{Problem, ProblemKind};
 use crate::kind_record;
+use crate::places::Places;
 use crate::planner::{self, damaged};
 use crate::resource::{Address, Declaration, OrgId, Record, SourceName, keys};
 
@@ -103,7 +104,7 @@ pub(crate) fn desired(
             }
         }
         let Declaration { fields, lifecycle, at, .. } = declaration;
-        resources.push(Arc::new(Declared { address, fields, secrets, at, field_at: BTreeMap::new(), lifecycle }));
+        resources.push(Arc::new(Declared { address, fields, secrets, at, field_at: Places::default(), lifecycle }));
     }
     resources.sort_by(|left, right| left.address.cmp(&right.address));
     let records = kind_record::records(past, org)?.into_iter();

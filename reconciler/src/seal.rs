@@ -190,6 +190,7 @@ mod tests {
             blocked: Vec::new(),
             sessions: Vec::new(),
             diagnostics: Vec::new(),
+            unplaced: Vec::new(),
         };
         let value = Some(SecretText::new("canary-4711".to_owned()));
         let declared = Declared {
@@ -197,7 +198,7 @@ mod tests {
             fields: BTreeMap::new(),
             secrets: [("value".to_owned(), SecretInput { origin, value })].into(),
             at: None,
-            field_at: BTreeMap::new(),
+            field_at: Default::default(),
             lifecycle: Lifecycle::default(),
         };
         let desired = Desired {

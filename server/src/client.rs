@@ -29,6 +29,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::call::{Call, decode, failure, target, text};
+use crate::declaring::WithoutPlaces;
 use crate::endpoint::{Endpoint, Remote};
 use crate::limits::{
     CLIENT_ANSWER_TIMEOUT, CLIENT_HELLO_TIMEOUT, CLIENT_PIECE_TIMEOUT, EDIT_BODY_BYTES_MAX, PLAN_BODY_BYTES_MAX,
@@ -178,7 +179,10 @@ impl ControlPlane for Client {
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, Problem> {
-        self.ask(Call::compute(target(&["plan"], &[])).body(request, PLAN_BODY_BYTES_MAX)?)
+        let call = Call::compute(target(&["plan"], &[])).body(&WithoutPlaces(request), PLAN_BODY_BYTES_MAX)?;
+        let mut plan: Plan = self.ask(call)?;
+        plan.place(&request.desired);
+        Ok(plan)
     }
 
     fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem> {

@@ -11,6 +11,7 @@ mod ask;
 mod body;
 mod call;
 mod client;
+mod declaring;
 mod endpoint;
 mod event_wire;
 mod events;

@@ -43,6 +43,13 @@ pub const NETWORK_CONNECTIONS_MAX: usize = 4096;
 /// How long a TLS handshake may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Of so many plan requests a server remembers the declarations.
+pub const KNOWN_REQUESTS_MAX: usize = 16;
+/// A request with fewer declarations is as good as read.
+pub const KNOWN_REQUEST_ROWS_MIN: usize = 64;
+/// The text of all declarations that are remembered may take so much.
+pub const KNOWN_TEXT_BYTES_MAX: usize = 64 * MIB;
+
 /// The most reads that run at once.
 pub const READS_MAX: usize = 32;
 /// The most writes that run at once: enough to fill a group commit.

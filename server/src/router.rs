@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::access::{Granted, Shares, admit};
 use crate::body::Bodies;
+use crate::declaring::KnownRequests;
 use crate::events::{self, Watches};
 use crate::gate::Gate;
 use crate::metrics::Metrics;
@@ -44,6 +45,8 @@ pub(crate) struct App {
     pub(crate) shares: Arc<Shares>,
     /// What reads bodies.
     pub(crate) bodies: Arc<Bodies>,
+    /// What it knows of the plan requests that came last.
+    pub(crate) requests: Arc<KnownRequests>,
     /// What the server counts of itself.
     pub(crate) metrics: Arc<Metrics>,
     /// What watches need.
@@ -65,6 +68,7 @@ pub(crate) fn app(plane: Arc<dyn ControlPlane>, options: &ServeOptions, stopped:
     App {
         shares: Arc::default(),
         bodies,
+        requests: Arc::default(),
         metrics: Arc::default(),
         watches,
         gate: Arc::new(Gate::new(plane, options.revision_wait)),

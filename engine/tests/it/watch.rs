@@ -319,4 +319,8 @@ fn counters_name_the_newest_revision_of_their_scope() {
         assert!(pending.await.is_ok());
     });
     assert_eq!(value(engine.snapshot().get("z/1")), Some("x"), "a counter is raised after the commit is visible");
+    let from_head: Vec<_> = ["a/x", "a/b/c", "z/"].map(|scope| engine.counter_from_head(scope)).into();
+    assert_eq!(counted(&from_head), [4, 3, 4], "one that is held already is shared");
+    engine.commit(put("a/x", "2")).expect("holds");
+    assert_eq!(counted(&from_head), [5, 3, 4]);
 }

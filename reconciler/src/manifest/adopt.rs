@@ -107,10 +107,10 @@ impl Adoption<'_> {
             return Ok(None);
         }
         let live = live.filter(|live| !is_absent(live));
-        let at = declared.field_at.get(field).or(declared.at.as_ref());
+        let at = declared.field_at.get(field).or_else(|| declared.at.clone());
         let by_hand =
-            |why| AdoptError::ByHand { address: address.clone(), field: field.to_owned(), why, at: at.cloned() };
-        let file = at.map(|at| &*at.file).ok_or_else(|| by_hand("its place is not known"))?;
+            |why| AdoptError::ByHand { address: address.clone(), field: field.to_owned(), why, at: at.clone() };
+        let file = at.as_ref().map(|at| &*at.file).ok_or_else(|| by_hand("its place is not known"))?;
         let edit = self.draft(declared, field, live, file).map_err(by_hand)?;
         // What counts is what the loader makes of it.
         let again = load(&Overlay { tree: self.tree, edit: &edit }, self.directory, self.environment);

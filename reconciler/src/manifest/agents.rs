@@ -104,10 +104,14 @@ fn needs(context: &mut Context<'_>, settings: &mut Draft, id: &Key<'_>, node: &N
         let skill = || from_skill(all.iter().find(|skill| skill.network.is_some()));
         settings.field("networkConfig", merged.to_value(), network.map_or_else(skill, |(key, _)| key.spot));
     }
-    let members = [("allowed", "allowedDomains"), ("denied", "deniedDomains"), ("judge", "judgedDomains")];
-    for (name, member) in members.into_iter().chain([("judges", "judges")]) {
+    for (name, member) in [
+        ("allowed", "networkConfig.allowedDomains"),
+        ("denied", "networkConfig.deniedDomains"),
+        ("judge", "networkConfig.judgedDomains"),
+        ("judges", "networkConfig.judges"),
+    ] {
         if let Some((key, _)) = network.and_then(|(_, network)| network.entry(name)) {
-            settings.place(format!("networkConfig.{member}"), key.spot);
+            settings.place(member, key.spot);
         }
     }
     let packages = node.get("worker").and_then(|worker| worker.entry("nix_packages"));

@@ -2,13 +2,15 @@
 //!
 //! Never here: what the fields of a kind are.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::findings::{E_DUPLICATE, E_INVALID_NAME, Finding, Findings};
 use super::node::Node;
-use super::source::{Files, Spot, shown};
+use super::source::{Files, Finder, Spot, shown};
 use crate::desired::{Declared, Lifecycle, SecretInput};
+use crate::places::{Place, Places};
 use crate::resource::{Address, KindName, NameError, ResourceName};
 use crate::value::{Fields, Value};
 
@@ -20,7 +22,7 @@ pub(crate) struct Draft {
     spot: Spot,
     fields: Fields,
     secrets: BTreeMap<String, SecretInput>,
-    places: Vec<(String, Spot)>,
+    places: Vec<(Cow<'static, str>, Spot)>,
     lifecycle: Lifecycle,
     on_duplicate: &'static str,
 }
@@ -41,13 +43,14 @@ impl Draft {
     }
 
     /// Declares a field.
-    pub(crate) fn field(&mut self, name: &str, value: Value, spot: Spot) {
-        self.fields.insert(name.to_owned(), value);
-        self.places.push((name.to_owned(), spot));
+    pub(crate) fn field(&mut self, name: impl Into<Cow<'static, str>>, value: Value, spot: Spot) {
+        let name = name.into();
+        self.fields.insert(name.as_ref().to_owned(), value);
+        self.places.push((name, spot));
     }
 
     /// Declares a field with the text of a member, if the manifest has it.
-    pub(crate) fn text(&mut self, name: &str, node: &Node<'_>, key: &str) {
+    pub(crate) fn text(&mut self, name: &'static str, node: &Node<'_>, key: &str) {
         if let Some((at, value)) = node.entry(key)
             && let Some(text) = value.text()
         {
@@ -56,7 +59,7 @@ impl Draft {
     }
 
     /// Declares a field with any member, if the manifest has it.
-    pub(crate) fn value(&mut self, name: &str, node: &Node<'_>, key: &str) {
+    pub(crate) fn value(&mut self, name: &'static str, node: &Node<'_>, key: &str) {
         if let Some((at, value)) = node.entry(key) {
             self.field(name, value.to_value(), at.spot);
         }
@@ -70,7 +73,7 @@ impl Draft {
     /// Declares a sensitive value.
     pub(crate) fn secret(&mut self, path: impl Into<String>, input: SecretInput, spot: Spot) {
         let path = path.into();
-        self.places.push((path.clone(), spot));
+        self.places.push((path.clone().into(), spot));
         self.secrets.insert(path, input);
     }
 
@@ -80,7 +83,7 @@ impl Draft {
     }
 
     /// Says where a nested value is declared.
-    pub(crate) fn place(&mut self, path: impl Into<String>, spot: Spot) {
+    pub(crate) fn place(&mut self, path: impl Into<Cow<'static, str>>, spot: Spot) {
         self.places.push((path.into(), spot));
     }
 
@@ -141,35 +144,29 @@ impl Drafts {
 
     /// The resources with places that people can read.
     pub(crate) fn finish(self, files: &Files) -> Vec<Arc<Declared>> {
+        let (names, mut finder) = (files.names(), files.finder());
         let mut all = Vec::with_capacity(self.0.values().map(Vec::len).sum());
-        for (kind, mut list) in self.0 {
-            if list.len() < IN_ONE_THREAD_MAX {
-                all.extend(list.into_iter().map(|(name, draft)| declared(&kind, name, draft, files)));
-                continue;
-            }
-            let second = list.split_off(list.len() / 2);
-            let finish = |list: Vec<(ResourceName, Draft)>| -> Vec<Arc<Declared>> {
-                list.into_iter().map(|(name, draft)| declared(&kind, name, draft, files)).collect()
-            };
-            std::thread::scope(|scope| {
-                let second = scope.spawn(|| finish(second));
-                all.extend(finish(list));
-                all.extend(second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            });
+        for (kind, list) in self.0 {
+            all.extend(list.into_iter().map(|(name, draft)| declared(&kind, name, draft, &names, &mut finder)));
         }
         all
     }
 }
 
-/// The most resources of one kind for which a second thread would cost more than it saves.
-const IN_ONE_THREAD_MAX: usize = 2_000;
-
-fn declared(kind: &KindName, name: ResourceName, draft: Draft, files: &Files) -> Arc<Declared> {
+fn declared(
+    kind: &KindName,
+    name: ResourceName,
+    draft: Draft,
+    names: &Arc<[Arc<str>]>,
+    finder: &mut Finder<'_>,
+) -> Arc<Declared> {
     let Draft { kind: _, name: _, spot, fields, secrets, places, lifecycle, on_duplicate: _ } = draft;
-    let mut field_at = BTreeMap::new();
-    for (path, spot) in places {
-        field_at.insert(path, files.position(spot));
-    }
+    let at = Some(finder.position(spot));
+    let place = |(path, spot): (Cow<'static, str>, Spot)| {
+        let (line, column) = finder.line_and_column(spot);
+        Place { path, file: spot.file, line, column }
+    };
+    let field_at = Places::new(names, places.into_iter().map(place).collect());
     let address = Address::new(kind.clone(), name);
-    Arc::new(Declared { address, fields, secrets, at: Some(files.position(spot)), field_at, lifecycle })
+    Arc::new(Declared { address, fields, secrets, at, field_at, lifecycle })
 }

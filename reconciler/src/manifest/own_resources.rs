@@ -78,7 +78,7 @@ fn resource(context: &mut Context<'_>, kind: &OwnKind, name: &Key<'_>, node: &No
     let spots: HashMap<&str, Spot> = entries.iter().map(|(key, _)| (key.text.as_ref(), key.spot)).collect();
     for (key, value) in values.table(members, &kind.fields, &what, "", name.spot) {
         let spot = spots.get(key.as_str()).copied().unwrap_or(name.spot);
-        values.draft.field(&key, value, spot);
+        values.draft.field(key, value, spot);
     }
     let Values { context, draft } = values;
     context.add(draft);

@@ -15,7 +15,8 @@ pub fn reread(desired: &mut Desired, tree: &dyn FileTree, environment: &Environm
     for declared in desired.resources.iter_mut().filter(|declared| !declared.secrets.is_empty()) {
         let declared = Arc::make_mut(declared);
         for (path, secret) in &mut declared.secrets {
-            let file = declared.field_at.get(path).or(declared.at.as_ref()).map_or("", |at| &*at.file);
+            let at = declared.field_at.get(path).or_else(|| declared.at.clone());
+            let file = at.as_ref().map_or("", |at| &*at.file);
             let value = match &secret.origin {
                 SecretOrigin::Env(name) => environment.get(name).map(str::to_owned),
                 SecretOrigin::File(named) => read(tree, file, named),

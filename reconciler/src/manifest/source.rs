@@ -77,13 +77,48 @@ impl SourceFile {
         let end = starts.get(line + 1).map_or(self.text.len(), |next| *next as usize - 1);
         (line, self.text[starts[line] as usize..end].trim_end_matches('\r'))
     }
+}
 
-    /// The line (from 0) and the column in characters (from 0) of a byte.
-    fn line_and_column(&self, offset: usize) -> (u32, u32) {
-        let starts = &self.lines().starts;
-        let line = starts.partition_point(|start| *start as usize <= offset) - 1;
-        (line as u32, self.chars_before(offset) - self.chars_before(starts[line] as usize))
+/// Finds lines and columns of places that mostly lie near each other: it begins to look where it found the last one.
+pub(crate) struct Finder<'f> {
+    files: &'f Files,
+    file: u32,
+    /// The line of the last place, from 0.
+    line: usize,
+}
+
+/// So many lines around the last place are walked before all are searched.
+const NEAR_LINES: usize = 32;
+
+impl Finder<'_> {
+    /// Where a place starts, as people count.
+    pub(crate) fn position(&mut self, spot: Spot) -> Position {
+        let (line, column) = self.line_and_column(spot);
+        Position { file: self.files.list[spot.file as usize].name.clone(), line, column }
     }
+
+    /// The line and the column where a place starts, as people count.
+    pub(crate) fn line_and_column(&mut self, spot: Spot) -> (u32, u32) {
+        let file = &self.files.list[spot.file as usize];
+        let (offset, starts) = (boundary(&file.text, spot.start), &file.lines().starts);
+        if self.file != spot.file {
+            (self.file, self.line) = (spot.file, 0);
+        }
+        self.line = line_near(starts, self.line, offset);
+        let column = file.chars_before(offset) - file.chars_before(starts[self.line] as usize);
+        (self.line as u32 + 1, column + 1)
+    }
+}
+
+/// The line that a byte lies in, looked for around another line first.
+fn line_near(starts: &[u32], near: usize, offset: usize) -> usize {
+    let begins_after = |line: usize| starts.get(line).is_none_or(|start| *start as usize > offset);
+    let around = near.saturating_sub(NEAR_LINES)..near + NEAR_LINES;
+    let found = match begins_after(near) {
+        true => around.rev().skip(NEAR_LINES).find(|line| !begins_after(*line)),
+        false => (near..around.end).find(|line| begins_after(line + 1)),
+    };
+    found.unwrap_or_else(|| starts.partition_point(|start| *start as usize <= offset) - 1)
 }
 
 fn is_char_start(byte: u8) -> bool {
@@ -120,9 +155,17 @@ impl Files {
 
     /// Where a place starts, as people count.
     pub(crate) fn position(&self, spot: Spot) -> Position {
-        let file = &self.list[spot.file as usize];
-        let (line, column) = file.line_and_column(boundary(&file.text, spot.start));
-        Position { file: file.name.clone(), line: line + 1, column: column + 1 }
+        self.finder().position(spot)
+    }
+
+    /// What finds many places one after the other.
+    pub(crate) fn finder(&self) -> Finder<'_> {
+        Finder { files: self, file: 0, line: 0 }
+    }
+
+    /// The paths of all files, each at its index.
+    pub(crate) fn names(&self) -> Arc<[Arc<str>]> {
+        self.list.iter().map(|file| Arc::clone(&file.name)).collect()
     }
 
     /// A label for a place, with its source line unless that may hold a secret.
@@ -209,6 +252,16 @@ mod tests {
         let label = files.label(Spot { file, start: x + 5, end: x + 7 }, String::new(), false);
         assert_eq!((label.at.column, label.length), (3006, 1));
         assert_eq!(label.source_line.chars().count(), SOURCE_LINE_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_line_is_the_same_wherever_one_begins_to_look() {
+        let starts: Vec<u32> = (0..200).map(|line| line * 3).collect();
+        for near in [0, 1, 31, 32, 33, 99, 168, 199] {
+            for offset in 0..600 {
+                assert_eq!(line_near(&starts, near, offset), offset / 3, "{offset} from {near}");
+            }
+        }
     }
 
     #[test]

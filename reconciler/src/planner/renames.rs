@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{PlanInput, Planner, bare_label};
+use super::{PlanInput, Planner};
 use crate::agents::kinds;
 use crate::diagnostic::Diagnostic;
+use crate::placing::bare_label;
 use crate::plan::{Action, Change};
 use crate::resource::{Address, ResourceName, keys};
 use crate::value::{Fields, is_absent};
@@ -40,7 +41,7 @@ impl Planner<'_> {
                 (_, _) => None,
             })
             .collect();
-        self.diagnostics.extend(notes);
+        self.findings.list.extend(notes);
     }
 
     /// What a resource says beside its name; of an agent with its settings. None if that is nothing.

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use holdfast_engine::{Entry, Revision};
+use holdfast_engine::{Entry, Revision, Snapshot};
 
 use super::scope::{Rows, Scope};
 use super::sources::sources;
-use super::{PlanInput, Planner, RingState, Write, bare_label, blocking, damaged, parts};
+use super::{PlanInput, Planner, RingState, Write, blocking, damaged, parts};
 use crate::agents::references;
 use crate::desired::{Declared, SecretOrigin};
 use crate::diagnostic::Diagnostic;
@@ -17,19 +17,23 @@ use crate::diff::{self, NewTag};
 use crate::encoded;
 use crate::error::{Problem, ProblemKind};
 use crate::guard::{self, Protection};
-use crate::kind::Effect;
-use crate::places::Places;
+use crate::kept_places::KeptPlaces;
+use crate::kind::{Effect, Kinds};
 use crate::plan::{Action, Change, Reason};
-use crate::resource::{Address, Declaration, Record, SourceName, keys};
+use crate::resource::{Address, Declaration, OrgId, Record, SourceName, keys};
 use crate::secret::SecretValues;
 use crate::vault::record;
 
 impl<'p> Planner<'p> {
     pub(super) fn declared_rows(&mut self) -> Result<(), Problem> {
         let desired = self.input.desired;
-        for rows in self.scope.rows(&desired.resources, &self.kinds) {
+        let rows = self.scope.rows(&desired.resources, &self.kinds);
+        let standing = standing(&self.input, &self.kinds, &rows);
+        for (rows, stands) in rows.into_iter().zip(standing) {
             match rows {
-                Rows::Look(declared) if self.wanted(declared.address.kind.as_str()) => self.declared_row(declared)?,
+                Rows::Look(declared) if self.wanted(declared.address.kind.as_str()) => {
+                    self.declared_row(declared, stands)?;
+                }
                 Rows::Look(_) => {}
                 Rows::Stand(all, range) => self.unchanged.extend_shared(all, range),
             }
@@ -37,7 +41,7 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
-    fn declared_row(&mut self, declared: &'p Declared) -> Result<(), Problem> {
+    fn declared_row(&mut self, declared: &'p Declared, stands: bool) -> Result<(), Problem> {
         let address = &declared.address;
         let key = keys::live(self.input.org, address);
         if let Some(from) = self.moves.clashes.get(address).cloned() {
@@ -48,7 +52,7 @@ impl<'p> Planner<'p> {
             return Ok(());
         }
         let origin = self.moves.origin(address).cloned();
-        if origin.is_none() && self.is_as_declared(declared, &key) {
+        if origin.is_none() && stands {
             self.unchanged.push(address.to_string());
             self.reads.insert(key);
             if let Some(notes) = &mut self.notes
@@ -146,22 +150,6 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
-    /// Whether a row changes nothing, not even an owner, told without decoding what is live.
-    fn is_as_declared(&self, declared: &Declared, key: &str) -> bool {
-        let PlanInput { snapshot, org, source, .. } = self.input;
-        let is_declared = |live: &Entry| {
-            let before = snapshot.get(&keys::desired(org, source, &declared.address));
-            // A row of an exported state stands for both.
-            before.is_some_and(|before| {
-                Arc::ptr_eq(before.value(), live.value()) || encoded::is_declared(before.value(), declared)
-            })
-        };
-        let live = snapshot.get(key).filter(|_| encoded::is_plain(declared));
-        !self.protects(declared)
-            && live.is_some_and(|live| encoded::is_live(live.value(), declared, source.as_str()) && is_declared(live))
-            && self.kinds.get(declared.address.kind.as_str()).is_some()
-    }
-
     /// A tag covers its address: those of a resource that moves are made when its values are sealed anew.
     fn under_new_address(&self, declared: &Declared, outcome: &mut diff::Outcome<'_>) {
         let tags = self.new_tags(declared, &declared.address);
@@ -209,13 +197,7 @@ impl<'p> Planner<'p> {
 
     /// Findings that are about values: what is missing, what stays as it is sealed, what yields to somebody else.
     fn note(&mut self, declared: &Declared, outcome: &diff::Outcome<'_>) {
-        let place = |path: &str| declared.field_at.get(path).or(declared.at.as_ref()).cloned().map(bare_label);
-        let mut say = |diagnostic: Diagnostic, path: &str| {
-            self.diagnostics.push(match place(path) {
-                Some(label) => diagnostic.label(label),
-                None => diagnostic,
-            });
-        };
+        let mut say = |found: Diagnostic, path: &str| self.findings.tell(found, declared, path);
         for path in &outcome.missing {
             let Some(secret) = declared.secrets.get(path) else { continue };
             let message = format!("`{}` has no value, and `{}` is sealed nowhere", secret.origin, declared.address);
@@ -381,7 +363,50 @@ impl<'p> Planner<'p> {
             lifecycle: declared.lifecycle.clone(),
             protect: self.protects(declared),
             at: declared.at.clone(),
-            places: Places::new(declared.at.as_ref(), &declared.field_at),
+            places: KeptPlaces::new(declared.at.as_ref(), &declared.field_at),
         }
     }
+}
+
+/// The most rows for which a second thread would cost more than it saves.
+const IN_ONE_THREAD_MAX: usize = 1_000;
+
+/// Which rows change nothing, not even an owner. To tell that of each is most of a plan, and hangs on nothing else.
+fn standing(input: &PlanInput<'_>, kinds: &Kinds, rows: &[Rows<'_>]) -> Vec<bool> {
+    let PlanInput { snapshot, org, source, .. } = *input;
+    let tell = |rows: &[Rows<'_>]| -> Vec<bool> {
+        let stands = |row: &Rows<'_>| match row {
+            Rows::Look(declared) => {
+                guard::protects(&input.desired.protect, &declared.address).is_none()
+                    && stands(snapshot, org, source, declared)
+                    && kinds.get(parts(&declared.address).0).is_some()
+            }
+            Rows::Stand(..) => true,
+        };
+        rows.iter().map(stands).collect()
+    };
+    if rows.len() <= IN_ONE_THREAD_MAX {
+        return tell(rows);
+    }
+    let (first, second) = rows.split_at(rows.len() / 2);
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| tell(second));
+        let mut all = tell(first);
+        all.extend(second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        all
+    })
+}
+
+/// Whether a resource is live just as it is declared, told without decoding what is live.
+fn stands(snapshot: &Snapshot, org: &OrgId, source: &SourceName, declared: &Declared) -> bool {
+    let is_declared = |live: &Entry| {
+        let before = snapshot.get(&keys::desired(org, source, &declared.address));
+        // A row of an exported state stands for both.
+        before.is_some_and(|before| {
+            Arc::ptr_eq(before.value(), live.value()) || encoded::is_declared(before.value(), declared)
+        })
+    };
+    let is_live = |live: &&Entry| encoded::is_live(live.value(), declared, source.as_str());
+    encoded::is_plain(declared)
+        && keys::with_live(org, &declared.address, |key| snapshot.get(key)).filter(is_live).is_some_and(is_declared)
 }

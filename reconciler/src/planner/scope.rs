@@ -285,9 +285,9 @@ fn walk(before: &[Arc<Declared>], after: &[Arc<Declared>], most: usize) -> Optio
     }
 }
 
-/// Whether two declarations are the same: mostly they are one.
+/// Whether two declarations say the same, wherever they stand: mostly they are one.
 fn is_same(before: &Arc<Declared>, after: &Arc<Declared>) -> bool {
-    Arc::ptr_eq(before, after) || (before.address == after.address && before == after)
+    Arc::ptr_eq(before, after) || before.same(after)
 }
 
 /// Where a declaration of then stands now, if it is the same.

@@ -7,15 +7,13 @@ use std::collections::BTreeMap;
 
 use holdfast_engine::Revision;
 
-use super::{Planner, bare_label};
+use super::Planner;
 use crate::diagnostic::Diagnostic;
-use crate::diff;
 use crate::error::{Problem, ProblemKind};
 use crate::plan::Blocked;
 use crate::resource::Address;
 use crate::suggest;
 use crate::take::Take;
-use crate::value::FieldPath;
 
 impl<'p> Planner<'p> {
     /// The fields of a resource that are to be taken, each with the revision that the caller saw.
@@ -82,11 +80,10 @@ impl<'p> Planner<'p> {
                 }
             };
             let declared = self.input.desired.resources.iter().find(|declared| declared.address == *address);
-            let at = declared.and_then(|declared| diff::position(declared, &FieldPath::field(field)));
-            self.diagnostics.push(match at {
-                Some(at) => found.label(bare_label(at)),
-                None => found,
-            });
+            match declared {
+                Some(declared) => self.findings.tell(found, declared, field),
+                None => self.findings.list.push(found),
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn declared(address: &str, fields: Value) -> Declared {
         fields: fields.into_iter().collect(),
         secrets: BTreeMap::new(),
         at: None,
-        field_at: BTreeMap::new(),
+        field_at: Default::default(),
         lifecycle: Lifecycle::default(),
     }
 }

@@ -1,5 +1,7 @@
 //! Routes that plan and apply.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -49,8 +51,9 @@ async fn work_out(
     let body = app.bodies.read(&headers, body, PLAN_BODY_BYTES_MAX).await?;
     // A large request takes long to parse and its answer long to write: both happen where blocking is allowed. The body is
     // kept to the end, because its share of the budget stands for what was parsed out of it too.
+    let requests = Arc::clone(&app.requests);
     let call = move |plane: &dyn ControlPlane| {
-        let mut request: PlanRequest = parse(&body)?;
+        let mut request = requests.read(&body, ask.org.as_ref()).map_err(|error| json_problem("JSON body", &error))?;
         request.org = settled(&ask, &request)?;
         Ok((planned(plane, &request)?, (request, body)))
     };

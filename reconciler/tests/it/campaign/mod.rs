@@ -9,10 +9,12 @@ mod grown;
 mod met;
 mod state;
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use holdfast_reconciler::desired::Desired;
+use holdfast_reconciler::diagnostic::Position;
 use holdfast_reconciler::plan::{Plan, PlanOptions, PlanRequest};
 use holdfast_reconciler::plane::ControlPlane;
 
@@ -78,6 +80,14 @@ fn grow(seed: u64) -> Met {
         let other = if step % 4 == 0 { &world.plane } else { &world.whole };
         let bytes = |plan: &Plan| serde_json::to_string(plan).unwrap();
         assert_eq!(bytes(&plan), bytes(&other.plan(&request).unwrap()), "{at}: two plans differ");
+        if step % 4 == 1 {
+            let with_places = PlanRequest { desired: placed(&request.desired), ..request.clone() };
+            let mut placed = plan.clone();
+            placed.place(&with_places.desired);
+            let there = world.plane.plan(&with_places).unwrap();
+            assert_eq!(bytes(&placed), bytes(&there), "{at}: places put in afterwards are others");
+            met.add("plans that got their places afterwards", 1);
+        }
         met.add("plans made twice", 1);
         met.add("cases", 1);
         let ended = apply_planned(&world.plane, &request, &plan);
@@ -106,6 +116,23 @@ fn grow(seed: u64) -> Met {
         }
     }
     met
+}
+
+/// What is declared with a place for each resource, and for every second field and secret one of its own.
+fn placed(desired: &Desired) -> Desired {
+    let mut desired = desired.clone();
+    for (number, declared) in desired.resources.iter_mut().enumerate() {
+        let place = |column: usize| Position {
+            file: format!("{}.toml", number % 3).into(),
+            line: number as u32 + 1,
+            column: column as u32 + 1,
+        };
+        let declared = Arc::make_mut(declared);
+        let paths = declared.fields.keys().chain(declared.secrets.keys()).enumerate().filter(|(at, _)| at % 2 == 0);
+        let places: BTreeMap<_, _> = paths.map(|(at, path)| (path.clone(), place(at + 1))).collect();
+        (declared.at, declared.field_at) = (Some(place(0)), places.into());
+    }
+    desired
 }
 
 /// Puts back what was in force before an apply: the plan of it is a plan like any other, and afterwards every field that the
