@@ -112,6 +112,6 @@ fn place_of(declared: &Declared, path: &str) -> Option<Position> {
 }
 
 /// A place without the line that stands there, which may hold a secret.
-pub(crate) fn bare_label(at: Position) -> Label {
+fn bare_label(at: Position) -> Label {
     Label { at, length: 1, source_line: String::new(), text: String::new(), primary: true }
 }

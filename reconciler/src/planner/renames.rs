@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use super::{PlanInput, Planner};
 use crate::agents::kinds;
 use crate::diagnostic::Diagnostic;
-use crate::placing::bare_label;
 use crate::plan::{Action, Change};
 use crate::resource::{Address, ResourceName, keys};
 use crate::value::{Fields, is_absent};
@@ -34,14 +33,20 @@ impl Planner<'_> {
                 alike.entry((change.kind.as_str(), content)).or_default()[side].push(change);
             }
         }
-        let notes: Vec<Diagnostic> = alike
+        let notes: Vec<(Diagnostic, Address)> = alike
             .into_values()
             .filter_map(|[gone, come]| match (gone.as_slice(), come.as_slice()) {
-                ([from], [to]) => Some(note(from, to)),
+                ([from], [to]) => Some((note(from, to), to.address.clone())),
                 (_, _) => None,
             })
             .collect();
-        self.findings.list.extend(notes);
+        for (note, to) in notes {
+            let resources = &self.input.desired.resources;
+            match resources.binary_search_by(|declared| declared.address.cmp(&to)) {
+                Ok(at) => self.findings.tell(note, &resources[at], ""),
+                Err(_) => self.findings.list.push(note),
+            }
+        }
     }
 
     /// What a resource says beside its name; of an agent with its settings. None if that is nothing.
@@ -71,14 +76,10 @@ impl Planner<'_> {
 }
 
 fn note(from: &Change, to: &Change) -> Diagnostic {
-    let (from, at, to) = (&from.address, &to.at, &to.address);
+    let (from, to) = (&from.address, &to.address);
     let message = format!("`{from}` goes and `{to}` comes with the same content: it looks like a rename");
     let help = format!(
         "to keep its owners, secrets and live values, add `[[moved]]` with `from = \"{from}\"` and `to = \"{to}\"`"
     );
-    let found = Diagnostic::note("N_RENAME", message).help(help);
-    match at {
-        Some(at) => found.label(bare_label(at.clone())),
-        None => found,
-    }
+    Diagnostic::note("N_RENAME", message).help(help)
 }
