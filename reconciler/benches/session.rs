@@ -110,6 +110,15 @@ fn measure(plane: &Plane, agents: usize, what: &str) {
         (0..100_000).for_each(|_| call());
         println!("    {name:<24} {:>7.0} ns", start.elapsed().as_nanos() as f64 / 100_000.0);
     };
+    let first = |name: &str, call: &dyn Fn()| {
+        let start = Instant::now();
+        call();
+        println!("    {name:<24} {:>7.0} ns, once", start.elapsed().as_nanos());
+    };
+    first("a counter that looks", &|| drop(plane.engine().counter("org/default/live/settings/none")));
+    first("is_current(), the first", &|| {
+        std::hint::black_box(session.is_current());
+    });
     per_call("is_current()", &|| assert!(std::hint::black_box(&session).is_current() || what != "alone"));
     per_call("get::<T>(address)", &|| assert!(!session.get::<Typed>(&address).unwrap().identity.is_empty()));
     per_call("record of a resource", &|| drop(session.record(&address).unwrap()));
