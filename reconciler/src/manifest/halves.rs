@@ -116,10 +116,7 @@ pub(super) fn join<'t>(text: &str, cut: usize, mut first: Entries<'t>, second: E
         // One that is named first in a header was not made by a value or a dotted key.
         let in_header = text[..known.spot.start as usize].trim_end_matches([' ', '\t']).ends_with('[');
         let names: HashSet<&str> = before.iter().map(|(key, _)| key.text.as_ref()).collect();
-        if !in_header
-            || !in_parts(&text[cut..], &key.text)
-            || more.iter().any(|(key, _)| names.contains(key.text.as_ref()))
-        {
+        if !in_header || !in_parts(&text[cut..]) || more.iter().any(|(key, _)| names.contains(key.text.as_ref())) {
             return None;
         }
         drop(names);
@@ -128,14 +125,9 @@ pub(super) fn join<'t>(text: &str, cut: usize, mut first: Entries<'t>, second: E
     Some(first)
 }
 
-/// Whether no header names a table itself, instead of one inside it.
-fn in_parts(text: &str, table: &str) -> bool {
-    let in_part = |header: &str| {
-        let name = header.trim_start_matches('[').split(']').next().unwrap_or_default();
-        let first = name.split('.').next().unwrap_or_default();
-        // What a quoted name says is not looked into.
-        !first.contains(['"', '\'']) && (first.len() < name.len() || first.trim() != table)
-    };
+/// Whether each header names a table inside another.
+fn in_parts(text: &str) -> bool {
+    let in_part = |header: &str| header.split(']').next().is_some_and(|name| name.contains('.'));
     if text.lines().map(str::trim_start).filter(|line| line.starts_with('[')).all(in_part) {
         return true;
     }

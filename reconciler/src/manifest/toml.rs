@@ -186,8 +186,6 @@ mod tests {
             ("[moved]\na = 1", "[moved]\nb = 1", false),
             ("[[moved]]\na = 1", "[[moved]]\na = 2", true),
             ("", "[agents]\nx = 1", true),
-            ("[\"a.b\"]\nx = 1", "[\"a.b\"]\ny = 1", false),
-            ("[ agents . a ]", "[ agents ]", true),
             ("", "x = \"", false),
         ] {
             let text = long(first, second);
