@@ -121,13 +121,6 @@ impl Findings {
         self.errors += usize::from(error);
     }
 
-    /// Adds what was found elsewhere.
-    pub(crate) fn append(&mut self, other: Self) {
-        let Self { list, errors: _, dropped } = other;
-        list.into_iter().for_each(|finding| self.report(finding));
-        self.dropped += dropped;
-    }
-
     pub(crate) fn has_errors(&self) -> bool {
         self.errors > 0
     }

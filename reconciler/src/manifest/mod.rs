@@ -16,7 +16,6 @@ mod fingerprint;
 mod folder;
 mod grammar;
 mod grammar_yaml;
-mod halves;
 mod include;
 mod limits;
 mod load;
