@@ -50,6 +50,7 @@ Exit codes:
   2  changes, with --exit-code on a dry run
   3  blocked: a guard needs a decision; nothing was changed
   4  stale: something else was applied in between; nothing was changed
+  5  it took longer than --timeout, of `wait` and with --wait
   64 usage      130 Ctrl-C
 
 Environment: HOLDFAST_STORE, HOLDFAST_ORG, HOLDFAST_KEY, HOLDFAST_KEY_FILE, HOLDFAST_TOKEN,

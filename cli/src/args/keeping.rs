@@ -65,7 +65,7 @@ pub(crate) struct CompactArgs {
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct CompactRule {
-    /// Gives up what is before this revision (`r41`) or time; its state and all after it stay
+    /// Gives up the history up to this revision (`r41`) or time; its state and all commits after it stay
     #[arg(long, value_name = "rN|TIME")]
     pub(crate) before: Option<Moment>,
     /// Gives up all but the newest N commits

@@ -132,6 +132,13 @@ pub(super) fn ready(run: &Run, args: &ServeArgs, what: &str, store: &Path, handl
     }
 }
 
+/// A repository as `git` finds it from any folder: what is a path here is made an absolute one.
+fn repository(run: &Run, url: &str) -> String {
+    let path = run.setting.path(Path::new(url));
+    let absolute = std::path::absolute(&path).ok().filter(|path| !url.contains("://") && path.exists());
+    absolute.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| url.to_owned())
+}
+
 /// A loop in a thread of its own, and what lets it begin.
 type Looping = (JoinHandle<()>, mpsc::Sender<()>);
 
@@ -147,7 +154,7 @@ fn begin_loop(
     let (source, seconds): (Box<dyn ManifestSource>, u64) = match &args.git {
         Some(url) => {
             let options = GitOptions {
-                url: url.clone(),
+                url: repository(run, url),
                 branch: args.branch.clone(),
                 subdirectory: args.subdirectory.clone(),
                 cache: store.join("git"),

@@ -93,7 +93,7 @@ impl Unresolved {
         let text = self.to_string();
         let (kind, code, help) = match &self {
             Self::UnknownAgent { near, .. } if near.is_empty() => {
-                (ProblemKind::NotFound, "E_UNKNOWN_AGENT", "list the agents with `reconcile status`".to_owned())
+                (ProblemKind::NotFound, "E_UNKNOWN_AGENT", "`reconcile export` lists what is there".to_owned())
             }
             Self::UnknownAgent { near, .. } => {
                 (ProblemKind::NotFound, "E_UNKNOWN_AGENT", format!("did you mean `{}`?", near.join("` or `")))

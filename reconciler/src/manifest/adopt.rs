@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use toml_edit::{ArrayOfTables, DocumentMut, Item as TomlItem, Table, TableLike};
 
+use super::array_edit;
 use super::limits::MARKDOWN_BYTES_MAX;
 use super::load::load;
 use super::reference::Environment;
@@ -126,7 +127,11 @@ impl Adoption<'_> {
             };
             !before.fields.iter().any(unlike)
         });
-        if same && others { Ok(Some(edit)) } else { Err(by_hand("it is put together from several places")) }
+        match (same, others) {
+            (true, true) => Ok(Some(edit)),
+            (true, false) => Err(by_hand("other resources are declared by the same place and would change too")),
+            (false, _) => Err(by_hand("it is put together from several places")),
+        }
     }
 
     fn draft(
@@ -229,6 +234,9 @@ fn put(table: &mut dyn TableLike, name: &str, value: Option<&Value>) -> Result<(
     let mut new = toml_value(value)?;
     match table.get_mut(name).and_then(TomlItem::as_value_mut) {
         Some(old) => {
+            if let (Some(before), toml_edit::Value::Array(after)) = (old.as_array(), &new) {
+                new = array_edit::with_items(before, after.iter().cloned().collect()).into();
+            }
             *new.decor_mut() = old.decor().clone();
             *old = new;
         }

@@ -6,6 +6,7 @@
 
 mod adopt;
 mod agents;
+mod array_edit;
 mod check;
 mod connectors;
 mod context;
