@@ -73,7 +73,7 @@ pub(crate) fn no_store(store: &Path) -> Failure {
 
 /// The process of the server that has a store, as far as it says so; none if there is no server.
 pub(crate) fn server_of(store: &Path) -> Result<Option<Option<u32>>, Failure> {
-    match discover(store)? {
+    match look(store)? {
         Discovery::Server(client) => Ok(Some(client.hello().ok().map(|hello| hello.pid))),
         Discovery::Stale | Discovery::None => Ok(None),
     }
@@ -93,7 +93,7 @@ pub(crate) fn served(setting: &Setting, store: &Path) -> Result<Reached, Failure
     if let Some(url) = &setting.global.server {
         return Ok(Box::new(remote::client(setting, url)?));
     }
-    match discover(store)? {
+    match look(store)? {
         Discovery::Server(client) => Ok(Box::new(client)),
         Discovery::Stale | Discovery::None => {
             let message =
@@ -123,6 +123,15 @@ pub(crate) fn ahead(setting: &Setting, store: &Path) -> Option<Result<Option<Rea
     }
 }
 
+/// Looks for a server in the folder of a store.
+fn look(store: &Path) -> Result<Discovery, Failure> {
+    if store.is_file() {
+        let message = format!("`{}` is a file, and a store is a folder", store.display());
+        return Err(Failure::new("E_NOT_A_STORE", message).help("name the folder with `--store`"));
+    }
+    Ok(discover(store)?)
+}
+
 /// What one try to reach a store came to.
 enum Attempt {
     /// A server has it.
@@ -140,7 +149,7 @@ fn attempt(setting: &Setting, store: &Path, missing: Missing) -> Result<Attempt,
         tracing::debug!(server = url, "asking the server that was named");
         return Ok(Attempt::Served(remote::client(setting, url)?));
     }
-    if let Discovery::Server(client) = discover(store)? {
+    if let Discovery::Server(client) = look(store)? {
         tracing::debug!(socket = client.place(), "asking the process that holds the store");
         return Ok(Attempt::Served(client));
     }
@@ -174,7 +183,7 @@ fn reach(setting: &Setting, store: &Path, output: &Output, missing: Missing) -> 
 pub(crate) fn hold(setting: &Setting, store: &Path, output: &Output, holder: Holder) -> Result<Plane, Failure> {
     let patience = Patience::new(setting, output);
     loop {
-        if let Discovery::Server(client) = discover(store)? {
+        if let Discovery::Server(client) = look(store)? {
             let pid = client.status(None).ok().and_then(|status| status.holder).map(|holder| holder.pid);
             let who = pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
             let message = format!("the store `{}` is served by {who} already", store.display());

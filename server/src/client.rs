@@ -67,7 +67,13 @@ pub enum Discovery {
 /// On a thread that drives asynchronous tasks; see [`Client`].
 pub fn discover(store_dir: impl AsRef<Path>) -> Result<Discovery, Problem> {
     let client = Client::new(store_dir.as_ref().join(SOCKET_NAME));
-    match Call::read("/healthz").once(&client.transport, CLIENT_HELLO_TIMEOUT) {
+    let hello = || Call::read("/healthz").once(&client.transport, CLIENT_HELLO_TIMEOUT);
+    // A server that ends in this moment takes the connection and does not answer: the next look finds nobody.
+    let answer = match hello() {
+        Err(ExchangeError::Lost { .. }) => hello(),
+        answer => answer,
+    };
+    match answer {
         Ok(_) => Ok(Discovery::Server(client)),
         Err(ExchangeError::Absent) => Ok(Discovery::None),
         Err(ExchangeError::Stale) => Ok(Discovery::Stale),

@@ -33,6 +33,11 @@ fn a_folder_that_is_no_store_is_left_alone() {
     let before = project.files();
     let ended = check_run("cli-store@foreign", &project, &["--dry-run", "--store", "."]);
     assert_eq!(ended.code, Some(1));
+    for verb in [["status"].as_slice(), &["--yes"], &["serve"], &["watch"]] {
+        let ended = project.run(&[verb, &["--store", "lobu.toml"]].concat());
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.stderr.contains("E_NOT_A_STORE"), "{verb:?}: {}", ended.stderr);
+    }
     assert_eq!(project.files(), before);
 }
 

@@ -235,6 +235,17 @@ fn what_is_on_the_socket_is_named() {
     assert_eq!(problem.code, "E_STALE_SOCKET");
     assert!(problem.help.is_some());
 
+    // One that is killed takes a connection with it.
+    std::fs::remove_file(&socket).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let dying = thread::spawn(move || {
+        let taken = listener.accept().unwrap();
+        drop(listener);
+        drop(taken);
+    });
+    assert!(matches!(discover(folder.path()).unwrap(), Discovery::Stale));
+    dying.join().unwrap();
+
     for (answer, code) in [
         ("HTTP/1.1 200 OK\r\nholdfast-protocol: 2\r\ncontent-length: 0\r\n\r\n", "E_PROTOCOL"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "E_FOREIGN_SERVER"),
