@@ -204,8 +204,7 @@ impl ControlPlane for Plane {
     }
 
     fn follower_left(&self, owner: &str, id: &str) -> Result<(), Problem> {
-        self.followers().left(owner, id);
-        Ok(())
+        self.followers().left(owner, id)
     }
 
     fn storage(&self) -> Result<Storage, Problem> {

@@ -18,8 +18,8 @@ use crate::resource::{OrgId, is_id};
 const FOLLOWERS_MAX: usize = 1_000;
 /// How many of them one owner may have.
 const OWNER_FOLLOWERS_MAX: usize = 100;
-/// How long a name may be, in bytes.
-const NAME_BYTES_MAX: usize = 64;
+/// How long a name may be, in characters.
+const NAME_CHARS_MAX: usize = 64;
 /// After how long without a word a follower counts as silent, in milliseconds: three of its reports.
 const SILENT_AFTER_MS: i64 = 15 * 1000;
 /// After how long without a word it is forgotten, in milliseconds.
@@ -48,14 +48,10 @@ impl Followers {
     /// Takes what a follower tells.
     pub(crate) fn told(&self, report: &FollowerReport, now: Timestamp) -> Result<(), Problem> {
         let FollowerReport { owner, reach, id, name, place } = report;
-        if !is_id(id) {
-            let message = format!("`{}` is no id of a follower", id.escape_default());
-            let help = "use lower-case letters, digits and `-`, at most 63, not starting with `-`";
-            return Err(Problem::new(ProblemKind::Invalid, "E_NAME", message).help(help));
-        }
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        check_id(id)?;
+        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
             let message = "the name of the follower is malformed";
-            let help = format!("use 1 to {NAME_BYTES_MAX} bytes without control characters");
+            let help = format!("use 1 to {NAME_CHARS_MAX} characters, none of them a control character");
             return Err(Problem::new(ProblemKind::Invalid, "E_NAME", message).help(help));
         }
         let place = place.as_deref().map(ResumeToken::from_str).transpose().map_err(|error| {
@@ -76,8 +72,10 @@ impl Followers {
     }
 
     /// Forgets a follower that goes.
-    pub(crate) fn left(&self, owner: &str, id: &str) {
+    pub(crate) fn left(&self, owner: &str, id: &str) -> Result<(), Problem> {
+        check_id(id)?;
         self.lock().remove(&(owner.to_owned(), id.to_owned()));
+        Ok(())
     }
 
     /// The followers of an organisation, by name.
@@ -93,6 +91,15 @@ impl Followers {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn check_id(id: &str) -> Result<(), Problem> {
+    if is_id(id) {
+        return Ok(());
+    }
+    let message = format!("`{}` is no id of a follower", id.escape_default());
+    let help = "use lower-case letters, digits and `-`, at most 63, not starting with `-`";
+    Err(Problem::new(ProblemKind::Invalid, "E_NAME", message).help(help))
 }
 
 fn info(id: &str, known: &Known, identity: Identity, head: Revision, now: Timestamp) -> FollowerInfo {
@@ -156,7 +163,7 @@ mod tests {
             tell(&other, 10_000);
             assert_eq!(list(&followers, "acme", 10_000)[0].revision, None, "{other} is no revision of this store");
         }
-        followers.left("", "a");
+        followers.left("", "a").unwrap();
         assert!(list(&followers, "acme", 10_000).is_empty());
     }
 
@@ -173,7 +180,7 @@ mod tests {
         let revisions =
             |org| list(&followers, org, 1).iter().map(|info| info.revision.unwrap().get()).collect::<Vec<_>>();
         assert_eq!((revisions("acme"), revisions("other"), revisions("third")), (vec![3], vec![4], vec![]));
-        followers.left("one", "same");
+        followers.left("one", "same").unwrap();
         assert_eq!((revisions("acme"), revisions("other")), (vec![], vec![4]));
     }
 
