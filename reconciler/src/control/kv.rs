@@ -4,7 +4,8 @@
 
 use holdfast_engine::{CommitError, Key, Precondition, Revision, Txn};
 
-use super::writing::{commit_problem, request_id};
+use super::request::txn_id;
+use super::writing::commit_problem;
 use crate::apply;
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
@@ -33,7 +34,7 @@ pub(super) fn txn(plane: &Plane, txn: &KvTxn) -> Result<KvTxnResult, Problem> {
     let snapshot = plane.engine().snapshot();
     let org = plane.org(txn.org.as_ref(), &snapshot);
     let mut built = Txn::new().author(txn.author.clone()).annotate(apply::annotation::ORG, org.as_str());
-    if let Some(id) = request_id(txn.request_id.as_deref())? {
+    if let Some(id) = txn_id(txn)? {
         built = built.request_id(id);
     }
     for compare in &txn.compare {

@@ -335,6 +335,32 @@ fn p12_the_organisation_of_a_request_is_one_of_the_tokens_whatever_its_body_says
 }
 
 #[test]
+fn p7_p12_a_request_id_names_a_request_of_one_organisation_and_one_token() {
+    let server = start();
+    let acme = token(&server.plane, "acme", Role::Apply, orgs(&["acme"]));
+    let other = token(&server.plane, "other", Role::Apply, orgs(&["acme"]));
+    let beta = token(&server.plane, "beta", Role::Apply, orgs(&["beta"]));
+    let put = |token: &SecretText, body: &str| {
+        let bearer = format!("Bearer {}", token.expose());
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", "same")];
+        let mut stream = connected(server.address());
+        stream.write_all(&request("PUT", "/v1/kv/x", &headers, body.as_bytes())).unwrap();
+        let answer = read(&mut BufReader::new(stream)).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["revision"].as_u64().unwrap()
+    };
+    let value = |name: &str| server.plane.kv_get(Some(&org(name)), "x", None).unwrap().map(|entry| entry.value);
+    let first = put(&acme, "one");
+    assert_eq!(put(&beta, "one"), first + 1, "another organisation");
+    assert_eq!(value("beta").as_deref(), Some(b"one".as_slice()));
+    assert_eq!(put(&acme, "two"), first + 2, "another body");
+    assert_eq!(put(&other, "one"), first + 3, "another token");
+    assert_eq!(value("acme").as_deref(), Some(b"one".as_slice()));
+    assert_eq!((put(&acme, "one"), put(&beta, "one"), put(&acme, "two")), (first, first + 1, first + 2));
+    assert_eq!(server.plane.head().unwrap().revision.get(), first + 3);
+}
+
+#[test]
 fn p5_the_history_says_which_token_wrote_and_for_whom() {
     let server = start();
     let ci = token(&server.plane, "ci", Role::Apply, orgs(&["acme"]));

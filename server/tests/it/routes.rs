@@ -87,6 +87,39 @@ fn a_write_with_a_request_id_happens_once() {
 }
 
 #[test]
+fn p7_a_request_id_that_another_request_had_does_not_take_a_write_away() {
+    let server = Server::start();
+    apply(&server, "glm-4.6");
+    apply(&server, "glm-4.5");
+    let id = [("idempotency-key", "zz9")];
+    let revision = |answer: Answer| answer.json()["revision"].as_u64().unwrap();
+    assert_eq!(revision(put(&server, "/v1/kv/q", &id, "one")), 3);
+    assert_eq!(revision(put(&server, "/v1/kv/r", &id, "one")), 4, "another key");
+    assert_eq!(revision(send(&server, "DELETE", "/v1/kv/q", &id, b"")), 5, "another operation");
+    get(&server, "/v1/kv/q").problem(404, "E_NO_KEY");
+    let txn = json!({"compare": [{"key": "r", "absent": true}], "ops": [{"delete": {"key": "r"}}]}).to_string();
+    let failed = send(&server, "POST", "/v1/txn", &id, txn.as_bytes());
+    assert_eq!((failed.status, &failed.json()["succeeded"]), (412, &json!(false)), "{}", failed.text());
+    let writes = [
+        ("POST", "/v1/rollback", r#"{"to": 1}"#),
+        ("POST", "/v1/resume", ""),
+        ("PATCH", "/v1/resources/agent/hotreload-test", r#"{"name": "A"}"#),
+    ];
+    for (revision, (method, target, body)) in (6..).zip(writes) {
+        let answer = send(&server, method, target, &id, body.as_bytes());
+        let (made, outcome) = (&answer.json()["revision"], &answer.json()["outcome"]);
+        assert_eq!((made, outcome), (&json!(revision), &json!("committed")), "{target}: {}", answer.text());
+    }
+    // Each is still answered as it was, and does nothing again.
+    assert_eq!(revision(put(&server, "/v1/kv/q", &id, "one")), 3);
+    for (revision, (method, target, body)) in (6..).zip(writes) {
+        let again = send(&server, method, target, &id, body.as_bytes()).json();
+        assert_eq!((&again["revision"], &again["outcome"]), (&json!(revision), &json!("replayed")), "{target}");
+    }
+    assert_eq!(get(&server, "/v1/head").json()["revision"], 8);
+}
+
+#[test]
 fn p1_p4_what_a_plan_shows_is_applied_and_the_next_session_has_it() {
     let server = Server::start();
     let request = plan_request(hotreload("glm-4.6"));
