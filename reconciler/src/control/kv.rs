@@ -53,7 +53,19 @@ pub(super) fn txn(plane: &Plane, txn: &KvTxn) -> Result<KvTxnResult, Problem> {
     match plane.engine().commit(built) {
         Ok(receipt) => Ok(KvTxnResult { succeeded: true, revision: receipt.revision }),
         Err(CommitError::Conflict { head, .. }) => Ok(KvTxnResult { succeeded: false, revision: head }),
-        Err(error) => Err(commit_problem(&error)),
+        Err(error) => Err(refused(&org, &error)),
+    }
+}
+
+/// Tells of a key what the caller calls it.
+fn refused(org: &OrgId, error: &CommitError) -> Problem {
+    let problem = commit_problem(error);
+    match error {
+        CommitError::DuplicateKey { key } => {
+            let named = key.as_str().strip_prefix(&keys::kv_prefix(org)).unwrap_or(key.as_str());
+            Problem { message: format!("`{named}` is changed twice in one transaction"), ..problem }
+        }
+        _ => problem,
     }
 }
 

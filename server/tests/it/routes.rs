@@ -42,6 +42,15 @@ fn a_raw_value_is_written_read_guarded_and_removed() {
 }
 
 #[test]
+fn a_refused_transaction_calls_a_key_what_the_client_does() {
+    let server = Server::start();
+    let twice = json!({"ops": [{"delete": {"key": "a"}}, {"delete": {"key": "a"}}]});
+    let problem = post(&server, "/v1/txn", &twice).problem(400, "E_DUPLICATE_KEY");
+    assert_eq!(problem["detail"], "`a` is changed twice in one transaction");
+    assert!(!problem.to_string().contains("default"), "{problem}");
+}
+
+#[test]
 fn a_key_is_what_its_decoded_path_says() {
     let server = Server::start();
     for (written, read) in [
