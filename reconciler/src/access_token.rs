@@ -114,7 +114,8 @@ pub(crate) fn access(
         return Err(problem.help("an administrator makes a new one with `reconcile token create`"));
     }
     let TokenRecord { name, role, reach, .. } = TokenRecord::clone(&record);
-    Ok(Access { id: id.to_owned(), name, role, reach })
+    let several_orgs = reach.only().is_none();
+    Ok(Access { id: id.to_owned(), name, role, reach, several_orgs })
 }
 
 /// Compares all bytes, whatever the first ones are.

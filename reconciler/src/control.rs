@@ -9,6 +9,7 @@ mod explaining;
 mod kv;
 mod planning;
 mod profiles;
+mod request;
 mod resources;
 mod rotating;
 mod secrets;

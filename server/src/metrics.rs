@@ -89,12 +89,15 @@ impl Metrics {
         Gauge::new(&self.watches)
     }
 
-    /// All counts in the text form of Prometheus.
-    pub(crate) fn text(&self, measures: &Measures) -> String {
+    /// All counts in the text form of Prometheus; what is open in all organisations only for who may see them all.
+    pub(crate) fn text(&self, measures: &Measures, all_orgs: bool) -> String {
         let mut page = Page::default();
         let open = |count: &AtomicI64| count.load(Ordering::Relaxed);
         page.family("holdfast_connections", "gauge", "Open connections.").plain(open(&self.connections));
-        page.family("holdfast_watches", "gauge", "Open watches.").plain(open(&self.watches));
+        if all_orgs {
+            page.family("holdfast_watches", "gauge", "Open watches.").plain(open(&self.watches));
+            page.family("holdfast_open_sessions", "gauge", "Sessions that are open.").plain(measures.sessions);
+        }
         store(&mut page, measures);
         sources(&mut page, measures);
         let help = "How long requests took until their answer began.";
@@ -118,7 +121,7 @@ impl Metrics {
 
 /// What the store says of itself. What is not known has no sample.
 fn store(page: &mut Page, measures: &Measures) {
-    let Measures { head, storage, sessions, observed: _, sources: _ } = measures;
+    let Measures { head, storage, sessions: _, observed: _, sources: _ } = measures;
     let Storage { compacted, trail_lag, bytes, retention: _, compaction_lag, poisoned } = storage;
     page.family("holdfast_revision", "gauge", "The newest revision.").plain(head.get());
     page.family("holdfast_compacted_revision", "gauge", "The oldest revision that can be read.").plain(compacted.get());
@@ -132,7 +135,6 @@ fn store(page: &mut Page, measures: &Measures) {
     }
     let poisoned = i64::from(poisoned.is_some());
     page.family("holdfast_poisoned", "gauge", "1 if no commits are taken.").plain(poisoned);
-    page.family("holdfast_open_sessions", "gauge", "Sessions that are open.").plain(sessions);
 }
 
 /// How the sources stand, each with its own labels.
@@ -271,7 +273,7 @@ mod tests {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             metrics.answered(&method, "/v1/head", 200, Duration::from_micros(micros));
         }
-        let text = metrics.text(&measures());
+        let text = metrics.text(&measures(), true);
         for line in [
             "holdfast_revision 7",
             "holdfast_connections 1",
@@ -294,7 +296,7 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         drop(open);
-        assert!(metrics.text(&measures()).contains("holdfast_connections 0\n"));
+        assert!(metrics.text(&measures(), true).contains("holdfast_connections 0\n"));
     }
 
     /// The names and values of labels in `a="b",c="d"`, as the format's grammar has them.
@@ -354,13 +356,13 @@ mod tests {
         for status in [200, 404] {
             metrics.answered(&Method::GET, "/v1/kv/{*key}", status, Duration::from_millis(3));
         }
-        let all = check(&metrics.text(&measures()));
+        let all = check(&metrics.text(&measures(), true));
         let unknown = Measures {
             observed: BTreeMap::new(),
             sources: Vec::new(),
             storage: Storage { bytes: None, compaction_lag: None, ..measures().storage },
             ..measures()
         };
-        assert!(check(&metrics.text(&unknown)) + 10 < all);
+        assert!(check(&metrics.text(&unknown, true)) + 10 < all);
     }
 }

@@ -6,11 +6,10 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use holdfast_engine::{AtError, Commit, Outcome, Precondition, RequestId, Revision, Snapshot, Txn};
+use holdfast_engine::{AtError, Commit, Precondition, RequestId, Revision, Snapshot, Txn};
 
-use super::writing::{
-    WRITE_ATTEMPTS, actor, answer, blocked_problem, commit_problem, contended, request_id, settled, unchanged,
-};
+use super::request::{apply_id, replayed, request_id};
+use super::writing::{WRITE_ATTEMPTS, actor, answer, blocked_problem, contended, settled, unchanged};
 use crate::apply::{self, Authorship, annotation};
 use crate::attempts;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -34,12 +33,12 @@ const NAMES_MAX: usize = 5;
 const PLAN_ID_CHARS_MIN: usize = 4;
 
 pub(super) fn apply(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
-    recorded(plane, request, By::Hand)
+    recorded(plane, request, By::Hand, apply_id(request)?.as_ref())
 }
 
 /// As [`apply`], for a loop and for who approves what it planned.
 pub(crate) fn apply_as_loop(plane: &Plane, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {
-    recorded(plane, request, By::Loop)
+    recorded(plane, request, By::Loop, apply_id(request)?.as_ref())
 }
 
 /// Who applies.
@@ -49,17 +48,16 @@ enum By {
     Loop,
 }
 
-fn recorded(plane: &Plane, request: &ApplyRequest, by: By) -> Result<WriteReceipt, Problem> {
-    let applied = carry_out(plane, request, by);
+fn recorded(plane: &Plane, request: &ApplyRequest, by: By, id: Option<&RequestId>) -> Result<WriteReceipt, Problem> {
+    let applied = carry_out(plane, request, by, id);
     if let Err(problem) = &applied {
         attempts::record(plane, request, problem);
     }
     applied
 }
 
-fn carry_out(plane: &Plane, request: &ApplyRequest, by: By) -> Result<WriteReceipt, Problem> {
-    let request_id = request_id(request.request_id.as_deref())?;
-    if let Some(receipt) = replayed(plane, request_id.as_ref())? {
+fn carry_out(plane: &Plane, request: &ApplyRequest, by: By, id: Option<&RequestId>) -> Result<WriteReceipt, Problem> {
+    if let Some(receipt) = replayed(plane, id)? {
         return Ok(receipt);
     }
     let _one_at_a_time = plane.applying();
@@ -76,7 +74,7 @@ fn carry_out(plane: &Plane, request: &ApplyRequest, by: By) -> Result<WriteRecei
         }
         let Planned { plan, writes, reads } = planned;
         check_applicable(request, &plan)?;
-        if writes.is_empty() {
+        if writes.is_empty() || (is_unseen(request) && !plan.has_changes()) {
             return Ok(unchanged(&snapshot));
         }
         let options = &request.plan.options;
@@ -85,7 +83,7 @@ fn carry_out(plane: &Plane, request: &ApplyRequest, by: By) -> Result<WriteRecei
             Some(_) | None => request.message.clone(),
         };
         let author = request.author.clone();
-        let authorship = Authorship { author, message, request_id: request_id.clone() };
+        let authorship = Authorship { author, message, request_id: id.cloned() };
         let txn = plane.transaction(&snapshot, &org, Some(&source), writes, &reads, authorship)?;
         let held = apply::key(keys::hold(&org, &source))?;
         let txn = match options.rollback.is_some() || options.hold {
@@ -125,7 +123,8 @@ fn check_driver(
 
 /// Applies the plan that a loop left to somebody.
 pub(super) fn approve(plane: &Plane, request: &ApproveRequest) -> Result<WriteReceipt, Problem> {
-    if let Some(receipt) = replayed(plane, request_id(request.request_id.as_deref())?.as_ref())? {
+    let id = request_id("approve", request.request_id.as_deref(), request)?;
+    if let Some(receipt) = replayed(plane, id.as_ref())? {
         return Ok(receipt);
     }
     let org = plane.org(request.org.as_ref(), &plane.engine().snapshot());
@@ -139,25 +138,23 @@ pub(super) fn approve(plane: &Plane, request: &ApproveRequest) -> Result<WriteRe
         let message = format!("several plans begin with `{}`", request.plan);
         return Err(Problem::new(ProblemKind::Invalid, "E_PLAN_ID", message).help("give more of the id"));
     }
-    let applied = apply_as_loop(
-        plane,
-        &ApplyRequest {
-            plan: asked,
-            plan_id: plan.plan_id,
-            confirmed_deletes: plan.summary.delete,
-            author: request.author.clone(),
-            message: request.message.clone(),
-            sealed: None,
-            request_id: request.request_id.clone(),
-        },
-    );
+    let approved = ApplyRequest {
+        plan: asked,
+        plan_id: plan.plan_id,
+        confirmed_deletes: plan.summary.delete,
+        author: request.author.clone(),
+        message: request.message.clone(),
+        sealed: None,
+        request_id: None,
+    };
+    let applied = recorded(plane, &approved, By::Loop, id.as_ref());
     plane.loops().poke();
     applied
 }
 
 /// Takes the hold of a source away.
 pub(super) fn resume(plane: &Plane, request: &ResumeRequest) -> Result<WriteReceipt, Problem> {
-    let id = request_id(request.request_id.as_deref())?;
+    let id = request_id("resume", request.request_id.as_deref(), request)?;
     if let Some(receipt) = replayed(plane, id.as_ref())? {
         return Ok(receipt);
     }
@@ -294,15 +291,13 @@ fn some(names: &BTreeSet<String>) -> String {
     }
 }
 
-/// The receipt of a request that was carried out before: an empty transaction with its id commits nothing.
-pub(super) fn replayed(plane: &Plane, id: Option<&RequestId>) -> Result<Option<WriteReceipt>, Problem> {
-    let Some(id) = id else { return Ok(None) };
-    let receipt = plane.engine().commit(Txn::new().request_id(id.clone())).map_err(|error| commit_problem(&error))?;
-    Ok((receipt.outcome == Outcome::Replayed).then(|| answer(receipt)))
+/// Whether it is a rollback whose plan nobody looked at: it does what it would do now.
+fn is_unseen(request: &ApplyRequest) -> bool {
+    request.plan.options.rollback.is_some() && request.plan_id.is_empty()
 }
 
 fn check_applicable(request: &ApplyRequest, plan: &Plan) -> Result<(), Problem> {
-    if plan.plan_id != request.plan_id {
+    if plan.plan_id != request.plan_id && !is_unseen(request) {
         let shown = request.plan_id.get(..8).unwrap_or(&request.plan_id);
         let message = format!(
             "the plan `{shown}` is stale: on {} an apply would do something else (plan `{}`)",

@@ -6,10 +6,9 @@ use std::collections::BTreeSet;
 
 use holdfast_engine::{Revision, Snapshot};
 
-use super::applying::replayed;
+use super::request::{replayed, request_id};
 use super::writing::{
-    WRITE_ATTEMPTS, actor, answer, blocked_problem, contended, guard_sessions, protected, request_id, settled,
-    unchanged,
+    WRITE_ATTEMPTS, actor, answer, blocked_problem, contended, guard_sessions, protected, settled, unchanged,
 };
 use crate::agents::kinds;
 use crate::apply::Authorship;
@@ -23,7 +22,7 @@ use crate::value::Fields;
 use crate::vault::record;
 
 pub(super) fn edit(plane: &Plane, request: &EditRequest) -> Result<WriteReceipt, Problem> {
-    let id = request_id(request.request_id.as_deref())?;
+    let id = request_id("edit", request.request_id.as_deref(), request)?;
     if let Some(receipt) = replayed(plane, id.as_ref())? {
         return Ok(receipt);
     }

@@ -4,7 +4,8 @@
 
 use holdfast_engine::{CommitError, Key, Precondition, Revision, Txn};
 
-use super::writing::{commit_problem, request_id};
+use super::request::txn_id;
+use super::writing::commit_problem;
 use crate::apply;
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
@@ -33,7 +34,7 @@ pub(super) fn txn(plane: &Plane, txn: &KvTxn) -> Result<KvTxnResult, Problem> {
     let snapshot = plane.engine().snapshot();
     let org = plane.org(txn.org.as_ref(), &snapshot);
     let mut built = Txn::new().author(txn.author.clone()).annotate(apply::annotation::ORG, org.as_str());
-    if let Some(id) = request_id(txn.request_id.as_deref())? {
+    if let Some(id) = txn_id(txn)? {
         built = built.request_id(id);
     }
     for compare in &txn.compare {
@@ -52,7 +53,19 @@ pub(super) fn txn(plane: &Plane, txn: &KvTxn) -> Result<KvTxnResult, Problem> {
     match plane.engine().commit(built) {
         Ok(receipt) => Ok(KvTxnResult { succeeded: true, revision: receipt.revision }),
         Err(CommitError::Conflict { head, .. }) => Ok(KvTxnResult { succeeded: false, revision: head }),
-        Err(error) => Err(commit_problem(&error)),
+        Err(error) => Err(refused(&org, &error)),
+    }
+}
+
+/// Tells of a key what the caller calls it.
+fn refused(org: &OrgId, error: &CommitError) -> Problem {
+    let problem = commit_problem(error);
+    match error {
+        CommitError::DuplicateKey { key } => {
+            let named = key.as_str().strip_prefix(&keys::kv_prefix(org)).unwrap_or(key.as_str());
+            Problem { message: format!("`{named}` is changed twice in one transaction"), ..problem }
+        }
+        _ => problem,
     }
 }
 

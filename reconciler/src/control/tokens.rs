@@ -22,7 +22,6 @@ use crate::resource::is_id;
 /// A token of the store.
 struct Known {
     id: String,
-    key: Key,
     entry: Entry,
     record: Arc<TokenRecord>,
 }
@@ -63,7 +62,9 @@ fn try_create(plane: &Plane, request: &TokenRequest, life_ms: i64) -> Result<Opt
         let message = format!("there are {TOKENS_MAX} access tokens already");
         return Err(Problem::new(ProblemKind::Invalid, "E_TOO_MANY", message).help("revoke those that nobody uses"));
     }
-    if known.iter().any(|known| known.record.name == request.name) {
+    // Only tokens that are for no organisation beyond this one's count: who may make it may see them all, and of the others
+    // nothing is told.
+    if known.iter().any(|known| known.record.name == request.name && reach.covers(&known.record.reach)) {
         let message = format!("there is an access token `{}` already", request.name);
         let help = format!("choose another name, or revoke it first with `reconcile token revoke {}`", request.name);
         return Err(Problem::new(ProblemKind::Conflict, "E_EXISTS", message).help(help));
@@ -100,26 +101,19 @@ pub(super) fn list(plane: &Plane, within: &Reach) -> Result<Vec<TokenInfo>, Prob
     let mut tokens: Vec<TokenInfo> = all(&plane.engine().snapshot())?
         .into_iter()
         .filter(|known| within.covers(&known.record.reach))
-        .map(|Known { id, key: _, entry, record }| TokenInfo { modified: entry.modified(), ..told(&id, &record, now) })
+        .map(|Known { id, entry, record }| TokenInfo { modified: entry.modified(), ..told(&id, &record, now) })
         .collect();
     tokens.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(tokens)
 }
 
 pub(super) fn revoke(plane: &Plane, request: &TokenRevocation) -> Result<WriteReceipt, Problem> {
-    let TokenRevocation { token, within, author } = request;
     for _ in 0..WRITE_ATTEMPTS {
-        let mut known = all(&plane.engine().snapshot())?;
-        known.retain(|known| within.covers(&known.record.reach));
-        let Some(found) = known.iter().find(|known| known.id == *token || known.record.name == *token) else {
-            let shown: String = token.chars().take(80).flat_map(char::escape_default).collect();
-            let message = format!("there is no access token `{shown}`");
-            let help = "`reconcile token list` shows them; a token that is revoked is gone";
-            return Err(Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", message).help(help));
-        };
-        let message = format!("token revoke {}", found.record.name);
-        let unchanged = Precondition::Modified(found.key.clone(), found.entry.modified());
-        let txn = Txn::new().author(actor(author)).message(message).require(unchanged).delete(found.key.clone());
+        let found = request.pick(list(plane, &request.within)?)?;
+        let key = apply::key(format!("{KEYS}{}", found.id))?;
+        let message = format!("token revoke {}", found.name);
+        let unchanged = Precondition::Modified(key.clone(), found.modified);
+        let txn = Txn::new().author(actor(&request.author)).message(message).require(unchanged).delete(key);
         if let Some(receipt) = settled(plane.engine().commit(txn))? {
             return Ok(answer(receipt));
         }
@@ -129,16 +123,21 @@ pub(super) fn revoke(plane: &Plane, request: &TokenRevocation) -> Result<WriteRe
 
 pub(super) fn authenticate(plane: &Plane, token: &SecretText) -> Result<Access, Problem> {
     let snapshot = plane.engine().snapshot();
-    access_token::access(token, plane.now(), |id| {
+    let access = access_token::access(token, plane.now(), |id| {
         snapshot.get(&[KEYS, id].concat()).and_then(|entry| TokenRecord::of(entry).ok())
-    })
+    })?;
+    let several_orgs = match &access.reach {
+        Reach::All => planner::has_several_organisations(&snapshot),
+        Reach::Orgs(orgs) => orgs.len() > 1,
+    };
+    Ok(Access { several_orgs, ..access })
 }
 
 fn all(snapshot: &Snapshot) -> Result<Vec<Known>, Problem> {
     let known = |(key, entry): (&Key, &Entry)| {
         let record = TokenRecord::of(entry).map_err(|_| planner::damaged(key.as_str()))?;
         let id = key.as_str()[KEYS.len()..].to_owned();
-        Ok(Known { id, key: key.clone(), entry: entry.clone(), record })
+        Ok(Known { id, entry: entry.clone(), record })
     };
     snapshot.prefix(KEYS).map(known).collect()
 }

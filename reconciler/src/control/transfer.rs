@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_engine::{Precondition, Snapshot, Txn};
+use holdfast_engine::{Precondition, RequestId, Snapshot, Txn};
 
-use super::writing::{WRITE_ATTEMPTS, actor, answer, contended, guard_sessions, request_id, settled, unchanged};
+use super::request::request_id;
+use super::writing::{WRITE_ATTEMPTS, actor, answer, contended, guard_sessions, settled, unchanged};
 use crate::against::{StateRow, declaration_of, record_of};
 use crate::agents::kinds;
 use crate::apply::{self, Authorship};
@@ -35,7 +36,7 @@ struct Draft {
 
 pub(super) fn import(plane: &Plane, request: &ImportRequest) -> Result<Imported, Problem> {
     crate::against::check(&request.state)?;
-    request_id(request.request_id.as_deref())?;
+    let id = request_id("import", request.request_id.as_deref(), request)?;
     let _one_at_a_time = plane.applying();
     for _ in 0..WRITE_ATTEMPTS {
         let snapshot = plane.engine().snapshot();
@@ -47,7 +48,7 @@ pub(super) fn import(plane: &Plane, request: &ImportRequest) -> Result<Imported,
             return Ok(draft.told);
         }
         let mut told = draft.told.clone();
-        if let Some(receipt) = commit(plane, &snapshot, request, draft)? {
+        if let Some(receipt) = commit(plane, &snapshot, request, id.as_ref(), draft)? {
             told.receipt = Some(receipt);
             return Ok(told);
         }
@@ -167,6 +168,7 @@ fn commit(
     plane: &Plane,
     snapshot: &Snapshot,
     request: &ImportRequest,
+    id: Option<&RequestId>,
     draft: Draft,
 ) -> Result<Option<WriteReceipt>, Problem> {
     let Draft { told, writes, declared, mut reads, differing: _ } = draft;
@@ -180,8 +182,7 @@ fn commit(
         true => format!("import of r{}", request.state.revision),
         false => request.message.clone(),
     };
-    let request_id = request_id(request.request_id.as_deref())?;
-    let authorship = Authorship { author: actor(&request.author), message, request_id };
+    let authorship = Authorship { author: actor(&request.author), message, request_id: id.cloned() };
     let mut txn: Txn = plane.transaction(snapshot, &org, None, writes, &reads, authorship)?;
     for (source, address, declaration) in declared {
         let key = apply::key(keys::desired(&org, &source, &address))?;

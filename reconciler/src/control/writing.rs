@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_engine::{CommitError, Outcome, Receipt, RequestId, Revision, Snapshot};
+use holdfast_engine::{CommitError, Outcome, Receipt, Revision, Snapshot};
 
 use crate::agents::resolver::World;
 use crate::effect::{self, Effects};
@@ -65,12 +65,6 @@ pub(super) fn contended() -> Problem {
 /// An actor's name always has a `:`, so that it can never be taken for a source.
 pub(super) fn actor(author: &str) -> String {
     if author.contains(':') { author.to_owned() } else { format!("cli:{author}") }
-}
-
-pub(super) fn request_id(text: Option<&str>) -> Result<Option<RequestId>, Problem> {
-    let help = "a request id is any text of your own that no other request has, such as a UUID";
-    let invalid = |error| Problem::from_error(ProblemKind::Invalid, "E_REQUEST_ID", &error).help(help);
-    text.map(|text| RequestId::new(text).map_err(invalid)).transpose()
 }
 
 pub(super) fn unchanged(snapshot: &Snapshot) -> WriteReceipt {

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct ApplyRequest {
     /// The same request that the plan answered.
     pub plan: PlanRequest,
-    /// The id of the plan that was shown. If what would happen now has another id, the apply is refused as stale.
+    /// The id of the plan that was shown. If what would happen now has another id, the apply is refused as stale. A rollback may
+    /// leave it empty: it then does what it would do now.
     pub plan_id: String,
     /// How many deletes somebody confirmed; it must be the plan's number.
     #[serde(default)]

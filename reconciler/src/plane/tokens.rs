@@ -11,6 +11,7 @@ use holdfast_engine::Revision;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::SecretText;
+use crate::error::{Problem, ProblemKind};
 use crate::resource::OrgId;
 
 /// What the holder of a token may do; each role may all that those before it may.
@@ -165,6 +166,37 @@ pub struct TokenRevocation {
     pub author: String,
 }
 
+impl TokenRevocation {
+    /// Which of the tokens that may be revoked is meant: the one of this id, else the only one of this name.
+    ///
+    /// # Errors
+    /// If there is none, or there are several of this name.
+    pub fn pick(&self, known: Vec<TokenInfo>) -> Result<TokenInfo, Problem> {
+        let shown: String = self.token.chars().take(80).flat_map(char::escape_default).collect();
+        let (mut by_id, by_name): (Vec<_>, Vec<_>) = known
+            .into_iter()
+            .filter(|known| known.id == self.token || known.name == self.token)
+            .partition(|known| known.id == self.token);
+        if let Some(found) = by_id.pop() {
+            return Ok(found);
+        }
+        let mut by_name = by_name.into_iter();
+        match (by_name.next(), by_name.next()) {
+            (Some(found), None) => Ok(found),
+            (None, _) => {
+                let message = format!("there is no access token `{shown}`");
+                let help = "`reconcile token list` shows them; a token that is revoked is gone";
+                Err(Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", message).help(help))
+            }
+            (Some(_), Some(_)) => {
+                let message = format!("several access tokens have the name `{shown}`, for different organisations");
+                let help = "name it by its id; `reconcile token list` shows them";
+                Err(Problem::new(ProblemKind::Invalid, "E_AMBIGUOUS", message).help(help))
+            }
+        }
+    }
+}
+
 /// What a token that counts allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -176,4 +208,6 @@ pub struct Access {
     pub role: Role,
     /// For which organisations.
     pub reach: Reach,
+    /// Whether these are more than one in this store, so that a request must name the one that it is about.
+    pub several_orgs: bool,
 }

@@ -192,6 +192,39 @@ fn anchors(page: &str) -> Vec<String> {
     headings.map(|heading| heading.to_lowercase().chars().filter_map(kept).collect()).collect()
 }
 
+/// The codes of errors that stand in a text between two marks.
+fn error_codes(text: &str, mark: char) -> impl Iterator<Item = &str> {
+    let is_code = |word: &&str| {
+        word.strip_prefix("E_").is_some_and(|rest| {
+            !rest.is_empty()
+                && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+        })
+    };
+    text.split(mark).filter(is_code)
+}
+
+#[test]
+fn every_code_of_an_error_stands_in_the_documentation() {
+    let pages = ["docs/guide/errors.md", "docs/diagnostics.md", "docs/http.md"];
+    let pages: String = pages.iter().map(|page| fs::read_to_string(root().join(page)).unwrap()).collect();
+    let told: std::collections::BTreeSet<&str> = error_codes(&pages, '`').collect();
+    // What is only there to be shown in a test says no code of its own.
+    let shown = ["cli/src/render/fixtures.rs"];
+    let (mut seen, mut missing) = (std::collections::BTreeSet::new(), Vec::new());
+    for (file, text) in sources().iter().filter(|(file, _)| file.contains("/src/") && !shown.contains(&file.as_str())) {
+        for line in code(text) {
+            for code in error_codes(line, '"') {
+                seen.insert(code.to_owned());
+                if !told.contains(code) {
+                    missing.push(format!("{file}: {code}"));
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 100, "only {} codes were found", seen.len());
+    assert!(missing.is_empty(), "say what these mean in docs/guide/errors.md: {missing:#?}");
+}
+
 #[test]
 fn every_link_of_the_documentation_leads_somewhere() {
     let (mut links, mut broken) = (0, Vec::new());

@@ -79,11 +79,41 @@ fn p12_who_has_some_organisations_sees_and_revokes_the_tokens_of_no_other() {
 }
 
 #[test]
+fn p12_a_name_tells_nothing_of_the_tokens_of_others() {
+    let world = world();
+    let acme = Reach::one(org("acme"));
+    let both = Reach::Orgs(BTreeSet::from([org("acme"), org("beta")]));
+    made(&world, "ci", Role::Read, Reach::one(org("beta")));
+    made(&world, "root", Role::Admin, Reach::All);
+    made(&world, "two", Role::Read, both.clone());
+    // Whoever may make a token of `acme` sees none of these.
+    let ours: Vec<_> =
+        ["ci", "root", "two"].iter().map(|name| made(&world, name, Role::Read, acme.clone()).info.id).collect();
+    let taken = |name: &str, reach: &Reach| {
+        world.plane.create_token(&asked(name, Role::Read, Some(reach.clone()))).unwrap_err().code
+    };
+    assert_eq!(
+        (taken("ci", &acme), taken("ci", &both), taken("two", &Reach::All)),
+        ("E_EXISTS".to_owned(), "E_EXISTS".to_owned(), "E_EXISTS".to_owned())
+    );
+    // Who sees two of one name says which is meant; who sees one need not.
+    let refused = world.plane.revoke_token(&revocation("ci", Reach::All)).unwrap_err();
+    assert_eq!((refused.kind, refused.code.as_str()), (ProblemKind::Invalid, "E_AMBIGUOUS"));
+    world.plane.revoke_token(&revocation(&ours[0], Reach::All)).unwrap();
+    world.plane.revoke_token(&revocation("root", acme.clone())).unwrap();
+    let left: Vec<_> = world.plane.tokens(&Reach::All).unwrap().into_iter().map(|token| token.name).collect();
+    assert_eq!(left, ["ci", "root", "two", "two"]);
+    assert!(
+        world.plane.tokens(&Reach::All).unwrap().iter().any(|token| token.name == "root" && token.reach == Reach::All)
+    );
+}
+
+#[test]
 fn what_a_token_may_not_be_is_refused() {
     let world = world();
     made(&world, "ci", Role::Read, Reach::All);
     let cases = [
-        (asked("ci", Role::Read, None), ProblemKind::Conflict, "E_EXISTS"),
+        (asked("ci", Role::Read, Some(Reach::All)), ProblemKind::Conflict, "E_EXISTS"),
         (asked("", Role::Read, None), ProblemKind::Invalid, "E_NAME"),
         (asked("A b", Role::Read, None), ProblemKind::Invalid, "E_NAME"),
         (asked("x", Role::Read, Some(Reach::Orgs(BTreeSet::new()))), ProblemKind::Invalid, "E_ORG"),

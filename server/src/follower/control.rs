@@ -181,13 +181,8 @@ impl ControlPlane for Follower {
     /// The server sees the follower's own token, which may reach further than the one that asks here: so what that one may revoke is
     /// looked at first.
     fn revoke_token(&self, request: &TokenRevocation) -> Result<WriteReceipt, Problem> {
-        let TokenRevocation { token, within, author: _ } = request;
-        let known = self.server().tokens(within)?;
-        if !known.iter().any(|known| known.id == *token || known.name == *token) {
-            let problem = Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", "there is no such access token");
-            return Err(problem.help("`reconcile token list` shows those that there are"));
-        }
-        self.wrote(self.server().revoke_token(request))
+        let found = request.pick(self.server().tokens(&request.within)?)?;
+        self.wrote(self.server().revoke_token(&TokenRevocation { token: found.id, ..request.clone() }))
     }
 
     /// By the digests that came with the state: those come to a follower of all organisations that has the role `admin`.

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
-use holdfast_reconciler::plane::Moment;
+use holdfast_reconciler::plane::{Moment, Reach};
 use serde::Serialize;
 
 use super::{Answer, at_revision, json, tagged};
@@ -34,10 +34,11 @@ pub(crate) async fn readyz(State(app): State<App>, ask: Ask) -> Answer {
 pub(crate) async fn metrics(State(app): State<App>, ask: Ask) -> Answer {
     ask.finish()?;
     let reach = ask.reach();
+    let all_orgs = reach == Reach::All;
     let measures = app.gate.call(Lane::Read, move |plane| plane.measures(&reach)).await?;
     let head = measures.head;
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))];
-    Ok(at_revision((kind, app.metrics.text(&measures)).into_response(), head))
+    Ok(at_revision((kind, app.metrics.text(&measures, all_orgs)).into_response(), head))
 }
 
 /// `GET /v1/head`: the newest commit, or with `at` the one that was the newest then.

@@ -8,9 +8,7 @@ use axum::http::HeaderMap;
 use holdfast_engine::Revision;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::PlanRequest;
-use holdfast_reconciler::plane::{
-    ApproveRequest, ControlPlane, ImportRequest, ResumeRequest, WriteOutcome, WriteReceipt,
-};
+use holdfast_reconciler::plane::{ApproveRequest, ControlPlane, ImportRequest, ResumeRequest};
 use holdfast_reconciler::resource::OrgId;
 
 use super::{Answer, at_revision, encode, json, json_bytes};
@@ -90,14 +88,6 @@ pub(crate) async fn rollback(State(app): State<App>, ask: Ask, headers: HeaderMa
         let mut request = parse::<RollbackBody>(&body)?.into_request(author);
         request.plan.org = settled(&ask, &request.plan)?;
         request.request_id = one("request id", "E_REQUEST_ID", ask.request_id, request.request_id)?;
-        if request.plan_id.is_empty() {
-            let plan = plane.plan(&request.plan)?;
-            if !plan.has_changes() && !plan.is_blocked() {
-                let (revision, commit) = (plan.base.revision, plan.base.commit);
-                return Ok(WriteReceipt { revision, commit, outcome: WriteOutcome::Unchanged });
-            }
-            request.plan_id = plan.plan_id;
-        }
         plane.apply(&request)
     };
     let receipt = app.gate.call(Lane::Write, call).await?;

@@ -302,6 +302,8 @@ fn over_head(at: SocketAddr, token: Option<&str>, method: &str, target: &str) ->
 fn p12_the_organisation_of_a_request_is_one_of_the_tokens_whatever_its_body_says() {
     let server = start();
     let at = server.address();
+    let alone = token(&server.plane, "alone", Role::Read, Reach::All);
+    assert_eq!(over(at, Some(alone.expose()), "GET", "/v1/resources", &Value::Null).status, 200, "there is none yet");
     let acme = token(&server.plane, "acme", Role::Apply, orgs(&["acme"]));
     let both = token(&server.plane, "both", Role::Apply, orgs(&["acme", "beta"]));
     let put = |token: &SecretText, query: &str| {
@@ -312,6 +314,14 @@ fn p12_the_organisation_of_a_request_is_one_of_the_tokens_whatever_its_body_says
     assert_eq!(put(&both, "?org=beta").status, 200);
     let keys = |name: &str| server.plane.kv_get(Some(&org(name)), "a", None).unwrap().is_some();
     assert_eq!((keys("acme"), keys("beta"), keys("default")), (true, true, false));
+    // A token for all names none while the store has no two.
+    let all = token(&server.plane, "all", Role::Apply, Reach::All);
+    assert_eq!(put(&all, "").problem(400, "E_ORG")["kind"], "invalid");
+    over(at, Some(all.expose()), "GET", "/v1/resources", &Value::Null).problem(400, "E_ORG");
+    over(at, Some(all.expose()), "POST", "/v1/resume", &json!({})).problem(400, "E_ORG");
+    assert_eq!(over(at, Some(all.expose()), "GET", "/v1/head", &Value::Null).status, 200, "it is about none");
+    assert_eq!(put(&all, "?org=beta").status, 200);
+    assert_eq!(send(&server, "GET", "/v1/resources", &[], b"").status, 200, "the socket keeps its rule");
 
     let plan = plan_request(hotreload("glm-4.6"));
     let mut foreign = plan.clone();
@@ -332,6 +342,32 @@ fn p12_the_organisation_of_a_request_is_one_of_the_tokens_whatever_its_body_says
     over(at, Some(acme.expose()), "POST", "/v1/import", &body).problem(403, "E_FOREIGN_ORG");
     let planned = over(at, Some(acme.expose()), "POST", "/v1/plan", &json!(plan)).json();
     assert!(planned["changes"].as_array().unwrap().iter().all(|change| change["org"] == "acme"), "{planned}");
+}
+
+#[test]
+fn p7_p12_a_request_id_names_a_request_of_one_organisation_and_one_token() {
+    let server = start();
+    let acme = token(&server.plane, "acme", Role::Apply, orgs(&["acme"]));
+    let other = token(&server.plane, "other", Role::Apply, orgs(&["acme"]));
+    let beta = token(&server.plane, "beta", Role::Apply, orgs(&["beta"]));
+    let put = |token: &SecretText, body: &str| {
+        let bearer = format!("Bearer {}", token.expose());
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", "same")];
+        let mut stream = connected(server.address());
+        stream.write_all(&request("PUT", "/v1/kv/x", &headers, body.as_bytes())).unwrap();
+        let answer = read(&mut BufReader::new(stream)).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["revision"].as_u64().unwrap()
+    };
+    let value = |name: &str| server.plane.kv_get(Some(&org(name)), "x", None).unwrap().map(|entry| entry.value);
+    let first = put(&acme, "one");
+    assert_eq!(put(&beta, "one"), first + 1, "another organisation");
+    assert_eq!(value("beta").as_deref(), Some(b"one".as_slice()));
+    assert_eq!(put(&acme, "two"), first + 2, "another body");
+    assert_eq!(put(&other, "one"), first + 3, "another token");
+    assert_eq!(value("acme").as_deref(), Some(b"one".as_slice()));
+    assert_eq!((put(&acme, "one"), put(&beta, "one"), put(&acme, "two")), (first, first + 1, first + 2));
+    assert_eq!(server.plane.head().unwrap().revision.get(), first + 3);
 }
 
 #[test]
@@ -417,6 +453,9 @@ fn p12_the_metrics_of_a_source_are_for_tokens_of_its_organisation() {
         assert!([&ours, &all].iter().all(|text| text.lines().any(|found| found == line)), "{line}\n{ours}");
     }
     assert!(!theirs.contains("acme") && !theirs.contains("team"), "{theirs}");
+    for count in ["holdfast_open_sessions", "holdfast_watches"] {
+        assert!(all.contains(count) && !theirs.contains(count) && !ours.contains(count), "{count}: {theirs}");
+    }
 }
 
 #[test]
@@ -440,6 +479,11 @@ fn p12_an_administrator_of_one_organisation_gives_no_more_than_that() {
     over(at, Some(admin.expose()), "DELETE", "/v1/tokens/root", &Value::Null).problem(404, "E_NOT_FOUND");
     assert_eq!(over(at, Some(admin.expose()), "DELETE", "/v1/tokens/ci", &Value::Null).status, 200);
     over(at, Some(given.expose()), "GET", "/v1/head", &Value::Null).problem(401, "E_ACCESS_TOKEN");
+    // Names that others have tell nothing.
+    token(&server.plane, "hidden", Role::Read, orgs(&["beta"]));
+    for name in ["root", "hidden"] {
+        assert_eq!(made(json!({"name": name, "role": "read"})).status, 201, "{name}");
+    }
     // On the socket nobody is asked.
     let all = send(&server, "POST", "/v1/tokens", &[], br#"{"name":"all","role":"read","reach":"all"}"#);
     assert_eq!(all.status, 201, "{}", all.text());

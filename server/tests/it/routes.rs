@@ -42,6 +42,15 @@ fn a_raw_value_is_written_read_guarded_and_removed() {
 }
 
 #[test]
+fn a_refused_transaction_calls_a_key_what_the_client_does() {
+    let server = Server::start();
+    let twice = json!({"ops": [{"delete": {"key": "a"}}, {"delete": {"key": "a"}}]});
+    let problem = post(&server, "/v1/txn", &twice).problem(400, "E_DUPLICATE_KEY");
+    assert_eq!(problem["detail"], "`a` is changed twice in one transaction");
+    assert!(!problem.to_string().contains("default"), "{problem}");
+}
+
+#[test]
 fn a_key_is_what_its_decoded_path_says() {
     let server = Server::start();
     for (written, read) in [
@@ -84,6 +93,39 @@ fn a_write_with_a_request_id_happens_once() {
     assert_eq!(put(&server, "/v1/kv/a", &id, "one").json(), json!({"revision": 1}));
     assert_eq!(get(&server, "/v1/kv/a").body, b"two");
     assert_eq!(get(&server, "/v1/head").json()["revision"], 2);
+}
+
+#[test]
+fn p7_a_request_id_that_another_request_had_does_not_take_a_write_away() {
+    let server = Server::start();
+    apply(&server, "glm-4.6");
+    apply(&server, "glm-4.5");
+    let id = [("idempotency-key", "zz9")];
+    let revision = |answer: Answer| answer.json()["revision"].as_u64().unwrap();
+    assert_eq!(revision(put(&server, "/v1/kv/q", &id, "one")), 3);
+    assert_eq!(revision(put(&server, "/v1/kv/r", &id, "one")), 4, "another key");
+    assert_eq!(revision(send(&server, "DELETE", "/v1/kv/q", &id, b"")), 5, "another operation");
+    get(&server, "/v1/kv/q").problem(404, "E_NO_KEY");
+    let txn = json!({"compare": [{"key": "r", "absent": true}], "ops": [{"delete": {"key": "r"}}]}).to_string();
+    let failed = send(&server, "POST", "/v1/txn", &id, txn.as_bytes());
+    assert_eq!((failed.status, &failed.json()["succeeded"]), (412, &json!(false)), "{}", failed.text());
+    let writes = [
+        ("POST", "/v1/rollback", r#"{"to": 1}"#),
+        ("POST", "/v1/resume", ""),
+        ("PATCH", "/v1/resources/agent/hotreload-test", r#"{"name": "A"}"#),
+    ];
+    for (revision, (method, target, body)) in (6..).zip(writes) {
+        let answer = send(&server, method, target, &id, body.as_bytes());
+        let (made, outcome) = (&answer.json()["revision"], &answer.json()["outcome"]);
+        assert_eq!((made, outcome), (&json!(revision), &json!("committed")), "{target}: {}", answer.text());
+    }
+    // Each is still answered as it was, and does nothing again.
+    assert_eq!(revision(put(&server, "/v1/kv/q", &id, "one")), 3);
+    for (revision, (method, target, body)) in (6..).zip(writes) {
+        let again = send(&server, method, target, &id, body.as_bytes()).json();
+        assert_eq!((&again["revision"], &again["outcome"]), (&json!(revision), &json!("replayed")), "{target}");
+    }
+    assert_eq!(get(&server, "/v1/head").json()["revision"], 8);
 }
 
 #[test]
