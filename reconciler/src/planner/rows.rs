@@ -22,7 +22,7 @@ use crate::kind::{Effect, Kinds};
 use crate::plan::{Action, Change, Reason};
 use crate::resource::{Address, Declaration, OrgId, Record, SourceName, keys};
 use crate::secret::SecretValues;
-use crate::vault::record;
+use crate::vault::{self, record};
 
 impl<'p> Planner<'p> {
     pub(super) fn declared_rows(&mut self) -> Result<(), Problem> {
@@ -77,7 +77,9 @@ impl<'p> Planner<'p> {
         };
         let (tags, takes) = (self.new_tags(declared, compared), self.takes(address));
         let before = self.before(compared)?;
+        let others = self.others(declared, compared, live.as_ref().map(|(record, _)| record.as_ref()), &tags)?;
         let mut outcome = diff::diff(diff::Inputs {
+            others: &others,
             kind,
             source: self.input.source.as_str(),
             on_drift: self.input.desired.on_drift,
@@ -231,10 +233,14 @@ impl<'p> Planner<'p> {
             let key = keys::live(self.input.org, &address);
             let live = self.input.snapshot.get(&key).and_then(|entry| Some((record(entry).ok()?, entry.modified())));
             self.reads.insert(key);
-            let Some((live, modified)) = live else { continue };
-            if live.owner.as_deref() != Some(self.input.source.as_str()) {
+            let ours = |(live, _): &(Arc<Record>, Revision)| live.owner.as_deref() == Some(self.input.source.as_str());
+            let Some((live, modified)) = live.filter(ours) else {
+                if self.other_declarer(&address).is_some() {
+                    // That this source has no say in it any more is worth a commit of its own.
+                    self.adopts.push(address);
+                }
                 continue;
-            }
+            };
             if let Some(heir) = self.other_declarer(&address) {
                 self.hand_over(&address, &live, &heir);
                 continue;
@@ -285,6 +291,36 @@ impl<'p> Planner<'p> {
         sources(self.input.snapshot, self.input.org)
             .into_iter()
             .find(|source| source != self.input.source && declares(source))
+    }
+
+    /// What other sources declare of a resource whose secrets get other values; what there is of it is a condition of the apply.
+    fn others(
+        &mut self,
+        declared: &Declared,
+        address: &Address,
+        live: Option<&Record>,
+        tags: &BTreeMap<String, NewTag>,
+    ) -> Result<Vec<(SourceName, Declaration)>, Problem> {
+        let PlanInput { snapshot, org, source, .. } = self.input;
+        let of_live = |path: &String| live.and_then(|live| live.tags.get(path));
+        let changes = |(path, tag): (&String, &NewTag)| match tag {
+            NewTag::Known(tag) => of_live(path) != Some(tag),
+            NewTag::NoKeyYet | NewTag::NotComparable => false,
+        };
+        let goes = || live.is_some_and(|live| live.tags.keys().any(|path| !declared.secrets.contains_key(path)));
+        if !tags.iter().any(changes) && !goes() {
+            return Ok(Vec::new());
+        }
+        let mut others = Vec::new();
+        for other in sources(snapshot, org).into_iter().filter(|other| other != source) {
+            let key = keys::desired(org, &other, address);
+            if let Some(entry) = snapshot.get(&key) {
+                let declaration = vault::declaration(entry).map_err(|_| damaged(&key))?;
+                others.push((other, Declaration::clone(&declaration)));
+            }
+            self.reads.insert(key);
+        }
+        Ok(others)
     }
 
     fn hand_over(&mut self, address: &Address, live: &Record, heir: &SourceName) {
