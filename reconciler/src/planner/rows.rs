@@ -47,6 +47,7 @@ impl<'p> Planner<'p> {
         if let Some(from) = self.moves.clashes.get(address).cloned() {
             let modified = self.input.snapshot.get(&key).map_or(Revision::ZERO, Entry::modified);
             self.blocked.push(blocking::both_live(declared, &from, modified));
+            self.behind(declared, &self.new_tags(declared, address));
             self.blocked_rows.insert(address.clone());
             self.reads.extend([key, keys::live(self.input.org, &from)]);
             return Ok(());
@@ -99,6 +100,8 @@ impl<'p> Planner<'p> {
             let rollback = self.input.options.rollback;
             let blocked = |conflict| blocking::conflict(declared, conflict, rollback);
             self.blocked.extend(outcome.conflicts.iter().map(blocked));
+            self.behind(declared, &tags);
+            self.note_waiting(declared, &outcome);
             self.blocked_rows.insert(address.clone());
             return Ok(());
         }
@@ -293,6 +296,30 @@ impl<'p> Planner<'p> {
             .find(|source| source != self.input.source && declares(source))
     }
 
+    /// Covers what is declared for a blocked resource by the plan's id: it has no rows that would.
+    fn behind(&mut self, declared: &Declared, tags: &BTreeMap<String, NewTag>) {
+        let tags: Vec<(&str, Option<&str>)> =
+            declared.secrets.keys().map(|path| (path.as_str(), known(tags.get(path)))).collect();
+        let content = (&declared.address, &declared.fields, tags);
+        self.behind.extend(serde_json::to_vec(&content).expect("what is declared is always JSON"));
+    }
+
+    /// Names the other fields of a blocked resource that would change.
+    fn note_waiting(&mut self, declared: &Declared, outcome: &diff::Outcome<'_>) {
+        let blocked = |field: &str| outcome.conflicts.iter().any(|conflict| conflict.path.top() == field);
+        let mut waiting: Vec<&str> = outcome.fields.iter().map(|field| field.path.top()).collect();
+        waiting.dedup();
+        waiting.retain(|field| !blocked(field));
+        let Some(first) = waiting.first() else { return };
+        let names: Vec<String> = waiting.iter().take(WAITING_MAX).map(|field| format!("`{field}`")).collect();
+        let more = match waiting.len().saturating_sub(WAITING_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let message = format!("also waiting behind the block of `{}`: {}{more}", declared.address, names.join(", "));
+        self.findings.tell(Diagnostic::note("N_WAITS_BEHIND", message), declared, first);
+    }
+
     /// What other sources declare of a resource whose secrets get other values; what there is of it is a condition of the apply.
     fn others(
         &mut self,
@@ -401,6 +428,17 @@ impl<'p> Planner<'p> {
             at: declared.at.clone(),
             places: KeptPlaces::new(declared.at.as_ref(), &declared.field_at),
         }
+    }
+}
+
+/// So many fields that wait behind a block are named.
+const WAITING_MAX: usize = 10;
+
+/// A tag that was computed.
+fn known(tag: Option<&NewTag>) -> Option<&str> {
+    match tag {
+        Some(NewTag::Known(tag)) => Some(tag),
+        Some(NewTag::NoKeyYet | NewTag::NotComparable) | None => None,
     }
 }
 
