@@ -7,8 +7,8 @@ use std::path::Path;
 use holdfast_reconciler::desired::Desired;
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::error::{Problem, ProblemKind};
-use holdfast_reconciler::manifest::{DeclaredOrg, Folder, environment, load, org as declared_org};
-use holdfast_reconciler::resource::OrgId;
+use holdfast_reconciler::manifest::{Folder, InHeader, declared_name, environment, load, org as declared_org};
+use holdfast_reconciler::resource::{OrgId, SourceName};
 use holdfast_reconciler::source::work_tree_state;
 
 use crate::error::Failure;
@@ -75,14 +75,31 @@ pub(crate) fn org(setting: &Setting, directory: &Path, output: &Output) -> Resul
         return Ok(Some(org.clone()));
     }
     // A project that is not there says nothing about an organisation; other verbs tell that it is missing.
-    let declared = Folder::open(directory).map_or(DeclaredOrg::Known(None), |folder| declared_org(&folder));
+    let declared = Folder::open(directory).map_or(InHeader::NoManifest, |folder| declared_org(&folder));
     match declared {
-        DeclaredOrg::Known(Some(org)) => Ok(Some(org)),
-        DeclaredOrg::Known(None) => setting.fallback_org(),
-        DeclaredOrg::Unreadable => {
+        InHeader::Known(Some(org)) => Ok(Some(org)),
+        InHeader::Known(None) | InHeader::NoManifest => setting.fallback_org(),
+        InHeader::Unreadable => {
             output
                 .say("warning: the manifest cannot be read, so its `[memory] org` is not known; see `reconcile check`");
             setting.fallback_org()
+        }
+    }
+}
+
+/// The name that a project gives itself, whose manifests have errors; none without a manifest.
+///
+/// # Errors
+/// It gives none that can be read: which source is meant must not be guessed.
+pub(crate) fn name_of_broken(directory: &Path) -> Result<Option<SourceName>, Failure> {
+    match Folder::open(directory).map_or(InHeader::NoManifest, |folder| declared_name(&folder)) {
+        InHeader::Known(Some(name)) => Ok(Some(name)),
+        InHeader::NoManifest => Ok(None),
+        InHeader::Known(None) | InHeader::Unreadable => {
+            let message = "the manifest has errors and no `[project] name` that can be read, so it is not known which \
+                           source is meant";
+            let help = "name it with `--source`, or mend the manifest (`reconcile check`)";
+            Err(Problem::new(ProblemKind::Invalid, "E_SOURCE", message).help(help).into())
         }
     }
 }

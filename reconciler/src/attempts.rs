@@ -35,8 +35,11 @@ pub struct Attempt {
     /// The Git state that was to be applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<GitState>,
-    /// The digest of the manifests.
+    /// The digest of the manifests; empty for a rollback, which is about none.
     pub digest: String,
+    /// The revision that was to be put back, if it was a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Revision>,
     /// The stable code of the refusal.
     pub code: String,
     /// Why, in one line.
@@ -58,6 +61,7 @@ pub(crate) fn record(plane: &Plane, request: &ApplyRequest, problem: &Problem) {
         plan: cut(&request.plan_id, NAME_CHARS_MAX),
         git: desired.git.as_ref().map(|git| GitState { commit: cut(&git.commit, NAME_CHARS_MAX), dirty: git.dirty }),
         digest: cut(&desired.digest, NAME_CHARS_MAX),
+        rollback: request.plan.options.rollback,
         code: problem.blocked.first().map_or(&problem.code, |blocked| &blocked.code).clone(),
         message: cut(&problem.message, TEXT_CHARS_MAX),
     };

@@ -2,6 +2,8 @@
 //!
 //! Never here: what a commit's values say.
 
+use std::collections::BTreeMap;
+
 use holdfast_engine::{Change, Commit, Engine, Revision};
 
 use crate::apply::{self, annotation};
@@ -10,6 +12,10 @@ use crate::embedded::{at_problem, rfc3339};
 use crate::error::{Problem, ProblemKind};
 use crate::plane::{CommitChange, CommitInfo, CommitsPage, Scope};
 use crate::resource::{OrgId, keys};
+
+/// How many commits are looked at for the newest apply of each source, and how many at a time.
+const APPLIES_LOOKED_MAX: usize = 1_024;
+const APPLIES_PAGE: usize = 32;
 
 /// Newest first, at most `limit`, those before a revision that touch what is meant of the organisation.
 pub(crate) fn page(
@@ -51,6 +57,34 @@ pub(crate) fn one(engine: &Engine, org: &OrgId, revision: Revision) -> Result<Co
 /// The Git state that a commit applied.
 pub(crate) fn git_of(engine: &Engine, revision: Revision) -> Option<GitState> {
     engine.commit_at(revision).ok().and_then(|commit| git(&commit))
+}
+
+/// Raises what is known of the newest apply of each source to what the commits say: one may change nothing that is declared.
+/// Looks no further back than at [`APPLIES_LOOKED_MAX`] commits; what was declared last is known anyway.
+pub(crate) fn newest_applies(
+    engine: &Engine,
+    org: &OrgId,
+    head: Revision,
+    mut known: BTreeMap<&str, &mut Option<Revision>>,
+) {
+    let mut last = head;
+    for _ in 0..APPLIES_LOOKED_MAX / APPLIES_PAGE {
+        known.retain(|_, newest| newest.is_none_or(|newest| newest < last));
+        if known.is_empty() || last == Revision::ZERO {
+            return;
+        }
+        // A store without a history knows no more.
+        let Ok(commits) = engine.commits(..=last, APPLIES_PAGE) else { return };
+        for commit in &commits {
+            let of = commit.annotations.get(annotation::ORG).map(String::as_str) == Some(org.as_str())
+                && commit.annotations.contains_key(annotation::PLAN);
+            if let Some(newest) = commit.source.as_deref().filter(|_| of).and_then(|source| known.remove(source)) {
+                *newest = (*newest).max(Some(commit.revision));
+            }
+        }
+        let Some(oldest) = commits.last() else { return };
+        last = oldest.revision.previous();
+    }
 }
 
 fn touches(commit: &Commit, org: &OrgId) -> bool {

@@ -13,7 +13,7 @@ use crate::kept_places::nearest;
 use crate::kind::{FieldSpec, KindSpec};
 use crate::leaves::{change, leaves, parse_path, same_field, top_of, without_volatile};
 use crate::plan::{FieldChange, Op, Reason};
-use crate::resource::{Declaration, Record};
+use crate::resource::{Declaration, Record, SourceName};
 use crate::value::{FieldPath, Fields, PathStep, Value, is_absent, without_nulls};
 use holdfast_engine::Revision;
 
@@ -47,6 +47,8 @@ pub struct Inputs<'d> {
     pub tags: &'d BTreeMap<String, NewTag>,
     /// The fields that are to be taken from whoever set them, each if the resource was last touched in this revision.
     pub takes: &'d BTreeMap<&'d str, Revision>,
+    /// What other sources declare of it, as they may of a secret.
+    pub others: &'d [(SourceName, Declaration)],
 }
 
 /// What should become of a declared resource.
@@ -98,6 +100,8 @@ pub enum Obstacle {
     Actor,
     /// Another source declares it.
     OtherSource,
+    /// Another source declares it too, with another value.
+    OtherValue,
     /// The kind says that it keeps its value.
     Immutable,
 }
@@ -188,6 +192,13 @@ impl<'d> Diff<'d> {
         self.inputs.now.fields.is_empty()
             && !self.inputs.now.secrets.is_empty()
             && self.inputs.now.secrets.keys().all(agrees)
+    }
+
+    /// Another source that declares a secret with another value than it is to get.
+    fn disagreeing(&self, path: &str, tag: Option<&str>) -> Option<String> {
+        let disagrees = |declared: &Declaration| declared.tags.get(path).is_some_and(|of| Some(of.as_str()) != tag);
+        let mut others = self.inputs.others.iter();
+        others.find(|(_, declared)| disagrees(declared)).map(|(source, _)| source.to_string())
     }
 
     fn field(&mut self, field: &str) {
@@ -334,6 +345,9 @@ impl<'d> Diff<'d> {
             Some(NewTag::Known(tag)) => Some(tag),
             Some(NewTag::NoKeyYet | NewTag::NotComparable) | None => None,
         };
+        if let Some(other) = after_tag.as_deref().and_then(|tag| self.disagreeing(path, Some(tag))) {
+            return self.conflict(at, other, Obstacle::OtherValue);
+        }
         if input.value.is_some() {
             self.out.seals.insert(path.to_owned());
         }
@@ -365,8 +379,11 @@ impl<'d> Diff<'d> {
     }
 
     fn adopt_secret(&mut self, field: &str) {
+        let of_resource = self.holder_of(self.live().and_then(|live| live.owner.as_ref()));
         match self.holder(field) {
             Holder::Us | Holder::OtherSource(_) => {}
+            // Who co-owns a secret leaves it with the source that it is of.
+            Holder::Nobody | Holder::Actor(_) if matches!(of_resource, Holder::OtherSource(_)) => {}
             Holder::Nobody | Holder::Actor(_) => {
                 self.out.adopts |= self.inputs.live.is_some();
                 self.own(field);
@@ -412,6 +429,10 @@ impl<'d> Diff<'d> {
             .map(|(path, tag)| (path.clone(), tag.clone()))
             .collect();
         for (path, tag) in gone {
+            if let Some(other) = self.disagreeing(&path, None) {
+                self.conflict(parse_path(&path), other, Obstacle::OtherValue);
+                continue;
+            }
             self.out.record.to_mut().tags.remove(&path);
             self.out.seals.insert(path.clone());
             let removed = change(parse_path(&path), None, None);

@@ -28,6 +28,13 @@ impl KeptPlaces {
         Self(kept.collect())
     }
 
+    /// The places as they are while a manifest is in hand, so that they can be kept again.
+    pub(crate) fn in_hand(&self, of_resource: Option<&Position>) -> Places {
+        let Some(own) = of_resource else { return Places::default() };
+        let places = self.0.iter().filter_map(|(path, text)| Some((path.clone(), parse(text, own)?)));
+        places.collect::<BTreeMap<_, _>>().into()
+    }
+
     /// Whether every value is declared where the resource is.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -91,6 +98,7 @@ mod tests {
         let text =
             r#"{"preferences":":9:7","preferences.z-ai":":11:7","servers[1]":":20:7","soulMd":"a:b/SOUL.md:1:7"}"#;
         assert_eq!(serde_json::to_string(&places).unwrap(), text);
+        assert_eq!(KeptPlaces::new(Some(&own), &places.in_hand(Some(&own))), places, "they can be kept again");
         let places: KeptPlaces = serde_json::from_str(text).unwrap();
         for (path, expected) in [
             ("soulMd", at("a:b/SOUL.md", 1)),

@@ -169,6 +169,8 @@ struct Planner<'p> {
     changes: Vec<Change>,
     blocked: Vec<Blocked>,
     blocked_rows: BTreeSet<Address>,
+    /// What is declared for blocked resources, for the plan's id.
+    behind: Vec<u8>,
     unchanged: Addresses,
     adopts: Vec<Address>,
     findings: Findings,
@@ -203,6 +205,7 @@ impl<'p> Planner<'p> {
             changes: Vec::new(),
             blocked: Vec::new(),
             blocked_rows: BTreeSet::new(),
+            behind: Vec::new(),
             unchanged: Addresses::default(),
             adopts: Vec::new(),
             findings: Findings::after(input.desired.diagnostics.clone()),
@@ -312,7 +315,7 @@ impl<'p> Planner<'p> {
             diagnostics: self.findings.list,
             unplaced: self.findings.unplaced,
         };
-        plan.plan_id = plan_id(&mut plan);
+        plan.plan_id = plan_id(&mut plan, &self.behind);
         Ok(Planned { plan, writes: self.writes, reads: self.reads })
     }
 
@@ -348,7 +351,8 @@ fn parts(address: &Address) -> (&str, &str) {
 
 /// The digest of all that the plan would do and foresees. Where the manifests lie and on which revision it was made do not
 /// count, so that a plan stays good while nothing that it is about changes; and of what stays as it is only how much that is.
-fn plan_id(plan: &mut Plan) -> String {
+/// `behind` is what is declared for the resources that are blocked.
+fn plan_id(plan: &mut Plan, behind: &[u8]) -> String {
     let unchanged = std::mem::take(&mut plan.unchanged);
     let mut bare = plan.clone();
     plan.unchanged = unchanged;
@@ -363,7 +367,11 @@ fn plan_id(plan: &mut Plan) -> String {
     }
     bare.blocked.iter_mut().for_each(|blocked| (blocked.revision, blocked.at) = (None, None));
     let bytes = serde_json::to_vec(&bare).expect("a plan is always JSON");
-    Digest::of_parts("holdfast plan", &[&bytes]).to_string()
+    match behind {
+        [] => Digest::of_parts("holdfast plan", &[&bytes]),
+        behind => Digest::of_parts("holdfast plan", &[&bytes, behind]),
+    }
+    .to_string()
 }
 
 pub(crate) fn damaged(key: &str) -> Problem {

@@ -13,7 +13,6 @@ use crate::desired::{Declared, Desired, SecretInput, SecretOrigin};
 use crate::diagnostic::Diagnostic;
 use crate::error::{Problem, ProblemKind};
 use crate::kind_record;
-use crate::places::Places;
 use crate::planner::{self, damaged};
 use crate::resource::{Address, Declaration, OrgId, Record, SourceName, keys};
 
@@ -94,17 +93,18 @@ pub(crate) fn desired(
         let live = live(snapshot, org, &address)?;
         let sealed = |path: &String| live.as_ref().is_some_and(|live| live.tags.contains_key(path));
         let mut secrets = BTreeMap::new();
-        for path in declaration.tags.into_keys() {
-            if sealed(&path) {
-                secrets.insert(path, SecretInput { origin: SecretOrigin::Sealed, value: None });
+        for path in declaration.tags.keys() {
+            if sealed(path) {
+                secrets.insert(path.clone(), SecretInput { origin: SecretOrigin::Sealed, value: None });
             } else {
                 let message = format!("`{path}` of `{address}` is not kept, so it comes back without it");
                 let help = "apply the manifest that has its reference, or set it where it is used";
                 diagnostics.push(Diagnostic::warning("W_VALUE_GONE", message).help(help));
             }
         }
-        let Declaration { fields, lifecycle, at, .. } = declaration;
-        resources.push(Arc::new(Declared { address, fields, secrets, at, field_at: Places::default(), lifecycle }));
+        let Declaration { fields, lifecycle, at, places, .. } = declaration;
+        let field_at = places.in_hand(at.as_ref());
+        resources.push(Arc::new(Declared { address, fields, secrets, at, field_at, lifecycle }));
     }
     resources.sort_by(|left, right| left.address.cmp(&right.address));
     let records = kind_record::records(past, org)?.into_iter();

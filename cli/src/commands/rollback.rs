@@ -2,8 +2,11 @@
 //!
 //! Never here: what a rollback puts back and what guards it; the plane decides.
 
+use std::path::Path;
+
 use holdfast_reconciler::desired::Desired;
 use holdfast_reconciler::plan::{PlanOptions, PlanRequest};
+use holdfast_reconciler::resource::SourceName;
 
 use super::apply::{Asked, Consent, run_drafted};
 use super::plan::{Drafted, parts, present};
@@ -34,8 +37,7 @@ fn draft(run: &Run, args: &RollbackArgs) -> Result<Drafted, Failure> {
     let store = setting.store(&directory);
     let plane = connect::required(setting, &store, &run.output)?;
     let org = project::org(setting, &directory, &run.output)?;
-    let mut desired = policy(run, &directory);
-    desired.source.name = args.source.clone().or(desired.source.name);
+    let desired = policy(run, &directory, args.source.as_ref())?;
     let options = PlanOptions {
         allow_delete: args.plan.allow_delete,
         allow_break: args.plan.allow_break.iter().cloned().collect(),
@@ -53,11 +55,16 @@ fn draft(run: &Run, args: &RollbackArgs) -> Result<Drafted, Failure> {
 
 /// What the project says of its name, of drift and of protection. A manifest that is broken must not stand in the way: it
 /// may be why somebody rolls back.
-fn policy(run: &Run, directory: &std::path::Path) -> Desired {
+fn policy(run: &Run, directory: &Path, named: Option<&SourceName>) -> Result<Desired, Failure> {
     let read = Project::read(&run.setting, directory).ok().and_then(|project| project.desired);
-    let Some(Desired { source, on_drift, protect, loop_policy, .. }) = read else {
-        run.output.say("note: no manifest is read here, so `protect` and `on_drift` of a project do not count");
-        return Desired::nothing(None);
+    if let Some(Desired { mut source, on_drift, protect, loop_policy, .. }) = read {
+        source.name = named.cloned().or(source.name);
+        return Ok(Desired { source, on_drift, protect, loop_policy, ..Desired::nothing(None) });
+    }
+    let name = match named {
+        Some(name) => Some(name.clone()),
+        None => project::name_of_broken(directory)?,
     };
-    Desired { source, on_drift, protect, loop_policy, ..Desired::nothing(None) }
+    run.output.say("note: no manifest is read here, so `protect` and `on_drift` of a project do not count");
+    Ok(Desired::nothing(name))
 }

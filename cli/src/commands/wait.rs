@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use holdfast_reconciler::controller::{LoopState, LoopStatus};
+use holdfast_reconciler::desired::GitState;
 use holdfast_reconciler::plane::{Status, not_yet};
 
 use super::Run;
@@ -41,8 +43,15 @@ fn missing(args: &WaitArgs, status: &Status) -> Vec<String> {
     let revision = args.revision.is_none_or(|wanted| status.head.revision >= wanted);
     let source = |name: &str| args.source.as_ref().is_none_or(|wanted| wanted.as_str() == name);
     let git = args.git.as_ref().is_none_or(|wanted| {
-        let mut of = status.sources.iter().filter(|found| source(&found.source));
-        of.any(|found| found.git.as_ref().is_some_and(|git| git.commit.starts_with(wanted.as_str()) && !git.dirty))
+        let is = |git: &Option<GitState>| {
+            git.as_ref().is_some_and(|git| git.commit.starts_with(wanted.as_str()) && !git.dirty)
+        };
+        // A commit that changes no resource makes no revision: only the loop that looked at it knows that it is in force.
+        let by_loop = |found: &LoopStatus| {
+            found.state == LoopState::InForce && found.source.as_ref().is_some_and(|of| source(of.as_str()))
+        };
+        status.sources.iter().any(|found| source(&found.source) && is(&found.git))
+            || status.loops.iter().any(|found| by_loop(found) && is(&found.git))
     });
     if !(revision && git) {
         return vec![format!("the head is {}", status.head.revision)];

@@ -313,26 +313,27 @@ fn looping(text: &mut Text, loops: &[LoopStatus]) {
     }
 }
 
-/// The newest refused apply of each source, unless the source was applied since.
+/// The refused applies of each source, newest first. Those of a source that was applied since are done with and only counted.
 fn attempted(text: &mut Text, attempts: &[Attempt], sources: &[SourceStatus]) {
     let committed = |attempt: &Attempt| {
         let source = sources.iter().find(|source| source.source == attempt.source.as_str());
         source.and_then(|source| source.committed)
     };
-    let mut open: Vec<&Attempt> = Vec::new();
-    for attempt in attempts {
-        let newest = !open.iter().any(|known| known.source == attempt.source);
-        if newest && committed(attempt).is_none_or(|committed| committed <= attempt.base) {
-            open.push(attempt);
-        }
-    }
+    let is_open = |attempt: &&Attempt| committed(attempt).is_none_or(|committed| committed <= attempt.base);
+    let open: Vec<&Attempt> = attempts.iter().filter(is_open).collect();
     if open.is_empty() {
         return;
     }
     text.end().add(Role::Strong, "Refused:").end();
-    for Attempt { time, source, author, base, code, message, .. } in open {
-        text.plain(format!("  {source}  {time}  {author}  on {base}  ")).add(Role::Error, code).end();
+    for Attempt { time, source, author, base, code, message, rollback, .. } in &open {
+        let what = rollback.map(|to| format!("  rollback to {to}")).unwrap_or_default();
+        text.plain(format!("  {source}  {time}  {author}  on {base}{what}  ")).add(Role::Error, code).end();
         text.plain("      ").plain(message).end();
+    }
+    let done = attempts.len() - open.len();
+    if done > 0 {
+        let done = counted(done as u64, "older one");
+        text.plain("  ").add(Role::Quiet, format!("{done}, applied since: `--format json` has them")).end();
     }
 }
 

@@ -183,3 +183,26 @@ fn a_state_with_hostile_names_is_refused_without_touching_the_terminal() {
         assert!(!shown.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{format}");
     }
 }
+
+#[test]
+fn the_id_of_a_blocked_plan_covers_what_waits_behind_the_block_p5() {
+    let project = Project::applied();
+    project.edit("glm-4.6", "glm-4.7");
+    let set = ["set", "settings/triage", "providerModelPreferences.z-ai=glm-5", "--author", "ui:maria"];
+    assert_eq!(project.run(&set).code, Some(0));
+    let planned = || -> serde_json::Value {
+        let ended = project.run(&["--dry-run", "--format", "json"]);
+        assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+        serde_json::from_str(&ended.stdout).unwrap()
+    };
+    let names_waiting = |plan: &serde_json::Value| plan["diagnostics"].to_string().contains("N_WAITS_BEHIND");
+    let before = planned();
+    assert!(!names_waiting(&before));
+    project.write("agents/triage/SOUL.md", "Be kind.");
+    let after = planned();
+    assert!(names_waiting(&after), "{after:#}");
+    project.write("agents/triage/SOUL.md", "Be quick.");
+    let other = planned();
+    assert_eq!(before["blocked"], after["blocked"]);
+    assert!(before["plan_id"] != after["plan_id"] && after["plan_id"] != other["plan_id"], "{after:#}");
+}

@@ -70,11 +70,17 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
             *resources.entry(kind.to_owned()).or_default() += 1;
         }
     }
-    let sources = planner::known_sources(&snapshot, &org).into_iter().map(|source| {
+    let declared = planner::known_sources(&snapshot, &org).into_iter().map(|source| {
         let prefix = keys::desired_prefix(&org, &source);
-        let (resources, committed) = snapshot
+        let (resources, newest) = snapshot
             .prefix(&prefix)
             .fold((0, None), |(count, newest), (_, entry)| (count + 1, newest.max(Some(entry.modified()))));
+        (source, resources, newest)
+    });
+    let mut declared: Vec<_> = declared.collect();
+    let known = declared.iter_mut().map(|(source, _, newest)| (source.as_str(), newest)).collect();
+    commits::newest_applies(plane.engine(), &org, snapshot.revision(), known);
+    let sources = declared.into_iter().map(|(source, resources, committed)| {
         let git = committed.and_then(|revision| commits::git_of(plane.engine(), revision));
         let held = hold::read(&snapshot, &org, &source)?;
         let held = held.map(|(since, Hold { rollback, author, .. })| Held { since, rollback, author });

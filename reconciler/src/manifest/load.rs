@@ -126,27 +126,38 @@ fn unit<'t>(context: &mut Context<'_>, file: u32, source: &'t SourceFile) -> Opt
     Some(Unit { root, base: parent(&source.name).to_owned() })
 }
 
-/// What a project's manifest says about its organisation, without a look at anything else of the project.
+/// What a project's main manifest says about one thing, without a look at anything else of the project.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeclaredOrg {
-    /// `[memory] org`, or nothing if it has none; also without a manifest.
-    Known(Option<OrgId>),
+pub enum InHeader<T> {
+    /// What it says, or nothing if it says nothing.
+    Known(Option<T>),
+    /// There is no manifest.
+    NoManifest,
     /// The manifest cannot be read as far as this.
     Unreadable,
 }
 
 /// Reads `[memory] org` of the main manifest, for commands that plan nothing. Unlike [`load`] it reads one file and checks
 /// nothing: `reconcile check` does.
-pub fn org(tree: &dyn FileTree) -> DeclaredOrg {
+pub fn org(tree: &dyn FileTree) -> InHeader<OrgId> {
+    in_header(tree, |header| header.org)
+}
+
+/// Reads `[project] name` of the main manifest, as [`org`] does.
+pub fn declared_name(tree: &dyn FileTree) -> InHeader<SourceName> {
+    in_header(tree, |header| header.name)
+}
+
+fn in_header<T>(tree: &dyn FileTree, of: impl FnOnce(project::Header) -> Option<T>) -> InHeader<T> {
     let environment = Environment::default();
     let mut context = Context::new(tree, &environment);
     let Some((file, source)) = find(&mut context) else {
         let none = context.findings.finish(&context.files).iter().all(|found| found.code == E_NO_MANIFEST);
-        return if none { DeclaredOrg::Known(None) } else { DeclaredOrg::Unreadable };
+        return if none { InHeader::NoManifest } else { InHeader::Unreadable };
     };
     match toml::parse(&source.text, file, &context.files, &mut context.findings) {
-        Some(root) => DeclaredOrg::Known(project::header(&root).org),
-        None => DeclaredOrg::Unreadable,
+        Some(root) => InHeader::Known(of(project::header(&root))),
+        None => InHeader::Unreadable,
     }
 }
 

@@ -44,7 +44,7 @@ pub use adopt::{AdoptError, Adoption, FileEdit};
 pub use dotenv::{environment, parse_env};
 pub use findings::CODES;
 pub use folder::Folder;
-pub use load::{DeclaredOrg, Loaded, load, org, source_name};
+pub use load::{InHeader, Loaded, declared_name, load, org, source_name};
 pub use reference::Environment;
 pub use reread::reread;
 pub use schema::{Grammar, schema};

@@ -4,6 +4,7 @@
 
 use holdfast_engine::Revision;
 
+use crate::agents::kinds;
 use crate::desired::Declared;
 use crate::diff::{self, Conflict, Obstacle};
 use crate::plan::Blocked;
@@ -34,7 +35,11 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Optio
         Obstacle::OtherSource => {
             let what = if field.is_empty() { format!("`{address}`") } else { format!("`{field}` of `{address}`") };
             let message = format!("{what} is declared by source `{owner}`");
-            ("E_OTHER_SOURCE", message, vec!["delete it from one of the two projects".to_owned()])
+            ("E_OTHER_SOURCE", message, other_source(address))
+        }
+        Obstacle::OtherValue => {
+            let message = format!("`{address}` is declared with another value by source `{owner}`");
+            ("E_OTHER_SOURCE", message, other_source(address))
         }
         Obstacle::Actor => {
             let by = rollback.map_or("manifest".to_owned(), |back| back.to_string());
@@ -63,6 +68,17 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Optio
         message,
         remedies,
     }
+}
+
+/// The ways out where two sources declare one resource. A secret that both hold changes for both by hand: whoever then gives
+/// the new value agrees with what is live.
+fn other_source(address: &Address) -> Vec<String> {
+    let mut remedies = vec!["delete it from one of the two projects".to_owned()];
+    if address.kind.as_str() == kinds::SECRET {
+        let set = format!("`reconcile secret set {}`", address.name);
+        remedies.push(format!("to change it for both, {set} and give both projects that value"));
+    }
+    remedies
 }
 
 /// A value that fits on a line; a long one is told with its length, and `reconcile get` shows all of it.

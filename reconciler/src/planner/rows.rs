@@ -22,7 +22,7 @@ use crate::kind::{Effect, Kinds};
 use crate::plan::{Action, Change, Reason};
 use crate::resource::{Address, Declaration, OrgId, Record, SourceName, keys};
 use crate::secret::SecretValues;
-use crate::vault::record;
+use crate::vault::{self, record};
 
 impl<'p> Planner<'p> {
     pub(super) fn declared_rows(&mut self) -> Result<(), Problem> {
@@ -47,6 +47,7 @@ impl<'p> Planner<'p> {
         if let Some(from) = self.moves.clashes.get(address).cloned() {
             let modified = self.input.snapshot.get(&key).map_or(Revision::ZERO, Entry::modified);
             self.blocked.push(blocking::both_live(declared, &from, modified));
+            self.behind(declared, &self.new_tags(declared, address));
             self.blocked_rows.insert(address.clone());
             self.reads.extend([key, keys::live(self.input.org, &from)]);
             return Ok(());
@@ -77,7 +78,9 @@ impl<'p> Planner<'p> {
         };
         let (tags, takes) = (self.new_tags(declared, compared), self.takes(address));
         let before = self.before(compared)?;
+        let others = self.others(declared, compared, live.as_ref().map(|(record, _)| record.as_ref()), &tags)?;
         let mut outcome = diff::diff(diff::Inputs {
+            others: &others,
             kind,
             source: self.input.source.as_str(),
             on_drift: self.input.desired.on_drift,
@@ -97,6 +100,8 @@ impl<'p> Planner<'p> {
             let rollback = self.input.options.rollback;
             let blocked = |conflict| blocking::conflict(declared, conflict, rollback);
             self.blocked.extend(outcome.conflicts.iter().map(blocked));
+            self.behind(declared, &tags);
+            self.note_waiting(declared, &outcome);
             self.blocked_rows.insert(address.clone());
             return Ok(());
         }
@@ -231,10 +236,14 @@ impl<'p> Planner<'p> {
             let key = keys::live(self.input.org, &address);
             let live = self.input.snapshot.get(&key).and_then(|entry| Some((record(entry).ok()?, entry.modified())));
             self.reads.insert(key);
-            let Some((live, modified)) = live else { continue };
-            if live.owner.as_deref() != Some(self.input.source.as_str()) {
+            let ours = |(live, _): &(Arc<Record>, Revision)| live.owner.as_deref() == Some(self.input.source.as_str());
+            let Some((live, modified)) = live.filter(ours) else {
+                if self.other_declarer(&address).is_some() {
+                    // That this source has no say in it any more is worth a commit of its own.
+                    self.adopts.push(address);
+                }
                 continue;
-            }
+            };
             if let Some(heir) = self.other_declarer(&address) {
                 self.hand_over(&address, &live, &heir);
                 continue;
@@ -285,6 +294,60 @@ impl<'p> Planner<'p> {
         sources(self.input.snapshot, self.input.org)
             .into_iter()
             .find(|source| source != self.input.source && declares(source))
+    }
+
+    /// Covers what is declared for a blocked resource by the plan's id: it has no rows that would.
+    fn behind(&mut self, declared: &Declared, tags: &BTreeMap<String, NewTag>) {
+        let tags: Vec<(&str, Option<&str>)> =
+            declared.secrets.keys().map(|path| (path.as_str(), known(tags.get(path)))).collect();
+        let content = (&declared.address, &declared.fields, tags);
+        self.behind.extend(serde_json::to_vec(&content).expect("what is declared is always JSON"));
+    }
+
+    /// Names the other fields of a blocked resource that would change.
+    fn note_waiting(&mut self, declared: &Declared, outcome: &diff::Outcome<'_>) {
+        let blocked = |field: &str| outcome.conflicts.iter().any(|conflict| conflict.path.top() == field);
+        let mut waiting: Vec<&str> = outcome.fields.iter().map(|field| field.path.top()).collect();
+        waiting.dedup();
+        waiting.retain(|field| !blocked(field));
+        let Some(first) = waiting.first() else { return };
+        let names: Vec<String> = waiting.iter().take(WAITING_MAX).map(|field| format!("`{field}`")).collect();
+        let more = match waiting.len().saturating_sub(WAITING_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let message = format!("also waiting behind the block of `{}`: {}{more}", declared.address, names.join(", "));
+        self.findings.tell(Diagnostic::note("N_WAITS_BEHIND", message), declared, first);
+    }
+
+    /// What other sources declare of a resource whose secrets get other values; what there is of it is a condition of the apply.
+    fn others(
+        &mut self,
+        declared: &Declared,
+        address: &Address,
+        live: Option<&Record>,
+        tags: &BTreeMap<String, NewTag>,
+    ) -> Result<Vec<(SourceName, Declaration)>, Problem> {
+        let PlanInput { snapshot, org, source, .. } = self.input;
+        let of_live = |path: &String| live.and_then(|live| live.tags.get(path));
+        let changes = |(path, tag): (&String, &NewTag)| match tag {
+            NewTag::Known(tag) => of_live(path) != Some(tag),
+            NewTag::NoKeyYet | NewTag::NotComparable => false,
+        };
+        let goes = || live.is_some_and(|live| live.tags.keys().any(|path| !declared.secrets.contains_key(path)));
+        if !tags.iter().any(changes) && !goes() {
+            return Ok(Vec::new());
+        }
+        let mut others = Vec::new();
+        for other in sources(snapshot, org).into_iter().filter(|other| other != source) {
+            let key = keys::desired(org, &other, address);
+            if let Some(entry) = snapshot.get(&key) {
+                let declaration = vault::declaration(entry).map_err(|_| damaged(&key))?;
+                others.push((other, Declaration::clone(&declaration)));
+            }
+            self.reads.insert(key);
+        }
+        Ok(others)
     }
 
     fn hand_over(&mut self, address: &Address, live: &Record, heir: &SourceName) {
@@ -365,6 +428,17 @@ impl<'p> Planner<'p> {
             at: declared.at.clone(),
             places: KeptPlaces::new(declared.at.as_ref(), &declared.field_at),
         }
+    }
+}
+
+/// So many fields that wait behind a block are named.
+const WAITING_MAX: usize = 10;
+
+/// A tag that was computed.
+fn known(tag: Option<&NewTag>) -> Option<&str> {
+    match tag {
+        Some(NewTag::Known(tag)) => Some(tag),
+        Some(NewTag::NoKeyYet | NewTag::NotComparable) | None => None,
     }
 }
 

@@ -57,7 +57,7 @@ fn run_declared(
     let kind = kinds.get(now.address.kind.as_str()).unwrap();
     let live = live.map(|record| (record, Revision::new(7)));
     let takes = BTreeMap::new();
-    let outcome = diff(Inputs { kind, source: SOURCE, on_drift, now, before, live, tags, takes: &takes });
+    let outcome = diff(Inputs { kind, source: SOURCE, on_drift, now, before, live, tags, takes: &takes, others: &[] });
     (told(&outcome), outcome.record.into_owned())
 }
 
@@ -72,7 +72,8 @@ fn p7_a_field_is_taken_only_from_the_revision_that_was_looked_at() {
     let taking = |takes: &[(&'static str, u64)], on_drift| {
         let takes = takes.iter().map(|(field, revision)| (*field, Revision::new(*revision))).collect();
         let (source, live, before) = (SOURCE, Some((&record, seen)), Some(&before));
-        let outcome = diff(Inputs { kind, source, on_drift, now: &now, before, live, tags: &tags, takes: &takes });
+        let outcome =
+            diff(Inputs { kind, source, on_drift, now: &now, before, live, tags: &tags, takes: &takes, others: &[] });
         let owners: Vec<Option<&str>> = outcome.fields.iter().map(|field| field.owner.as_deref()).collect();
         (told(&outcome), outcome.reason, format!("{owners:?}"))
     };
@@ -215,6 +216,7 @@ fn an_implied_value_that_differs_under_the_same_manifest_is_a_changed_default() 
             live: Some((&record, Revision::new(7))),
             tags: &tags,
             takes: &takes,
+            others: &[],
         };
         let outcome = diff(inputs);
         (told(&outcome), outcome.reason)

@@ -321,6 +321,11 @@ fn p4_p6_what_is_pushed_reaches_sessions_and_nothing_that_goes_wrong_with_git_hu
     let commit = remote.push(&with_model("glm-4.5"), "a faster model");
     project.run(&["wait", "--git", &commit[..10], "--source", "team"]).exits(0).says("r2 is in force");
     project.await_model("glm-4.5");
+    // One that changes no resource makes no revision, and is in force all the same once it was looked at.
+    let text = std::fs::read_to_string(remote.work().join("lobu.toml")).unwrap();
+    let remark = remote.push(&format!("# a remark\n{text}"), "a remark");
+    project.run(&["wait", "--git", &remark, "--source", "other", "--timeout", "0"]).exits(5);
+    project.run(&["wait", "--git", &remark, "--source", "team"]).exits(0).says("r2 is in force");
     project.run(&["wait", "--revision", "r2", "--format", "json"]).exits(0).says("\"revision\": 2");
     project.run(&["wait", "--revision", "r9", "--timeout", "1"]).exits(5).complains("E_TIMEOUT");
     project.run(&["wait", "--git", "0000000000", "--timeout", "0"]).exits(5).complains("the head is r2");
