@@ -114,8 +114,7 @@ pub(crate) fn access(
         return Err(problem.help("an administrator makes a new one with `reconcile token create`"));
     }
     let TokenRecord { name, role, reach, .. } = TokenRecord::clone(&record);
-    let several_orgs = reach.only().is_none();
-    Ok(Access { id: id.to_owned(), name, role, reach, several_orgs })
+    Ok(Access { id: id.to_owned(), name, role, reach })
 }
 
 /// Compares all bytes, whatever the first ones are.

@@ -38,7 +38,6 @@ mod taking;
 
 pub(crate) use scope::Standing;
 use scope::{Notes, Part, Scope};
-pub(crate) use sources::has_several_organisations;
 pub(crate) use sources::known_sources;
 pub use sources::{organisations, source_name, sources};
 

@@ -213,15 +213,19 @@ impl Granted {
     }
 
     /// The organisation that a request is about: what it names, else the token's only one. A token for all leaves it to the
-    /// plane's rule where the store has no two.
+    /// plane's rule.
     pub(crate) fn org(&self, named: Option<OrgId>) -> Result<Option<OrgId>, Problem> {
         match (named, &self.access.reach) {
             (Some(org), _) => within(&self.access, &org).map(|()| Some(org)),
-            (None, reach) if self.access.several_orgs => {
-                let message = format!("the token `{}` is for {reach}: which one is meant?", self.access.name);
-                Err(Problem::new(ProblemKind::Invalid, "E_ORG", message).help("name it, with `?org=` or `--org`"))
-            }
-            (None, reach) => Ok(reach.only().cloned()),
+            (None, Reach::All) => Ok(None),
+            (None, reach @ Reach::Orgs(_)) => match reach.only() {
+                Some(org) => Ok(Some(org.clone())),
+                None => {
+                    let message = format!("the token `{}` is for {reach}: which one is meant?", self.access.name);
+                    let problem = Problem::new(ProblemKind::Invalid, "E_ORG", message);
+                    Err(problem.help("name it, with `?org=` or `--org`"))
+                }
+            },
         }
     }
 

@@ -123,14 +123,9 @@ pub(super) fn revoke(plane: &Plane, request: &TokenRevocation) -> Result<WriteRe
 
 pub(super) fn authenticate(plane: &Plane, token: &SecretText) -> Result<Access, Problem> {
     let snapshot = plane.engine().snapshot();
-    let access = access_token::access(token, plane.now(), |id| {
+    access_token::access(token, plane.now(), |id| {
         snapshot.get(&[KEYS, id].concat()).and_then(|entry| TokenRecord::of(entry).ok())
-    })?;
-    let several_orgs = match &access.reach {
-        Reach::All => planner::has_several_organisations(&snapshot),
-        Reach::Orgs(orgs) => orgs.len() > 1,
-    };
-    Ok(Access { several_orgs, ..access })
+    })
 }
 
 fn all(snapshot: &Snapshot) -> Result<Vec<Known>, Problem> {

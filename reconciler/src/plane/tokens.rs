@@ -208,6 +208,4 @@ pub struct Access {
     pub role: Role,
     /// For which organisations.
     pub reach: Reach,
-    /// Whether these are more than one in this store, so that a request must name the one that it is about.
-    pub several_orgs: bool,
 }

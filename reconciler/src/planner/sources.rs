@@ -46,11 +46,6 @@ pub fn organisations(snapshot: &Snapshot) -> Vec<OrgId> {
     children(snapshot, "org/").filter_map(|name| OrgId::new(name).ok()).collect()
 }
 
-/// Whether there is more than one: two seeks, however many there are.
-pub(crate) fn has_several_organisations(snapshot: &Snapshot) -> bool {
-    children(snapshot, "org/").filter(|name| OrgId::new(name).is_ok()).take(2).count() == 2
-}
-
 /// The distinct first segments below a prefix: one seek for each, however many keys lie below them.
 fn children<'s>(snapshot: &'s Snapshot, prefix: &'s str) -> impl Iterator<Item = String> + 's {
     let mut from = prefix.to_owned();
