@@ -34,6 +34,7 @@ mod renames;
 mod rows;
 mod scope;
 mod sources;
+mod standing;
 mod taking;
 
 pub(crate) use scope::Standing;

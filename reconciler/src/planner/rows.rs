@@ -5,22 +5,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use holdfast_engine::{Entry, Revision, Snapshot};
+use holdfast_engine::{Entry, Revision};
 
 use super::scope::{Rows, Scope};
 use super::sources::sources;
+use super::standing::standing;
 use super::{PlanInput, Planner, RingState, Write, blocking, damaged, parts};
 use crate::agents::references;
 use crate::desired::{Declared, SecretOrigin};
 use crate::diagnostic::Diagnostic;
 use crate::diff::{self, NewTag};
-use crate::encoded;
 use crate::error::{Problem, ProblemKind};
 use crate::guard::{self, Protection};
 use crate::kept_places::KeptPlaces;
-use crate::kind::{Effect, Kinds};
+use crate::kind::Effect;
 use crate::plan::{Action, Change, Reason};
-use crate::resource::{Address, Declaration, OrgId, Record, SourceName, keys};
+use crate::resource::{Address, Declaration, Record, SourceName, keys};
 use crate::secret::SecretValues;
 use crate::vault::{self, record};
 
@@ -440,47 +440,4 @@ fn known(tag: Option<&NewTag>) -> Option<&str> {
         Some(NewTag::Known(tag)) => Some(tag),
         Some(NewTag::NoKeyYet | NewTag::NotComparable) | None => None,
     }
-}
-
-/// The most rows for which a second thread would cost more than it saves.
-const IN_ONE_THREAD_MAX: usize = 1_000;
-
-/// Which rows change nothing, not even an owner. To tell that of each is most of a plan, and hangs on nothing else.
-fn standing(input: &PlanInput<'_>, kinds: &Kinds, rows: &[Rows<'_>]) -> Vec<bool> {
-    let PlanInput { snapshot, org, source, .. } = *input;
-    let tell = |rows: &[Rows<'_>]| -> Vec<bool> {
-        let stands = |row: &Rows<'_>| match row {
-            Rows::Look(declared) => {
-                guard::protects(&input.desired.protect, &declared.address).is_none()
-                    && stands(snapshot, org, source, declared)
-                    && kinds.get(parts(&declared.address).0).is_some()
-            }
-            Rows::Stand(..) => true,
-        };
-        rows.iter().map(stands).collect()
-    };
-    if rows.len() <= IN_ONE_THREAD_MAX {
-        return tell(rows);
-    }
-    let (first, second) = rows.split_at(rows.len() / 2);
-    std::thread::scope(|scope| {
-        let second = scope.spawn(|| tell(second));
-        let mut all = tell(first);
-        all.extend(second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        all
-    })
-}
-
-/// Whether a resource is live just as it is declared, told without decoding what is live.
-fn stands(snapshot: &Snapshot, org: &OrgId, source: &SourceName, declared: &Declared) -> bool {
-    let is_declared = |live: &Entry| {
-        let before = snapshot.get(&keys::desired(org, source, &declared.address));
-        // A row of an exported state stands for both.
-        before.is_some_and(|before| {
-            Arc::ptr_eq(before.value(), live.value()) || encoded::is_declared(before.value(), declared)
-        })
-    };
-    let is_live = |live: &&Entry| encoded::is_live(live.value(), declared, source.as_str());
-    encoded::is_plain(declared)
-        && keys::with_live(org, &declared.address, |key| snapshot.get(key)).filter(is_live).is_some_and(is_declared)
 }
