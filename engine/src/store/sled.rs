@@ -2,7 +2,7 @@
 //!
 //! `flush` of sled 0.34 writes, but does not sync (it issues `sync_file_range`). Every sync here is therefore a flush and then
 //! an `fdatasync` of the same file through a descriptor of our own. One thread calls this; no background flusher runs; a
-//! panic of sled becomes an error, after which the disk refuses everything.
+//! panic of sled becomes an error, after which the disk refuses everything; no wait of sled outlasts a failed write.
 //!
 //! Never here: what the records mean.
 
@@ -17,6 +17,7 @@ use crate::planted::planted;
 use crate::store::contain::contained;
 use crate::store::sync::Syncer;
 
+mod opened;
 pub(crate) mod successor;
 
 /// How long sled's threads are waited for when it is closed.
@@ -31,7 +32,7 @@ pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 /// An open sled folder.
 pub(crate) struct Disk {
     /// Gone once it is closed or has failed.
-    db: Option<sled::Db>,
+    db: Option<opened::Opened>,
     /// The file that sled writes, for syncing.
     file: File,
     path: PathBuf,
@@ -107,8 +108,7 @@ impl Disk {
         }
         failpoint("open-synced-what-was-there");
         remove_unfinished_summaries(path)?;
-        let config = sled::Config::default().path(path).flush_every_ms(None);
-        let db = match contained(|| config.open()) {
+        let db = match contained(|| opened::Opened::open(path)) {
             Ok(Ok(db)) => db,
             Ok(Err(sled::Error::Io(error))) if is_lock(&error) => return Err(DiskOpenError::Locked),
             Ok(Err(sled::Error::Io(error))) => return Err(io(error)),

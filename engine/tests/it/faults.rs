@@ -154,6 +154,23 @@ fn with_fault(folder: &Path, fault: &str, only: Option<&Path>) -> Option<String>
     Some(text)
 }
 
+/// Runs the child with `fault`, and shows that what it acknowledged is kept and that the store is whole and goes on; says whether
+/// the child met the fault, or nothing where it does not start.
+fn meets(fault: &str) -> Option<bool> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let said = with_fault(&path, fault, None)?;
+    let newest = said.lines().filter_map(acknowledged).max().unwrap_or(0);
+    let store = SledStore::open(&path, small()).unwrap_or_else(|error| panic!("{fault}: {error}"));
+    let engine = open(Box::new(store)).unwrap_or_else(|error| panic!("{fault}: {error:?}"));
+    let head = engine.head().revision.get();
+    assert!(head >= newest, "{fault}: r{newest} was acknowledged, the store ends at r{head}");
+    let report = engine.verify(|_, _| ControlFlow::Continue(())).expect("readable");
+    assert!(report.is_sound(), "{fault}: {:?}", report.findings);
+    engine.commit(put("again", "x")).expect("writes again");
+    Some(said.contains("refused") || said.contains("not reclaimed"))
+}
+
 fn has_strace() -> bool {
     std::process::Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success())
 }
@@ -195,25 +212,14 @@ fn an_error_at_any_call_that_writes_is_typed_and_loses_nothing() {
         let mut idle = 0;
         for number in (1_u32..).step_by(step) {
             let fault = format!("{calls}:error={error}:when={number}{from_then_on}");
-            let folder = tempfile::tempdir().expect("a folder");
-            let path = folder.path().join("store");
             // The first opening and some commits are part of what fails.
-            let Some(said) = with_fault(&path, &fault, None) else {
+            let Some(met) = meets(&fault) else {
                 idle = 0;
                 continue;
             };
             runs += 1;
-            let met = said.contains("refused") || said.contains("not reclaimed");
             idle = if met { 0 } else { idle + 1 };
             failed += u32::from(met);
-            let newest = said.lines().filter_map(acknowledged).max().unwrap_or(0);
-            let store = SledStore::open(&path, small()).unwrap_or_else(|error| panic!("{fault}: {error}"));
-            let engine = open(Box::new(store)).unwrap_or_else(|error| panic!("{fault}: {error:?}"));
-            let head = engine.head().revision.get();
-            assert!(head >= newest, "{fault}: r{newest} was acknowledged, the store ends at r{head}");
-            let report = engine.verify(|_, _| ControlFlow::Continue(())).expect("readable");
-            assert!(report.is_sound(), "{fault}: {:?}", report.findings);
-            engine.commit(put("again", "x")).expect("writes again");
             if idle >= 4 && number > 60 {
                 break;
             }
@@ -221,6 +227,18 @@ fn an_error_at_any_call_that_writes_is_typed_and_loses_nothing() {
     }
     report(&format!("faults: {failed} calls failed in turn in {runs} runs"));
     assert!(failed >= if is_long() { 150 } else { 15 }, "the sweep met {failed} failures");
+}
+
+/// A disk that takes a while to fail: the error comes when it is waited for. Which write of a commit meets it is chance.
+#[test]
+fn a_write_that_fails_late_is_told_and_not_waited_for() {
+    if !has_strace() {
+        return report("faults: no strace, no write was made to fail late");
+    }
+    let fault = |number: u32| format!("pwrite64:error=EIO:delay_enter=20000:when={number}");
+    let met = (6..=24).filter_map(|number| meets(&fault(number))).filter(|met| *met).count();
+    report(&format!("faults: {met} writes failed late"));
+    assert!(met >= 10, "the sweep met {met} failures");
 }
 
 #[test]

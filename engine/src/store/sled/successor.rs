@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use super::opened::Opened;
 use super::{Changes, Disk};
 use crate::error::StoreError;
 use crate::failpoint::failpoint;
@@ -23,7 +24,7 @@ pub(crate) const SUCCESSOR: &str = "next";
 
 /// The file that is filled.
 pub(super) struct Successor {
-    db: sled::Db,
+    db: Opened,
     file: File,
     folder: PathBuf,
     /// The first key that is not copied yet.
@@ -54,9 +55,8 @@ impl Disk {
         };
         fs::DirBuilder::new().mode(0o700).create(&folder).map_err(io("make", &folder))?;
         failpoint("successor-made");
-        let config = sled::Config::default().path(&folder).flush_every_ms(None);
         let failed = |reason| StoreError::Backend { action: "made a new file", reason };
-        let db = contained(|| config.open()).map_err(failed)?.map_err(|error| failed(error.to_string()))?;
+        let db = contained(|| Opened::open(&folder)).map_err(failed)?.map_err(|error| failed(error.to_string()))?;
         let path = folder.join("db");
         let file = File::options().read(true).write(true).open(&path).map_err(io("open", &path))?;
         self.successor = Some(Successor { db, file, folder, from: vec![0] });
