@@ -293,6 +293,7 @@ impl<'p> Planner<'p> {
                 .prefix(&before)
                 .filter_map(|(key, _)| key.as_str()[before.len()..].split('/').next()),
             empty: desired.resources.is_empty(),
+            rollback: options.rollback,
             allowed: options.allow_delete == Some(summary.delete),
             revision: snapshot.revision(),
         }));
