@@ -183,7 +183,15 @@ mod tests {
         let mut counted = 0;
         let declared_before = std::iter::repeat_n("agent", before).inspect(|_| counted += 1);
         let (changes, kinds, revision) = (changes.as_slice(), &kinds, Revision::ZERO);
-        let found = deletes(Deletes { changes, kinds, declared_before, empty: false, rollback: None, allowed: false, revision });
+        let found = deletes(Deletes {
+            changes,
+            kinds,
+            declared_before,
+            empty: false,
+            rollback: None,
+            allowed: false,
+            revision,
+        });
         (found.map(|blocked| blocked.message), counted)
     }
 
