@@ -56,6 +56,7 @@ pub mod suggest;
 pub mod take;
 pub mod value;
 pub mod vault;
+mod veil;
 pub mod watch;
 pub mod worker_token;
 

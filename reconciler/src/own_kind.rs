@@ -62,6 +62,31 @@ impl OwnKind {
     }
 }
 
+impl OwnKind {
+    /// The paths that another definition of the kind calls secrets and this one has in clear.
+    pub(crate) fn unseals(&self, other: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        unsealed(&self.fields, &other.fields, "", &mut found);
+        found
+    }
+}
+
+fn unsealed(
+    ours: &BTreeMap<String, OwnField>,
+    others: &BTreeMap<String, OwnField>,
+    within: &str,
+    found: &mut Vec<String>,
+) {
+    let both = ours.iter().filter_map(|(name, field)| Some((name, field, others.get(name)?)));
+    for (name, field, other) in both.filter(|(_, field, _)| !field.sensitive) {
+        let path = format!("{within}{name}");
+        match other.sensitive {
+            true => found.push(path),
+            false => unsealed(&field.fields, &other.fields, &format!("{path}."), found),
+        }
+    }
+}
+
 impl OwnField {
     fn check(&self, value: &Value, what: &str) -> Result<(), String> {
         let fits = match self.value {

@@ -12,9 +12,15 @@ use crate::agents::kinds;
 use crate::desired::{Declared, Desired, SecretInput, SecretOrigin};
 use crate::diagnostic::Diagnostic;
 use crate::error::{Problem, ProblemKind};
+use crate::kind::Kinds;
 use crate::kind_record;
+use crate::own_kind::OwnKind;
 use crate::planner::{self, damaged};
 use crate::resource::{Address, Declaration, OrgId, Record, SourceName, keys};
+use crate::veil;
+
+/// How many of them a refusal names.
+const NAMED_MAX: usize = 20;
 
 /// The source that a rollback is about: the one that is named, else the project's directory if it is one, else the
 /// organisation's only one. One that declares nothing now counts if it did then.
@@ -122,6 +128,40 @@ pub(crate) fn desired(
         resources,
         diagnostics,
     })
+}
+
+/// Refuses a rollback that would put back in clear what is a secret now: values of then that the kinds of now call secrets, else
+/// kinds of then that call no secret what those of now do.
+///
+/// # Errors
+/// Names each such value and field.
+pub(crate) fn check_seals(desired: &Desired, known: &Kinds, to: Revision) -> Result<(), Problem> {
+    let mut unsealed: Vec<(String, String)> = Vec::new();
+    for declared in &desired.resources {
+        let Some(kind) = known.get(declared.address.kind.as_str()) else { continue };
+        let paths = veil::in_clear(kind, &declared.fields).into_iter();
+        unsealed.extend(paths.map(|path| (declared.address.to_string(), path.to_string())));
+    }
+    let kinds: &[OwnKind] = if unsealed.is_empty() { &desired.kinds } else { &[] };
+    for then in kinds {
+        let now = known.get(then.name.as_str()).and_then(|kind| kind.definition.as_ref());
+        let paths = now.map_or(Vec::new(), |now| then.unseals(now)).into_iter();
+        unsealed.extend(paths.map(|path| (format!("kind/{}", then.name), path)));
+    }
+    if unsealed.is_empty() {
+        return Ok(());
+    }
+    let told =
+        |(address, path): &(String, String)| format!("`{path}` of `{address}` is a secret now and was none at {to}");
+    let mut causes: Vec<String> = unsealed.iter().take(NAMED_MAX).map(told).collect();
+    if unsealed.len() > causes.len() {
+        causes.push(format!("so it is with {} more", unsealed.len() - causes.len()));
+    }
+    let message = format!("a rollback to {to} would put secrets back in clear");
+    let help =
+        "apply manifests that give them by references such as `$NAME`, or roll back to a revision that has them sealed";
+    let problem = Problem::new(ProblemKind::Blocked, "E_UNSEALS", message).help(help);
+    Err(Problem { causes, ..problem })
 }
 
 fn live(snapshot: &Snapshot, org: &OrgId, address: &Address) -> Result<Option<Record>, Problem> {

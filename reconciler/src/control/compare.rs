@@ -9,7 +9,8 @@ use holdfast_engine::{Difference, Entry, Head, Revision};
 use crate::embedded::{Plane, at_problem, rfc3339};
 use crate::error::Problem;
 use crate::kind::Kinds;
-use crate::plan::Action;
+use crate::leaves::{change, parse_path};
+use crate::plan::{Action, FieldChange, Op};
 use crate::plane::{
     DiffQuery, DiffSummary, Differences, OwnerDifference, ResourceDifference, Side, ValueDifference, Versions,
 };
@@ -18,6 +19,7 @@ use crate::raw_value::RawValue;
 use crate::record_changes::record_changes;
 use crate::resource::{Address, Record, keys};
 use crate::vault::record;
+use crate::veil::{Veil, Veiled};
 
 /// How many rows a page holds if nobody says, and at most.
 const ROWS_MAX: usize = 1_000;
@@ -36,7 +38,7 @@ pub(super) fn differences(plane: &Plane, query: &DiffQuery) -> Result<Difference
     let snapshot = engine.snapshot();
     let org = plane.org(query.org.as_ref(), &snapshot);
     let (from, to) = (query.from, query.to.unwrap_or(snapshot.revision()));
-    let kinds = plane.kinds(&snapshot, &org)?;
+    let (kinds, veil) = (plane.kinds(&snapshot, &org)?, Veil::new(plane, &org)?);
     let limit = query.limit.unwrap_or(ROWS_MAX).clamp(1, ROWS_MAX);
     let root = keys::org(&org);
     let mut answer = Differences {
@@ -56,7 +58,7 @@ pub(super) fn differences(plane: &Plane, query: &DiffQuery) -> Result<Difference
         }
         let size = [&difference.before, &difference.after].into_iter().flatten().map(|entry| entry.value().len());
         let size: usize = size.sum();
-        let Some(row) = row(&kinds, &key, &difference)? else { continue };
+        let Some(row) = row(&kinds, &veil, &key, &difference)? else { continue };
         count(&mut answer.summary, &row);
         if query.after.as_ref().is_some_and(|after| key <= *after) {
             continue;
@@ -81,7 +83,7 @@ fn side(plane: &Plane, revision: Revision) -> Result<Side, Problem> {
 }
 
 /// The row of a key that was touched; none if the two states say the same, or if the key only notes a declaration.
-fn row(kinds: &Kinds, key: &str, difference: &Difference) -> Result<Option<Row>, Problem> {
+fn row(kinds: &Kinds, veil: &Veil, key: &str, difference: &Difference) -> Result<Option<Row>, Problem> {
     let (before, after) = (difference.before.as_ref(), difference.after.as_ref());
     let action = match (before, after) {
         (None, None) => return Ok(None),
@@ -102,17 +104,36 @@ fn row(kinds: &Kinds, key: &str, difference: &Difference) -> Result<Option<Row>,
         return Ok(None);
     };
     let read = |entry: Option<&Entry>| match entry.map(record).transpose() {
-        Ok(record) => Ok(record),
+        Ok(record) => Ok(record.map(|record| veil.record(&address, record))),
         Err(_) => Err(planner::damaged(difference.key.as_str())),
     };
     let (before, after) = (read(before)?, read(after)?);
-    let fields = record_changes(kinds.get(address.kind.as_str()), before.as_deref(), after.as_deref());
-    let owners = owner_changes(before.as_deref(), after.as_deref());
+    let sealed = before.as_ref().zip(after.as_ref()).map_or(Vec::new(), |(before, after)| sealed_since(before, after));
+    let (before, after) = (before.as_ref().map(|side| &*side.record), after.as_ref().map(|side| &*side.record));
+    let mut fields = record_changes(kinds.get(address.kind.as_str()), before, after);
+    fields.extend(sealed);
+    fields.sort_by(|left, right| left.path.cmp(&right.path));
+    let owners = owner_changes(before, after);
     if action == Action::Update && fields.is_empty() && owners.is_empty() {
         return Ok(None);
     }
     let (kind, name) = (address.kind.clone(), address.name.clone());
     Ok(Some(Row::Resource(ResourceDifference { address, kind, name, action, fields, owners, modified })))
+}
+
+/// The same secrets, in clear on one side and sealed on the other: that is a difference, though not one of values.
+fn sealed_since(before: &Veiled, after: &Veiled) -> Vec<FieldChange> {
+    let paths = before.in_clear.symmetric_difference(&after.in_clear);
+    let tags = |path: &String| (before.record.tags.get(path).cloned(), after.record.tags.get(path).cloned());
+    let same = paths.map(|path| (path, tags(path))).filter(|(_, (old, new))| old.is_some() && old == new);
+    let row = |(path, (old, new)): (&String, (Option<String>, Option<String>))| FieldChange {
+        op: Op::Replace,
+        sensitive: true,
+        before_tag: old.filter(|_| !before.in_clear.contains(path)),
+        after_tag: new.filter(|_| !after.in_clear.contains(path)),
+        ..change(parse_path(path), None, None)
+    };
+    same.map(row).collect()
 }
 
 fn count(summary: &mut DiffSummary, row: &Row) {

@@ -21,6 +21,7 @@ use crate::resource::{Address, Declaration, OrgId, Record, keys};
 use crate::suggest;
 use crate::value::{FieldPath, PathError, Value, equal_field};
 use crate::vault::record;
+use crate::veil::Veil;
 
 /// How many versions of a record are looked at.
 const VERSIONS_MAX: usize = 1_000;
@@ -37,8 +38,9 @@ pub(super) fn explain(plane: &Plane, query: &OriginQuery) -> Result<Origins, Pro
     let org = plane.org(query.org.as_ref(), &snapshot);
     // The same answer as for looking at it, near matches and all.
     let live = resources::one(plane, Some(&org), &query.address, Some(snapshot.revision()))?;
-    let life = Life::read(plane, &snapshot, &org, &query.address)?;
-    let declarations = declarations(plane, &snapshot, &org, &query.address)?;
+    let veil = Veil::new(plane, &org)?;
+    let life = Life::read(plane, &veil, &snapshot, &org, &query.address)?;
+    let declarations = declarations(plane, &veil, &snapshot, &org, &query.address)?;
     let kinds = plane.kinds(&snapshot, &org)?;
     let kind = kinds.get(query.address.kind.as_str());
     let paths = match wanted {
@@ -89,13 +91,20 @@ struct Declares {
     by: DeclaredBy,
 }
 
-fn declarations(plane: &Plane, snapshot: &Snapshot, org: &OrgId, address: &Address) -> Result<Vec<Declares>, Problem> {
+fn declarations(
+    plane: &Plane,
+    veil: &Veil,
+    snapshot: &Snapshot,
+    org: &OrgId,
+    address: &Address,
+) -> Result<Vec<Declares>, Problem> {
     let mut all = Vec::new();
     for source in planner::sources(snapshot, org) {
         let key = keys::desired(org, &source, address);
         let Some(entry) = snapshot.get(&key) else { continue };
         let declaration =
             entry.decoded(|bytes| serde_json::from_slice::<Declaration>(bytes)).map_err(|_| planner::damaged(&key))?;
+        let declaration = veil.declaration(address, declaration);
         let by = DeclaredBy {
             source: source.to_string(),
             at: declaration.at.clone(),
@@ -155,12 +164,13 @@ struct Version {
 struct Life(Vec<Version>);
 
 impl Life {
-    fn read(plane: &Plane, snapshot: &Snapshot, org: &OrgId, address: &Address) -> Result<Self, Problem> {
+    fn read(plane: &Plane, veil: &Veil, snapshot: &Snapshot, org: &OrgId, address: &Address) -> Result<Self, Problem> {
         let key = apply::key(keys::live(org, address))?;
         let log = plane.engine().key_log(&key, snapshot.revision(), VERSIONS_MAX).map_err(at_problem)?;
         let version = |version: holdfast_engine::KeyVersion| -> Result<Version, Problem> {
             let record = version.entry.as_ref().map(record).transpose();
             let record = record.map_err(|_| planner::damaged(key.as_str()))?;
+            let record = record.map(|record| veil.record(address, record).record);
             let first = version.entry.as_ref().is_none_or(|entry| entry.created() == entry.modified());
             Ok(Version { record, by: set_by(&version.commit), first })
         };

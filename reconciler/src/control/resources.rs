@@ -11,6 +11,7 @@ use crate::planner;
 use crate::resource::{Address, OrgId, Record, keys};
 use crate::suggest;
 use crate::vault::record;
+use crate::veil::Veil;
 
 /// How many resources a page holds if nobody says.
 pub(super) const PAGE_DEFAULT: usize = 500;
@@ -31,6 +32,7 @@ pub(super) fn list(plane: &Plane, query: &ResourcesQuery) -> Result<ResourcesPag
     let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
     let after = query.after.as_ref().map(|after| format!("{live}{after}"));
     let from = after.as_ref().filter(|after| **after > wanted).unwrap_or(&wanted);
+    let veil = Veil::new(plane, &org)?;
     let mut resources = Vec::new();
     let mut next = None;
     for (key, entry) in snapshot.range(from.as_str()..).take_while(|(key, _)| key.as_str().starts_with(&wanted)) {
@@ -42,7 +44,7 @@ pub(super) fn list(plane: &Plane, query: &ResourcesQuery) -> Result<ResourcesPag
             next = resources.last().map(|last: &ResourceInfo| last.address.to_string());
             break;
         }
-        resources.push(resource_info(&org, address, entry)?);
+        resources.push(resource_info(&veil, &org, address, entry)?);
     }
     Ok(ResourcesPage { revision: snapshot.revision(), resources, next })
 }
@@ -56,7 +58,7 @@ pub(super) fn one(
     let snapshot = plane.snapshot_at(at)?;
     let org = plane.org(org, &snapshot);
     if let Some(entry) = snapshot.get(&keys::live(&org, address)) {
-        return resource_info(&org, address.clone(), entry);
+        return resource_info(&Veil::new(plane, &org)?, &org, address.clone(), entry);
     }
     let live = keys::live_prefix(&org);
     let text = address.to_string();
@@ -69,8 +71,9 @@ pub(super) fn one(
     Err(Problem::new(ProblemKind::NotFound, "E_NOT_FOUND", message).help(help))
 }
 
-fn resource_info(org: &OrgId, address: Address, entry: &Entry) -> Result<ResourceInfo, Problem> {
+fn resource_info(veil: &Veil, org: &OrgId, address: Address, entry: &Entry) -> Result<ResourceInfo, Problem> {
     let record = record(entry).map_err(|_| planner::damaged(&keys::live(org, &address)))?;
+    let record = veil.record(&address, record).record;
     Ok(ResourceInfo {
         org: org.clone(),
         kind: address.kind.to_string(),

@@ -57,6 +57,7 @@ impl Plane {
             None => &request.desired,
             Some(past) => {
                 rolled = rollback::desired(&past, snapshot, &org, &source, &request.desired)?;
+                rollback::check_seals(&rolled, &self.kinds(snapshot, &org)?, past.revision())?;
                 &rolled
             }
         };
