@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A raw value in JSON: text as it is, other bytes as `{"base64": ".."}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(untagged, deny_unknown_fields, expecting = "a raw value is a string, or an object with a string base64")]
 pub enum RawValue {
     /// UTF-8.
     Text(String),

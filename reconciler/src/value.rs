@@ -15,7 +15,7 @@ pub type Fields = BTreeMap<String, Value>;
 
 /// One step into a nested value: a member of a map or a position in a list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a step of a path is a string, or a whole number from 0")]
 pub enum PathStep {
     /// The zero-based position in a list.
     Index(usize),

@@ -151,12 +151,15 @@ fn without_values(message: &str) -> String {
         ["invalid type", "invalid value", "invalid length"].iter().find(|start| rule.starts_with(*start))
     {
         return match rule.rsplit_once(", expected ") {
-            Some((_, expected)) => format!("{sort}, expected {expected}"),
+            Some((_, expected)) => format!("{sort}, expected {}", in_words(expected)),
             None => (*sort).to_owned(),
         };
     }
     if let Some((_, expected)) = rule.strip_prefix("unknown variant").and_then(|rest| rest.rsplit_once(", expected ")) {
-        return format!("unknown variant, expected {expected}");
+        return format!("unknown value, expected {expected}");
+    }
+    if rule.starts_with("data did not match any variant") {
+        return "none of the forms that this value can have".to_owned();
     }
     // A validated name: "invalid kind `X`: the rule". The name goes; no rule has a colon after a backtick.
     match (rule.split_once('`'), rule.rsplit_once("`: ")) {
@@ -164,6 +167,28 @@ fn without_values(message: &str) -> String {
         (Some((what, _)), None) => what.trim_end().to_owned(),
         (None, _) => rule.to_owned(),
     }
+}
+
+/// What a deserializer expects, in the words of JSON: the program's own types are nobody's business.
+fn in_words(expected: &str) -> String {
+    let sort = expected.split_once(' ').map_or(expected, |(sort, _)| sort);
+    let words = match sort {
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number from 0",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "struct" | "map" => "an object",
+        "sequence" | "tuple" => "a list",
+        "enum" | "variant" | "identifier" | "char" => "a string",
+        "unit" | "option" => "null or a value",
+        "internally" | "adjacently" => "an object",
+        _ => match expected {
+            "a sequence" => "a list",
+            "a map" => "an object",
+            "a borrowed string" => "a string",
+            _ => expected,
+        },
+    };
+    words.to_owned()
 }
 
 #[cfg(test)]
@@ -197,6 +222,31 @@ mod tests {
         let sent = serde_json::to_vec(&body).unwrap();
         let received: ProblemBody = serde_json::from_slice(&sent).unwrap();
         assert_eq!(received.into_problem(), problem);
+    }
+
+    #[test]
+    fn a_json_error_speaks_of_json_and_names_no_type_of_the_program() {
+        fn cause<T: serde::de::DeserializeOwned + std::fmt::Debug>(text: &str) -> String {
+            json_problem("body", &crate::body::from_json::<T>(text.as_bytes()).unwrap_err()).causes.join("; ")
+        }
+        use crate::wire::{SecretBody, TxnBody};
+        use holdfast_reconciler::plane::ImportRequest;
+        let put = r#"{"ops": [{"put": {"key": "a", "value": 5}}]}"#;
+        assert_eq!(cause::<SecretBody>("[1]"), "invalid type, expected an object");
+        assert_eq!(cause::<SecretBody>("7"), "invalid type, expected an object");
+        assert_eq!(
+            cause::<holdfast_reconciler::raw_value::RawValue>("5"),
+            "a raw value is a string, or an object with a string base64"
+        );
+        assert_eq!(cause::<ImportRequest>(r#"{"state": 5}"#), "invalid type, expected an object");
+        let state = r#"{"state": {"format": "f", "version": -1, "resources": []}}"#;
+        assert_eq!(cause::<ImportRequest>(state), "invalid value, expected a whole number from 0");
+        let state = r#"{"state": {"format": "f", "version": 1, "resources": {}}}"#;
+        assert_eq!(cause::<ImportRequest>(state), "invalid type, expected a list");
+        for text in ["5", "[]", put] {
+            let said = cause::<TxnBody>(text);
+            assert!(["struct", "enum", "TxnBody", "RawValue"].iter().all(|word| !said.contains(word)), "{said}");
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Serialize for Moment {
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged)]
+        #[serde(untagged, expecting = "a moment is a revision or a time of RFC 3339")]
         enum Form {
             Revision(Revision),
             Text(String),
