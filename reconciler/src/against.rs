@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Problem, ProblemKind};
+use crate::kind_record::KindRecord;
 use crate::plane::{ControlPlane, ResourceInfo, ResourcesQuery};
 use crate::resource::{Address, Declaration, KindName, OrgId, Record, ResourceName, SourceName};
 use crate::value::{Fields, is_absent, remove_nulls};
@@ -32,6 +33,9 @@ pub struct State {
     /// The revision that was exported.
     #[serde(default)]
     pub revision: u64,
+    /// The organisation's own kinds; an export of an earlier build has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<KindRecord>,
     /// The live resources.
     pub resources: Vec<StateRow>,
 }
@@ -83,14 +87,16 @@ pub(crate) fn address(kind: &str, name: &str) -> Result<Address, Problem> {
 /// # Errors
 /// `Gone` or `NotFound` for a revision that is compacted or in the future.
 pub fn export(plane: &dyn ControlPlane, org: Option<OrgId>, at: Option<Revision>) -> Result<State, Problem> {
-    let mut query = ResourcesQuery { org, at, limit: Some(EXPORT_PAGE), ..ResourcesQuery::default() };
-    let mut state = State { format: FORMAT.to_owned(), version: VERSION, revision: 0, resources: Vec::new() };
+    let mut query = ResourcesQuery { org, at, limit: Some(EXPORT_PAGE), kinds: true, ..ResourcesQuery::default() };
+    let mut state =
+        State { format: FORMAT.to_owned(), version: VERSION, revision: 0, kinds: Vec::new(), resources: Vec::new() };
     loop {
         let page = plane.resources(&query)?;
         state.revision = page.revision.get();
         state.resources.extend(page.resources.into_iter().map(row_of));
+        state.kinds.extend(page.kinds);
         let Some(next) = page.next else { return Ok(state) };
-        (query.at, query.after) = (Some(page.revision), Some(next));
+        (query.at, query.after, query.kinds) = (Some(page.revision), Some(next), false);
     }
 }
 

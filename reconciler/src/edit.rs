@@ -70,7 +70,7 @@ pub fn merge(
     for (field, patch) in patch {
         let before = record.fields.get(field).cloned();
         let after = merged(before.clone(), patch);
-        fields::check(kind, field, &after)?;
+        fields::check_edit(kind, field, before.as_ref(), &after)?;
         refuse_secret(spec, address, &record, field, patch)?;
         if let Some(own) = &spec.definition {
             own.check(field, &after).map_err(EditError::Own)?;

@@ -13,6 +13,7 @@ use crate::agents::resolver::SystemEnvironment;
 use crate::desired::Declared;
 use crate::error::{Problem, ProblemKind};
 use crate::kind::Kinds;
+use crate::kind_record::KindRecord;
 use crate::plan::{Plan, PlanRequest};
 use crate::planner::{self, PlanInput, Planned, RingState};
 use crate::resource::{OrgId, SourceName, keys};
@@ -39,8 +40,8 @@ impl Ground {
     /// # Errors
     /// Malformed names, and a resource that stands twice.
     pub fn new(state: State, request: &PlanRequest) -> Result<Self, Problem> {
-        let State { format: _, version: _, revision, resources } = state;
-        Self::of(revision, resources.into_iter().map(Row::from).collect(), named_org(request))
+        let State { format: _, version: _, revision, kinds, resources } = state;
+        Self::of(revision, &kinds, resources.into_iter().map(Row::from).collect(), named_org(request))
     }
 
     /// Reads a state's text while nothing is known of the manifests yet; [`Self::fits`] tells later whether they see it so.
@@ -49,16 +50,16 @@ impl Ground {
     /// # Errors
     /// Text that is no state or one of a later version; then as for [`Self::new`].
     pub fn read(text: &[u8], named: Option<&OrgId>) -> Result<Self, Problem> {
-        let Rows { format, version, revision, resources } = against::decode(text)?;
+        let Rows { format, version, revision, kinds, resources } = against::decode(text)?;
         against::check_form(&format, version)?;
-        Self::of(revision, resources, named)
+        Self::of(revision, &kinds, resources, named)
     }
 
-    fn of(revision: u64, rows: Vec<Row>, named: Option<&OrgId>) -> Result<Self, Problem> {
+    fn of(revision: u64, kinds: &[KindRecord], rows: Vec<Row>, named: Option<&OrgId>) -> Result<Self, Problem> {
         let only_org = only_org(&rows);
         let org = named.or(only_org.as_ref()).cloned().unwrap_or_default();
         let (revision, owners) = (Revision::new(revision), owners(&rows, &org));
-        Ok(Self { snapshot: snapshot(rows, &org)?, org, owners, only_org, revision })
+        Ok(Self { snapshot: snapshot(rows, kinds, &org)?, org, owners, only_org, revision })
     }
 
     /// Whether the request sees the state as it was taken.
@@ -183,6 +184,8 @@ struct Rows {
     version: u64,
     #[serde(default)]
     revision: u64,
+    #[serde(default)]
+    kinds: Vec<KindRecord>,
     resources: Vec<Row>,
 }
 
@@ -218,8 +221,8 @@ fn json(value: &impl serde::Serialize) -> Arc<[u8]> {
     serde_json::to_vec(value).expect("a record is always JSON").into()
 }
 
-/// The state as it would be live, each row declared by the source that owns it.
-fn snapshot(rows: Vec<Row>, org: &OrgId) -> Result<Snapshot, Problem> {
+/// The state as it would be live, each row declared by the source that owns it. The kinds are those of the organisation.
+fn snapshot(rows: Vec<Row>, kinds: &[KindRecord], org: &OrgId) -> Result<Snapshot, Problem> {
     let mut live = Vec::with_capacity(rows.len());
     let mut declared = Vec::with_capacity(rows.len());
     let key = |text: String| Key::new(text).map_err(|error| invalid(&error));
@@ -236,7 +239,9 @@ fn snapshot(rows: Vec<Row>, org: &OrgId) -> Result<Snapshot, Problem> {
         let message = format!("the state has `{address}` of organisation `{org}` twice");
         return Err(Problem::new(ProblemKind::Invalid, "E_STATE", message).help("keep one of the two rows"));
     }
-    Ok(Snapshot::of(declared.into_iter().chain(live)))
+    let kind = |record: &KindRecord| Ok((key(keys::kind(org, &record.definition.name))?, Entry::of(json(record))));
+    let kinds: Vec<(Key, Entry)> = kinds.iter().map(kind).collect::<Result<_, Problem>>()?;
+    Ok(Snapshot::of(declared.into_iter().chain(kinds).chain(live)))
 }
 
 fn invalid(error: &dyn std::error::Error) -> Problem {

@@ -248,7 +248,7 @@ impl ControlPlane for Client {
     }
 
     fn resources(&self, query: &ResourcesQuery) -> Result<ResourcesPage, Problem> {
-        let ResourcesQuery { org, kind, prefix, at, limit, after } = query;
+        let ResourcesQuery { org, kind, prefix, at, limit, after, kinds } = query;
         let parameters = [
             ("org", text(org.as_ref())),
             ("kind", kind.clone()),
@@ -256,6 +256,7 @@ impl ControlPlane for Client {
             ("at", text(at.as_ref())),
             ("limit", text(limit.as_ref())),
             ("after", after.clone()),
+            ("kinds", kinds.then(|| "true".to_owned())),
         ];
         self.ask(Call::read(target(&["resources"], &parameters)))
     }

@@ -168,7 +168,7 @@ const OPERATIONS: &[Operation] = &[
         &["from!", "to", "address", "key", "prefix", "limit", "after"],
         "Differences",
     ),
-    read("/v1/resources", "Live resources", &["kind", "prefix", "at", "limit", "after"], "Resources"),
+    read("/v1/resources", "Live resources", &["kind", "prefix", "at", "limit", "after", "kinds"], "Resources"),
     Operation {
         headers: &["If-None-Match"],
         ..read("/v1/resources/{kind}/{name}", "One live resource; the name may contain `/`", &["at"], "Resource")
@@ -442,7 +442,7 @@ fn parameter(place: &str, name: &str) -> Value {
     let moment = json!({"anyOf": [
         {"type": "string", "pattern": "^r?[0-9]{1,15}$"}, {"type": "string", "format": "date-time"}]});
     let schema = match name {
-        "allow_missing" | "sealed" => json!({"type": "boolean"}),
+        "allow_missing" | "sealed" | "kinds" => json!({"type": "boolean"}),
         "id" if place == "path" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}),
         "commit" => json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
         "token" if place == "query" => {

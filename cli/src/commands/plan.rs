@@ -185,7 +185,7 @@ fn only(words: &[String], desired: &Desired) -> Result<BTreeSet<String>, Failure
 
 /// The state where there is no store.
 fn nothing() -> State {
-    State { format: "holdfast/state".to_owned(), version: 1, revision: 0, resources: Vec::new() }
+    State { format: "holdfast/state".to_owned(), version: 1, revision: 0, kinds: Vec::new(), resources: Vec::new() }
 }
 
 pub(super) fn parts(sealed: Sealed) -> (Plan, Option<Seal>) {

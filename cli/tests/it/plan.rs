@@ -63,6 +63,94 @@ fn a_session_that_would_break_blocks_the_plan_until_it_is_named_p13() {
     assert_eq!(project.run(&["--dry-run", "--allow-break", "triage"]).code, Some(0));
 }
 
+const FLAGS: &str = r#"
+[project]
+name = "flags"
+
+[kinds.flag]
+fields.rollout = { type = "integer", min = 0, max = 100 }
+fields.token = { type = "string", sensitive = true }
+
+[kinds.unused]
+fields.x = { type = "string" }
+
+[resources.flag.f]
+rollout = 20
+"#;
+
+#[test]
+fn an_export_carries_the_kinds_that_it_needs_p1() {
+    let project = Project::with(FLAGS);
+    assert_eq!(project.run(&["--yes"]).code, Some(0));
+    let export = project.run(&["export"]).stdout;
+    project.write("s.json", &export);
+    let against = ["--dry-run", "--against", "s.json", "--exit-code"];
+    let clean = project.run(&against);
+    assert_eq!(clean.code, Some(0), "{}", clean.stdout);
+
+    // One of an earlier build has no kinds; it still loads, and they count as new.
+    let mut state: serde_json::Value = serde_json::from_str(&export).unwrap();
+    assert_eq!(state["kinds"][0]["definition"]["name"], "flag");
+    state.as_object_mut().unwrap().remove("kinds");
+    project.write("s.json", &state.to_string());
+    let old = project.run(&against);
+    assert_eq!(old.code, Some(2));
+    assert!(old.stdout.contains("a new kind"), "{}", old.stdout);
+
+    // An import makes the kinds with the resources, in one commit.
+    let other = Project::with(FLAGS);
+    other.write("s.json", &export);
+    let imported = other.run(&["import", "s.json"]);
+    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+    let planned = other.run(&["--dry-run", "--exit-code"]);
+    assert_eq!(planned.code, Some(0), "{}", planned.stdout);
+    let again = other.run(&["import", "s.json", "--format", "json"]).stdout;
+    let again: serde_json::Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(again["receipt"]["outcome"], "unchanged", "{again}");
+}
+
+#[test]
+fn an_import_is_held_to_the_kinds_p8() {
+    let project = Project::with(FLAGS);
+    assert_eq!(project.run(&["--yes"]).code, Some(0));
+    let export = project.run(&["export"]).stdout;
+    let import = |change: &dyn Fn(&mut serde_json::Value), arguments: &[&str]| {
+        let mut state: serde_json::Value = serde_json::from_str(&export).unwrap();
+        change(&mut state);
+        project.write("s.json", &state.to_string());
+        let ended = project.run(&[&["import", "s.json", "--overwrite"], arguments].concat());
+        assert!(!ended.stdout.contains(CANARY) && !ended.stderr.contains(CANARY), "{}", ended.stderr);
+        (ended.code, ended.stderr)
+    };
+    let settings = |fields: serde_json::Value| {
+        move |state: &mut serde_json::Value| {
+            let row = serde_json::json!({"kind": "settings", "name": "a", "fields": fields});
+            state["resources"].as_array_mut().unwrap().push(row);
+        }
+    };
+    for (change, code, said) in [
+        (settings(serde_json::json!({"networkConfig": {"allowedDomains": 5}})), 1, "is a list, not a number"),
+        (settings(serde_json::json!({"installedProviders": [{"provider": "z-ai"}]})), 1, "is required"),
+        (settings(serde_json::json!({"model": "z-ai/glm-4.6", "networkConfig": {"proxy": "p"}})), 0, ""),
+    ] {
+        let (ended, stderr) = import(&change, &["--dry-run"]);
+        assert_eq!(ended, Some(code), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+    }
+    let (code, stderr) = import(&|state| state["resources"][0]["fields"]["rollout"] = 400.into(), &[]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("E_FIELD") && stderr.contains("at most 100"), "{stderr}");
+    let (code, stderr) = import(&|state| state["resources"][0]["fields"]["token"] = CANARY.into(), &[]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("E_SENSITIVE") && stderr.contains("`token` of `flag/f`"), "{stderr}");
+    let unseal = |state: &mut serde_json::Value| {
+        state["kinds"][0]["definition"]["fields"]["token"]["sensitive"] = false.into();
+    };
+    let (code, stderr) = import(&unseal, &[]);
+    assert_eq!(code, Some(3));
+    assert!(stderr.contains("E_UNSEALS"), "{stderr}");
+}
+
 #[test]
 fn a_plan_against_a_state_needs_no_store() {
     let project = Project::with(TRIAGE);

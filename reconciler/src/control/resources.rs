@@ -6,6 +6,7 @@ use holdfast_engine::{Entry, Revision};
 
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
+use crate::kind_record;
 use crate::plane::{ResourceInfo, ResourcesPage, ResourcesQuery};
 use crate::planner;
 use crate::resource::{Address, OrgId, Record, keys};
@@ -46,7 +47,9 @@ pub(super) fn list(plane: &Plane, query: &ResourcesQuery) -> Result<ResourcesPag
         }
         resources.push(resource_info(&veil, &org, address, entry)?);
     }
-    Ok(ResourcesPage { revision: snapshot.revision(), resources, next })
+    let kinds = if query.kinds { kind_record::records(&snapshot, &org)? } else { Vec::new() };
+    let kinds = kinds.into_iter().map(|(_, record)| record).collect();
+    Ok(ResourcesPage { revision: snapshot.revision(), resources, kinds, next })
 }
 
 pub(super) fn one(

@@ -4,22 +4,26 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_engine::{Precondition, RequestId, Snapshot, Txn};
+use holdfast_engine::{Entry, Precondition, RequestId, Revision, Snapshot, Txn};
 
 use super::request::request_id;
 use super::writing::{WRITE_ATTEMPTS, actor, answer, contended, guard_sessions, settled, unchanged};
 use crate::against::{StateRow, declaration_of, record_of};
-use crate::agents::kinds;
+use crate::agents::{fields, kinds};
 use crate::apply::{self, Authorship};
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
+use crate::kind::Kinds;
+use crate::kind_record::{self, KindRecord};
+use crate::own_kind::OwnKind;
 use crate::plan::Blocked;
 use crate::plane::{ImportRequest, Imported, MissingSecret, WriteReceipt};
 use crate::planner::{self, Write};
 use crate::resource::{Address, OrgId, Record, SourceName, keys};
 use crate::secret::SecretValues;
-use crate::value::equal_field;
+use crate::value::{equal_field, is_absent};
 use crate::vault::record;
+use crate::veil;
 
 /// How many differing resources a refusal names.
 const NAMED_MAX: usize = 20;
@@ -68,6 +72,7 @@ fn draft(plane: &Plane, snapshot: &Snapshot, request: &ImportRequest) -> Result<
     };
     let mut draft =
         Draft { told, writes: Vec::new(), declared: Vec::new(), reads: BTreeSet::new(), differing: Vec::new() };
+    let known = kinds_of(plane, &mut draft, snapshot, &org, &request.state.kinds)?;
     let mut seen = BTreeSet::new();
     for row in &request.state.resources {
         let address = row.address()?;
@@ -75,9 +80,93 @@ fn draft(plane: &Plane, snapshot: &Snapshot, request: &ImportRequest) -> Result<
             let message = format!("the state names `{address}` twice");
             return Err(Problem::new(ProblemKind::Invalid, "E_STATE", message).help("keep one of the two"));
         }
+        check(&known, row, &address)?;
         take(&mut draft, snapshot, &org, row, address)?;
     }
     Ok(draft)
+}
+
+/// What becomes of the state's kinds, and the kinds that are known then.
+fn kinds_of(
+    plane: &Plane,
+    draft: &mut Draft,
+    snapshot: &Snapshot,
+    org: &OrgId,
+    records: &[KindRecord],
+) -> Result<Kinds, Problem> {
+    let mut known = plane.kinds(snapshot, org)?;
+    for record in records {
+        let KindRecord { definition, sources } = record;
+        let name = &definition.name;
+        let key = keys::kind(org, name);
+        let live = snapshot.get(&key);
+        draft.reads.insert(key);
+        let before = known.get(name.as_str()).map(|kind| kind.definition.as_deref().cloned());
+        let mut sources = sources.clone();
+        match before {
+            Some(None) => return Err(invalid("E_STATE", format!("`{name}` is a kind of the program's own"))),
+            Some(Some(before)) if before == *definition => continue,
+            Some(Some(before)) => {
+                refuse_unsealing(definition, &before)?;
+                draft.differing.push(differing(&format!("kind/{name}"), None, live.map(Entry::modified)));
+                let live = kind_record::records(snapshot, org)?.into_iter().find(|(known, _)| known == name);
+                sources.extend(live.into_iter().flat_map(|(_, record)| record.sources));
+            }
+            None => {}
+        }
+        known.add([definition.spec()]);
+        let record = KindRecord { definition: definition.clone(), sources };
+        draft.writes.push(Write::Kind(name.clone(), Some(record)));
+    }
+    Ok(known)
+}
+
+/// No export of earlier makes what is a secret here one no more.
+fn refuse_unsealing(definition: &OwnKind, before: &OwnKind) -> Result<(), Problem> {
+    match definition.unseals(before).first() {
+        None => Ok(()),
+        Some(path) => {
+            let message = format!("`{path}` of the kind `{}` is a secret, and is none in the file", before.name);
+            let help = "export again from where it is a secret, or change the kind by a manifest first";
+            Err(Problem::new(ProblemKind::Blocked, "E_UNSEALS", message).help(help))
+        }
+    }
+}
+
+/// Holds a row against its kind. Of a kind that nobody knows nothing can be said.
+fn check(known: &Kinds, row: &StateRow, address: &Address) -> Result<(), Problem> {
+    let Some(kind) = known.get(address.kind.as_str()) else { return Ok(()) };
+    if let Some(path) = veil::in_clear(kind, &row.fields).first() {
+        let message = format!("`{path}` of `{address}` is a secret and stands in clear in the file");
+        let help = "take it out of the file, import, and set it with `reconcile secret set` or by a manifest";
+        return Err(Problem::new(ProblemKind::Invalid, "E_SENSITIVE", message).help(help));
+    }
+    for (field, value) in row.fields.iter().filter(|(_, value)| !is_absent(value)) {
+        let right = match &kind.definition {
+            Some(own) => own.check(field, value).map_err(|wrong| invalid("E_FIELD", format!("`{address}`: {wrong}"))),
+            None => fields::check_foreign(&kind.name, field, value)
+                .map_err(|wrong| invalid("E_FIELD", format!("`{address}`: {wrong}")).help(wrong.help())),
+        };
+        right?;
+    }
+    Ok(())
+}
+
+fn invalid(code: &str, message: String) -> Problem {
+    Problem::new(ProblemKind::Invalid, code, message)
+}
+
+fn differing(address: &str, owner: Option<String>, revision: Option<Revision>) -> Blocked {
+    Blocked {
+        code: "E_DIFFERS".to_owned(),
+        message: format!("`{address}` is live and differs from the file"),
+        address: address.to_owned(),
+        path: None,
+        owner,
+        revision,
+        at: None,
+        remedies: vec!["--overwrite".to_owned()],
+    }
 }
 
 /// The organisation of all rows, which must be one.
@@ -126,16 +215,7 @@ fn take(draft: &mut Draft, snapshot: &Snapshot, org: &OrgId, row: &StateRow, add
         }
         Some(live) => {
             draft.told.overwritten.push(address.clone());
-            draft.differing.push(Blocked {
-                code: "E_DIFFERS".to_owned(),
-                address: address.to_string(),
-                path: None,
-                owner: live.owner.clone(),
-                revision,
-                at: None,
-                message: format!("`{address}` is live and differs from the file"),
-                remedies: vec!["--overwrite".to_owned()],
-            });
+            draft.differing.push(differing(&address.to_string(), live.owner.clone(), revision));
         }
         None => draft.told.created.push(address.clone()),
     }

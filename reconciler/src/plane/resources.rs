@@ -5,6 +5,7 @@
 use holdfast_engine::Revision;
 use serde::{Deserialize, Serialize};
 
+use crate::kind_record::KindRecord;
 use crate::resource::{Address, OrgId, Record};
 
 /// Which live resources to list.
@@ -23,6 +24,8 @@ pub struct ResourcesQuery {
     pub limit: Option<usize>,
     /// Only addresses after this one.
     pub after: Option<String>,
+    /// Whether the answer also has the organisation's own kinds.
+    pub kinds: bool,
 }
 
 /// One live resource.
@@ -54,6 +57,9 @@ pub struct ResourcesPage {
     pub revision: Revision,
     /// In order of address.
     pub resources: Vec<ResourceInfo>,
+    /// The organisation's own kinds, in order of their names, if they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<KindRecord>,
     /// What to pass as `after` for the next page, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

@@ -21,6 +21,7 @@ pub(crate) async fn list(State(app): State<App>, mut ask: Ask) -> Answer {
         at: ask.moment(&app, "at").await?,
         limit: ask.limit()?,
         after: ask.take("after")?,
+        kinds: ask.take("kinds")?.unwrap_or(false),
     };
     ask.finish()?;
     let page = app.gate.call(Lane::Read, move |plane| plane.resources(&query)).await?;
