@@ -115,7 +115,8 @@ impl Ground {
         let tags = seal::tags(ring.as_deref(), &self.org, request);
         let (Planned { plan, reads, writes: _ }, source) = self.planned(request, kinds, ring, clock)?;
         let reads = seal::reads_digest(&self.snapshot, &self.org, &source, &reads);
-        Ok(Sealed { plan, seal: Seal { revision: self.revision, reads, tags } })
+        let foreseen = seal::foreseen(&plan);
+        Ok(Sealed { plan, seal: Seal { revision: self.revision, reads, tags, foreseen } })
     }
 
     fn planned(

@@ -11,7 +11,7 @@ use holdfast_engine::{Digest, Revision, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{Declared, SecretOrigin};
-use crate::plan::{Plan, PlanRequest};
+use crate::plan::{Plan, PlanRequest, SessionChange, SessionModel};
 use crate::resource::{Address, OrgId, SourceName, keys};
 use crate::secret::KeyRing;
 
@@ -30,6 +30,39 @@ pub struct Seal {
     /// The tag of every secret value that was known, by resource and path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<Address, BTreeMap<String, String>>,
+    /// What was foreseen for sessions, by whom it is about. Only told from: the plan's id decides.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub foreseen: BTreeMap<String, String>,
+}
+
+/// What a plan foresees for sessions, in words: the model that one gets, or that it fails.
+pub(crate) fn foreseen(plan: &Plan) -> BTreeMap<String, String> {
+    let one = |session: &SessionChange| {
+        let whom = match &session.user {
+            Some(user) => format!("{} for {user}", session.agent),
+            None => session.agent.clone(),
+        };
+        let what = match (&session.after, &session.error) {
+            (Some(SessionModel { provider, model }), _) => format!("{provider}/{model}"),
+            (None, Some(error)) => format!("failing, {error}"),
+            (None, None) => "no session".to_owned(),
+        };
+        (whom, what)
+    };
+    plan.sessions.iter().map(one).collect()
+}
+
+/// Where two foresights differ, one line each.
+pub(crate) fn foreseen_otherwise(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    let all: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    let other = all.into_iter().filter(|whom| then.get(*whom) != now.get(*whom));
+    other
+        .map(|whom| {
+            let then = then.get(whom).map_or("no change".to_owned(), |what| format!("`{what}`"));
+            let now = now.get(whom).map_or("they do not change".to_owned(), |what| format!("it is `{what}`"));
+            format!("sessions of `{whom}`: the plan foresaw {then}, here {now}")
+        })
+        .collect()
 }
 
 /// A plan with the state that it was made on.
@@ -215,7 +248,12 @@ mod tests {
             diagnostics: Vec::new(),
         };
         let request = PlanRequest { org: None, fallback_org: None, desired, options: PlanOptions::default() };
-        let seal = Seal { revision: Revision::new(41), reads: "ab".to_owned(), tags: BTreeMap::new() };
+        let seal = Seal {
+            revision: Revision::new(41),
+            reads: "ab".to_owned(),
+            tags: BTreeMap::new(),
+            foreseen: BTreeMap::new(),
+        };
         SealedPlan::new(Sealed { plan, seal }, request)
     }
 

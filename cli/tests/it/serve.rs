@@ -17,7 +17,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server and waits until it says that it is ready.
     pub(crate) fn start(project: &Project) -> Self {
-        let mut child = project.command(&["serve"]).spawn().unwrap();
+        Self::start_with(project, &[])
+    }
+
+    /// The same with variables of its own.
+    fn start_with(project: &Project, variables: &[(&str, &str)]) -> Self {
+        let mut child = project.command(&["serve"]).envs(variables.iter().copied()).spawn().unwrap();
         let mut rest = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.starts_with("serving ") {
@@ -44,6 +49,29 @@ impl Server {
         assert_eq!(status.code(), Some(0), "{log}");
         assert!(!log.contains(CANARY));
     }
+}
+
+#[test]
+fn a_sealed_plan_that_the_servers_environment_makes_stale_says_whose_sessions_differ() {
+    let project = Project::with(
+        &TRIAGE.replace("id = \"z-ai\"", "id = \"openai\"\n\n[[agents.triage.providers]]\nid = \"z-ai\""),
+    );
+    let key = [("Z_KEY", CANARY)];
+    assert_eq!(project.run_with(&["--yes"], &key, "").code, Some(0));
+    project.edit("glm-4.6", "glm-4.5");
+    assert_eq!(project.run_with(&["--dry-run", "--out", "p.json"], &key, "").code, Some(0));
+    let server = Server::start_with(&project, &[("OPENAI_API_KEY", "x")]);
+    let refused = project.run_with(&["apply", "p.json", "--yes"], &key, "");
+    server.stop(Signal::TERM);
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    for part in [
+        "an apply would do something else",
+        "sessions of `triage`: the plan foresaw `z-ai/glm-4.5`, here they do not change",
+        "the store is as it was",
+    ] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    assert_eq!(project.run_with(&["apply", "p.json", "--yes"], &key, "").code, Some(0), "nothing was changed");
 }
 
 #[test]

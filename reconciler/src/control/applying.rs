@@ -21,7 +21,7 @@ use crate::plane::{ApplyRequest, ApproveRequest, ResumeRequest, WriteOutcome, Wr
 use crate::planner::{self, Planned};
 use crate::resource::{OrgId, SourceName, keys};
 use crate::rollback;
-use crate::seal::{Seal, Sealed, reads_digest, tags};
+use crate::seal::{Seal, Sealed, foreseen, foreseen_otherwise, reads_digest, tags};
 
 /// How many commits are looked at to say what came after a sealed plan was made.
 const LOG_COMMITS_MAX: usize = 10_000;
@@ -190,7 +190,8 @@ pub(super) fn seal(plane: &Plane, request: &PlanRequest) -> Result<Sealed, Probl
     let (Planned { plan, reads, writes: _ }, org, source) = plane.planned(&snapshot, request)?;
     let reads = reads_digest(&snapshot, &org, &source, &reads);
     let tags = tags(plane.ring()?.as_deref(), &org, request);
-    Ok(Sealed { plan, seal: Seal { revision: snapshot.revision(), reads, tags } })
+    let foreseen = foreseen(&plan);
+    Ok(Sealed { plan, seal: Seal { revision: snapshot.revision(), reads, tags, foreseen } })
 }
 
 /// All revisions after one that a client names, which may be one that no store ever reaches.
@@ -233,9 +234,23 @@ impl Past<'_> {
         }
         let head = self.snapshot.revision();
         let mut message = format!("the sealed plan is stale: it was made on {}, and on {head}", self.seal.revision);
-        message.push_str(" what it depends on is not as it was");
+        message.push_str(match reads == self.seal.reads {
+            true => " an apply would do something else",
+            false => " what it depends on is not as it was",
+        });
         let problem = Problem::new(ProblemKind::Stale, "E_STALE", message).help("make a new plan and look at it");
-        Err(Problem { causes: self.between(&planned.reads), ..problem })
+        let mut causes = self.between(&planned.reads);
+        // A plan of an earlier build does not say what it foresaw.
+        if !self.seal.foreseen.is_empty() {
+            let otherwise = foreseen_otherwise(&self.seal.foreseen, &foreseen(&planned.plan));
+            causes.extend(otherwise.into_iter().take(LINES_MAX));
+            if reads == self.seal.reads {
+                causes.push(
+                    "the store is as it was; the environment of sessions, the time or the program is another".into(),
+                );
+            }
+        }
+        Err(Problem { causes, ..problem })
     }
 
     /// A value that is not the one that was planned must not be applied under the plan's name.
