@@ -83,6 +83,7 @@ pub fn merge(
         }
         changed.insert(field.clone());
         if is_absent(&after) {
+            fields::check_removal(kind, field)?;
             record.fields.remove(field);
             if let Some(owner) = record.owners.get_mut(field) {
                 actor.clone_into(owner);

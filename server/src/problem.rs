@@ -178,7 +178,7 @@ fn in_words(expected: &str) -> String {
         "f32" | "f64" => "a number",
         "struct" | "map" => "an object",
         "sequence" | "tuple" => "a list",
-        "enum" | "variant" | "identifier" | "char" => "a string",
+        "enum" | "variant" | "field" | "identifier" | "char" => "a string",
         "unit" | "option" => "null or a value",
         "internally" | "adjacently" => "an object",
         _ => match expected {

@@ -87,16 +87,24 @@ pub fn check(kind: &str, field: &str, value: &Value) -> Result<(), FieldError> {
 /// did not make it.
 ///
 /// # Errors
-/// As for [`check`], and a required field that would be gone.
+/// As for [`check`].
 pub(crate) fn check_edit(kind: &str, field: &str, before: Option<&Value>, after: &Value) -> Result<(), FieldError> {
     let known = table(kind).is_none_or(|table| table.iter().any(|(name, _)| *name == field));
-    if is_absent(after) && before.is_some_and(|before| !is_absent(before)) && is_required(kind, field) {
-        return Err(FieldError::Required { kind: kind.to_owned(), field: field.to_owned() });
-    }
     check(kind, field, after).or_else(|error| match before {
         Some(before) if known && check(kind, field, before) == Err(error.clone()) => Ok(()),
         Some(_) | None => Err(error),
     })
+}
+
+/// Whether a field may be taken out of a resource that has it.
+///
+/// # Errors
+/// A manifest must declare it.
+pub(crate) fn check_removal(kind: &str, field: &str) -> Result<(), FieldError> {
+    if REQUIRED.iter().any(|(name, fields)| *name == kind && fields.contains(&field)) {
+        return Err(FieldError::Required { kind: kind.to_owned(), field: field.to_owned() });
+    }
+    Ok(())
 }
 
 /// Holds a value that comes from another store against the table. Fields and members that it does not name are those of other
@@ -119,10 +127,6 @@ fn fits(kind: &str, field: &str, shape: Shape, value: &Value, strictness: Strict
         Wrong::Shape { path, wanted, found } => FieldError::Shape { kind, field: path, wanted, found },
         Wrong::Lacks { path, member } => FieldError::Required { kind, field: format!("{path}.{member}") },
     })
-}
-
-fn is_required(kind: &str, field: &str) -> bool {
-    REQUIRED.iter().any(|(name, fields)| *name == kind && fields.contains(&field))
 }
 
 fn table(kind: &str) -> Option<Fields> {
@@ -357,9 +361,8 @@ mod tests {
         assert_eq!(check_edit(SETTINGS, "networkConfig", Some(&foreign), &edited), Ok(()));
         assert!(check_edit(SETTINGS, "networkConfig", Some(&json!({})), &edited).is_err());
         assert!(check_edit(SETTINGS, "soulMD", Some(&json!("x")), &json!("y")).is_err());
-        let gone = check_edit(AGENT, "name", Some(&json!("A")), &json!(null)).unwrap_err();
-        assert_eq!(gone.to_string(), "`name` of `agent` is required");
-        assert_eq!(check_edit(AGENT, "name", None, &json!(null)), Ok(()));
+        assert_eq!(check_removal(AGENT, "name").unwrap_err().to_string(), "`name` of `agent` is required");
+        assert_eq!(check_removal(AGENT, "description"), Ok(()));
         assert_eq!(check_foreign(SETTINGS, "networkConfig", &foreign), Ok(()));
         assert_eq!(check_foreign(SETTINGS, "model", &json!("z-ai/glm-4.6")), Ok(()));
         assert!(check_foreign(SETTINGS, "networkConfig", &json!({"allowedDomains": 5})).is_err());

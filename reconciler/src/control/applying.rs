@@ -232,25 +232,30 @@ impl Past<'_> {
         if reads == self.seal.reads && planned.plan.plan_id == request.plan_id {
             return Ok(());
         }
-        let head = self.snapshot.revision();
-        let mut message = format!("the sealed plan is stale: it was made on {}, and on {head}", self.seal.revision);
-        message.push_str(match reads == self.seal.reads {
-            true => " an apply would do something else",
-            false => " what it depends on is not as it was",
-        });
+        let otherwise = if reads == self.seal.reads { self.otherwise(&planned.plan) } else { Vec::new() };
+        let (why, causes) = match otherwise.is_empty() {
+            true => ("what it depends on is not as it was", self.between(&planned.reads)),
+            false => ("an apply would do something else", otherwise),
+        };
+        let (then, head) = (self.seal.revision, self.snapshot.revision());
+        let message = format!("the sealed plan is stale: it was made on {then}, and on {head} {why}");
         let problem = Problem::new(ProblemKind::Stale, "E_STALE", message).help("make a new plan and look at it");
-        let mut causes = self.between(&planned.reads);
-        // A plan of an earlier build does not say what it foresaw.
-        if !self.seal.foreseen.is_empty() {
-            let otherwise = foreseen_otherwise(&self.seal.foreseen, &foreseen(&planned.plan));
-            causes.extend(otherwise.into_iter().take(LINES_MAX));
-            if reads == self.seal.reads {
-                causes.push(
-                    "the store is as it was; the environment of sessions, the time or the program is another".into(),
-                );
-            }
-        }
         Err(Problem { causes, ..problem })
+    }
+
+    /// What is foreseen otherwise though the store is as it was. A plan of an earlier build does not say what it foresaw.
+    fn otherwise(&self, plan: &Plan) -> Vec<String> {
+        let mut causes = match self.seal.foreseen.is_empty() {
+            true => Vec::new(),
+            false => foreseen_otherwise(&self.seal.foreseen, &foreseen(plan)),
+        };
+        if causes.is_empty() {
+            return causes;
+        }
+        causes.truncate(LINES_MAX);
+        causes
+            .push("the store is as it was; the environment of sessions, the time or the program is another".to_owned());
+        causes
     }
 
     /// A value that is not the one that was planned must not be applied under the plan's name.
