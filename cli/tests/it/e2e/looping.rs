@@ -239,6 +239,24 @@ fn a_rollback_holds_the_loop_until_other_manifests_come_or_somebody_resumes() {
 }
 
 #[test]
+fn p7_what_somebody_deleted_live_is_not_brought_back_by_a_loop_that_nobody_asked() {
+    let project = Project::hotreload();
+    project.write_all(AUTO, "glm-4.6");
+    let server = project.serve_with(&["--watch"]);
+    project.await_state("in_force");
+    let remove = ["secret", "remove", "provider:z-ai:apiKey", "--allow-break", "hotreload-test"];
+    project.run(&remove).exits(0);
+    let status = project.await_state("waiting");
+    let told = status["loops"][0]["message"].as_str().unwrap();
+    assert!(told.contains("`secret/provider:z-ai:apiKey` was deleted live"), "{status:#}");
+    project.run(&["get", "secret/provider:z-ai:apiKey"]).exits(1).complains("E_NOT_FOUND");
+    project.run(&["approve", &status["loops"][0]["plan"].as_str().unwrap()[..8]]).exits(0);
+    project.await_state("in_force");
+    project.run(&["get", "secret/provider:z-ai:apiKey"]).exits(0);
+    assert!(server.stop().success());
+}
+
+#[test]
 fn a_plan_that_the_policy_leaves_to_somebody_waits_and_is_approved() {
     let project = Project::hotreload();
     project.write_all("[project]\nname = \"team\"\n", "glm-4.6");
