@@ -32,7 +32,7 @@ pub use compare::{
 pub use conditions::{Condition, ConditionState, not_yet, reason};
 pub use editing::{Edit, EditRequest};
 pub use explaining::{DeclaredBy, Origin, OriginQuery, Origins, Previous, SeenBy, SetBy};
-pub use followers::{FollowRequest, FollowerInfo, FollowerReport, FollowerStanding, Following};
+pub use followers::{FollowRequest, FollowerInfo, FollowerRemoval, FollowerReport, FollowerStanding, Following};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use measures::{Measures, SourceMeasures};
@@ -312,12 +312,13 @@ pub trait ControlPlane: Send + Sync {
         Err(not_followed())
     }
 
-    /// Forgets a follower of an owner; that there is none is no error.
+    /// Forgets a follower, so that nothing waits for it; that there is none is no error. One that still follows is known again as
+    /// soon as it tells where it is.
     ///
     /// # Errors
-    /// A plane that nobody can follow.
-    fn follower_left(&self, owner: &str, id: &str) -> Result<(), Problem> {
-        let _ = (owner, id);
+    /// A malformed id, a store that cannot be written, or a plane that nobody can follow.
+    fn follower_left(&self, removal: &FollowerRemoval) -> Result<(), Problem> {
+        let FollowerRemoval { owner: _, within: _, id: _ } = removal;
         Err(not_followed())
     }
 

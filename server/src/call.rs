@@ -197,6 +197,12 @@ pub(crate) fn failure(endpoint: &Endpoint, error: &ExchangeError, in_doubt: bool
             format!("cannot connect to `{socket}`"),
             "check that the socket is yours: a server's socket is for its own user",
         ),
+        ExchangeError::Lost { source: Some(error), .. } if over_network && error.is_parse() => (
+            ProblemKind::Unavailable,
+            "E_FOREIGN_SERVER",
+            format!("what answers at `{socket}` speaks no HTTP there"),
+            "check the address and its port; that of a server with a certificate begins with `https://`",
+        ),
         ExchangeError::Lost { .. } => (
             ProblemKind::Unavailable,
             "E_SERVER_LOST",

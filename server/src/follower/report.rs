@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::line::Line;
-use super::shared::Shared;
-use crate::call::target;
+use super::shared::{Shared, in_line};
+use crate::call::{problem_of, target};
 use crate::endpoint::Endpoint;
 use crate::follow_wire::FollowerBody;
 use crate::limits::{FOLLOWER_ASKS_MAX, FOLLOWER_CATCH_UP_MAX, FOLLOWER_REPORT_EVERY, FOLLOWER_REPORT_REST};
@@ -72,16 +72,21 @@ pub(super) async fn tell(
 ) {
     let mut line = Line::new(endpoint);
     let path = target(&["followers", &id], &[]);
+    let mut refused = None;
     loop {
         let place = shared.place();
         let body = FollowerBody { name: name.clone(), place: place.map(|place| place.to_string()) };
         let body = Bytes::from(serde_json::to_vec(&body).unwrap_or_default());
         let told = timeout(FOLLOWER_REPORT_EVERY, line.exchange(outgoing(Method::PUT, path.clone(), body))).await;
         match told {
-            Ok(Ok(answer)) if answer.status.is_success() => {}
-            Ok(Ok(answer)) => {
-                tracing::warn!(status = %answer.status, "the server does not take where this follower is")
+            Ok(Ok(answer)) if answer.status.is_success() => refused = None,
+            // Once: it goes on for as long as nobody does something about it.
+            Ok(Ok(answer)) if refused != Some(answer.status) => {
+                let error = problem_of(&answer).as_ref().map(in_line);
+                tracing::warn!(status = %answer.status, error, "the server does not take where this follower is");
+                refused = Some(answer.status);
             }
+            Ok(Ok(_)) => {}
             // The feed tells why, and comes back by itself.
             Ok(Err(_)) | Err(_) => {}
         }

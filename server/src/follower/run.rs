@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::disk::{Folder, Writer};
 use super::feed::{Feed, Place};
 use super::report::{self, Asked};
-use super::shared::Shared;
+use super::shared::{Shared, in_line};
 use crate::endpoint::Endpoint;
 use crate::limits::{
     FOLLOWER_BACKOFF_FIRST, FOLLOWER_BACKOFF_MOST, FOLLOWER_CHECKPOINT_EVERY, FOLLOWER_HELD_BACK_MAX,
@@ -90,6 +90,7 @@ impl Work {
     async fn follow(&mut self, checkpoints: &mut Checkpoints) {
         let backoff = Backoff { first: FOLLOWER_BACKOFF_FIRST, most: FOLLOWER_BACKOFF_MOST };
         let mut failures = 0_u32;
+        let mut told = String::new();
         loop {
             let head = self.shared.plane.engine().head();
             let from = self.shared.place().filter(|_| !self.whole).map(|place| (place, head.id));
@@ -111,7 +112,13 @@ impl Work {
                 Err(problem) => problem,
             };
             failures = if got { 1 } else { failures.saturating_add(1) };
-            tracing::warn!(server = %self.endpoint, error = problem.message, failures, "not following");
+            let error = in_line(&problem);
+            // A server that is away for long is no news each time.
+            if failures.is_power_of_two() || error != told {
+                let help = problem.help.as_deref();
+                tracing::warn!(server = %self.endpoint, error, help, failures, "not following, it is tried again");
+                told = error;
+            }
             self.shared.disconnected(Some(problem));
             let wait = backoff.wait(failures, Uuid::new_v4().as_u64_pair().0);
             tokio::select! {

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use holdfast_engine::Digest;
 use holdfast_reconciler::error::Problem;
 use holdfast_reconciler::follow::{FollowFeed, FollowItem};
-use holdfast_reconciler::plane::{FollowRequest, FollowerReport, Reach, Role};
+use holdfast_reconciler::plane::{FollowRequest, FollowerRemoval, FollowerReport, Reach, Role};
 
 use super::Answer;
 use crate::ask::Ask;
@@ -37,12 +37,14 @@ pub(crate) async fn told(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `DELETE /v1/followers/{id}`: a follower goes.
+/// `DELETE /v1/followers/{id}`: a follower goes, or somebody who may says that it will not come back.
 pub(crate) async fn left(State(app): State<App>, At(id): At<String>, ask: Ask) -> Answer {
     ask.finish()?;
     ask.no_preconditions()?;
-    let owner = ask.owner();
-    app.gate.call(Lane::Read, move |plane| plane.follower_left(&owner, &id)).await?;
+    // Its own anybody may take off, those of others who administers all that they are for.
+    let within = ask.needs(Role::Admin).is_ok().then(|| reach(&ask));
+    let removal = FollowerRemoval { owner: ask.owner(), within, id };
+    app.gate.call(Lane::Read, move |plane| plane.follower_left(&removal)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
