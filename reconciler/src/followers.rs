@@ -3,7 +3,7 @@
 //!
 //! Never here: feeding them (`follow.rs`), and what waits for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +23,8 @@ const OWNER_FOLLOWERS_MAX: usize = 100;
 const SILENT_AFTER_MS: i64 = 15 * 1000;
 /// After how long without a word it is forgotten, in milliseconds. Only time counts in which this process could be told.
 const FORGOTTEN_AFTER_MS: i64 = 10 * 60 * 1000;
+/// How many starts of a follower are remembered after another replaced them.
+const REPLACED_MAX: usize = 16;
 /// What stands before the keys of all reminders of followers.
 const PREFIX: &str = "follower/";
 /// In such a key, the owner of those that came over the socket. No access token has this id.
@@ -48,6 +50,10 @@ struct Known {
     since: Timestamp,
     /// When it was heard of last; for one that is known from before, when this process began.
     seen: Timestamp,
+    /// The start of it that tells now.
+    run: Option<String>,
+    /// Those that it replaced, the oldest first.
+    replaced: VecDeque<String>,
     /// Whether it was heard of in the life of this process.
     heard: bool,
     /// Whether the store will remember it as it is.
@@ -83,8 +89,9 @@ impl Followers {
 
     /// Takes what a follower tells. One that is new is remembered by the store before this returns.
     pub(crate) fn told(&self, report: &FollowerReport, now: Timestamp) -> Result<(), Problem> {
-        let FollowerReport { owner, reach, id, name, place } = report;
+        let FollowerReport { owner, reach, id, name, place, run } = report;
         check_id(id)?;
+        run.as_deref().map_or(Ok(()), check_id)?;
         FollowerReport::check_name(name)?;
         let place = place.as_deref().map(ResumeToken::from_str).transpose().map_err(|error| {
             Problem::from_error(ProblemKind::Invalid, "E_TOKEN", &error).help("send the token that the state came with")
@@ -101,8 +108,21 @@ impl Followers {
             let who = Who { name: name.clone(), reach: reach.clone() };
             let before = known.get(&key);
             let since = before.filter(|known| known.heard && known.place == place).map_or(now, |known| known.since);
+            let (last, mut replaced) =
+                before.map_or_else(Default::default, |known| (known.run.clone(), known.replaced.clone()));
+            if let (Some(run), Some(last)) = (run, last)
+                && *run != last
+            {
+                if replaced.contains(run) {
+                    return Err(twin(id));
+                }
+                if replaced.len() == REPLACED_MAX {
+                    replaced.pop_front();
+                }
+                replaced.push_back(last);
+            }
             let kept = before.is_some_and(|known| known.kept && known.who == who) || self.keep(&key, &who);
-            known.insert(key, Known { who, place, since, seen: now, heard: true, kept });
+            known.insert(key, Known { who, place, since, seen: now, run: run.clone(), replaced, heard: true, kept });
             Ok(())
         })
     }
@@ -176,7 +196,8 @@ impl Followers {
             let (owner, id) = key.as_str().strip_prefix(PREFIX)?.split_once('/')?;
             let owner = if owner == SOCKET { String::new() } else { owner.to_owned() };
             let who: Who = serde_json::from_slice(bytes).ok()?;
-            let known = Known { who, place: None, since: self.began, seen: self.began, heard: false, kept: true };
+            let (since, seen, replaced) = (self.began, self.began, VecDeque::new());
+            let known = Known { who, place: None, since, seen, run: None, replaced, heard: false, kept: true };
             Some(((owner, id.to_owned()), known))
         };
         let reminders = match self.engine.reminders(PREFIX) {
@@ -210,6 +231,13 @@ impl Followers {
 fn key((owner, id): &Name) -> Option<Key> {
     let owner = if owner.is_empty() { SOCKET } else { owner };
     Key::new(format!("{PREFIX}{owner}/{id}")).ok()
+}
+
+/// One that was replaced under its id tells again, so that both run.
+fn twin(id: &str) -> Problem {
+    let message = format!("another process tells under the id `{id}` too");
+    Problem::new(ProblemKind::Failed, "E_FOLLOWER_TWIN", message)
+        .help("take another id: the folder of a follower was copied, and each needs one of its own")
 }
 
 fn unremembered(error: &ReminderError) -> Problem {
@@ -250,7 +278,7 @@ mod tests {
 
     fn report(owner: &str, id: &str, place: Option<&str>) -> FollowerReport {
         let (owner, id, place) = (owner.to_owned(), id.to_owned(), place.map(str::to_owned));
-        FollowerReport { owner, reach: Reach::All, name: id.clone(), id, place }
+        FollowerReport { owner, reach: Reach::All, name: id.clone(), id, place, run: None }
     }
 
     fn at(followers: &Followers, revision: u64) -> String {
@@ -360,6 +388,22 @@ mod tests {
         // Who it is for is remembered.
         let again = begin(&store, 2);
         assert_eq!((list(&again, "acme", 2).len(), list(&again, "other", 2).len()), (1, 0));
+    }
+
+    #[test]
+    fn p4_two_that_run_at_once_under_one_id_do_not_pass_for_one_and_a_restart_is_none() {
+        let followers = begin(&MemoryStore::new(), 0);
+        let tell = |run: &str| {
+            let told = FollowerReport { run: Some(run.to_owned()), ..report("", "a", Some(&at(&followers, 3))) };
+            followers.told(&told, Timestamp::ZERO).map_err(|problem| problem.code)
+        };
+        let twin: Result<(), String> = Err("E_FOLLOWER_TWIN".to_owned());
+        // Killed and started again, twice.
+        assert_eq!(["one", "one", "two", "two", "three", "three"].map(tell), [const { Ok(()) }; 6]);
+        assert_eq!(tell("two"), twin.clone(), "it lives after all");
+        assert_eq!(tell("one"), twin.clone(), "three of them as well");
+        assert_eq!((tell("three"), tell("two")), (Ok(()), twin));
+        assert_eq!(list(&followers, "acme", 1).len(), 1);
     }
 
     #[test]

@@ -306,9 +306,10 @@ pub trait ControlPlane: Send + Sync {
     /// Remembers for a while where a follower is; nothing is committed.
     ///
     /// # Errors
-    /// `Invalid` for a malformed report, `Unavailable` if there are too many, or a plane that nobody can follow.
+    /// `Invalid` for a malformed report, `Unavailable` if there are too many, `E_FOLLOWER_TWIN` if two processes tell in turn under
+    /// one id, or a plane that nobody can follow.
     fn follower_told(&self, report: &FollowerReport) -> Result<(), Problem> {
-        let FollowerReport { owner: _, reach: _, id: _, name: _, place: _ } = report;
+        let FollowerReport { owner: _, reach: _, id: _, name: _, place: _, run: _ } = report;
         Err(not_followed())
     }
 

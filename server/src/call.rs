@@ -183,7 +183,7 @@ pub(crate) fn failure(endpoint: &Endpoint, error: &ExchangeError, in_doubt: bool
             ProblemKind::Unavailable,
             "E_NO_SERVER",
             format!("there is no server at `{socket}`"),
-            "start one with `reconcile serve`, or leave `--server` out",
+            "start one there with `reconcile serve`",
         ),
         ExchangeError::Stale => (
             ProblemKind::Unavailable,

@@ -37,6 +37,9 @@ pub struct FollowerReport {
     pub name: String,
     /// Where it is: a resume token; none as long as it has no state.
     pub place: Option<String>,
+    /// What tells this start of it from another, if it says so: two that run at once under one id, as after its folder was copied,
+    /// would pass for one.
+    pub run: Option<String>,
 }
 
 /// How long a name may be, in characters.

@@ -65,9 +65,9 @@ struct Checkpoints {
 impl Work {
     /// Follows until the sender of `stopped` is gone.
     pub(super) async fn run(mut self, asked: Asked, mut stopped: watch::Receiver<()>) {
-        let id = self.folder.id().to_owned();
         let shared = Arc::clone(&self.shared);
-        let telling = report::tell(shared, self.endpoint.clone(), id, self.name.clone(), stopped.clone());
+        let who = report::Who::new(self.folder.id(), self.folder.identity(), self.name.clone());
+        let telling = report::tell(shared, self.endpoint.clone(), who, stopped.clone());
         let telling = tokio::spawn(telling);
         let answering = tokio::spawn(report::answer(self.endpoint.clone(), asked));
         let mut checkpoints = Checkpoints {
@@ -192,6 +192,7 @@ impl Work {
                 FollowItem::State(page) => {
                     if let Some(state) = pending.page(page) {
                         *pending = Pending { sealed: pending.sealed, ..Pending::default() };
+                        self.note_other_store(&state);
                         self.replica.reset(state);
                         self.whole = false;
                         self.keys_may_have_changed();
@@ -210,6 +211,18 @@ impl Work {
             self.install(pending)?;
         }
         Ok(())
+    }
+
+    /// Says so if what is taken comes from another store than what is here: that may be a mistake of whoever named the server.
+    fn note_other_store(&self, state: &ReplicaState) {
+        let Some(place) = self.shared.place() else { return };
+        let (before, now) = (place.identity, state.identity);
+        let (revision, server) = (state.head.revision, &self.endpoint);
+        if before.store != now.store {
+            tracing::warn!(%server, before = %before.store, now = %now.store, %revision, "the server holds another store than before, its state is taken");
+        } else if before.epoch != now.epoch {
+            tracing::warn!(%server, before = before.epoch, now = now.epoch, %revision, "the store was restored, its state is taken");
+        }
     }
 
     fn advance(&mut self, head: Head) -> Result<(), ReplicaError> {

@@ -31,8 +31,8 @@ pub(crate) async fn told(
     ask.finish()?;
     ask.no_preconditions()?;
     let body = app.bodies.read(&headers, body, SMALL_BODY_BYTES_MAX).await?;
-    let FollowerBody { name, place } = body.json()?;
-    let report = FollowerReport { owner: ask.owner(), reach: reach(&ask), id, name, place };
+    let FollowerBody { name, place, run } = body.json()?;
+    let report = FollowerReport { owner: ask.owner(), reach: reach(&ask), id, name, place, run };
     app.gate.call(Lane::Read, move |plane| plane.follower_told(&report)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -96,3 +96,28 @@ fn an_apply_that_waits_says_at_once_for_which_dead_follower_and_how_to_go_on_wit
     assert!(one.stop().success());
     assert!(server.stop().success());
 }
+
+#[test]
+fn p4_a_follower_whose_folder_was_copied_is_waited_for_as_one_of_its_own() {
+    let project = Project::hotreload();
+    project.run(&["--yes"]).exits(0);
+    let server = project.serve();
+    let one = follower(&project, "gateway-1");
+    until(&project, "gateway-1", "following");
+    one.kill();
+    let (folder, copy) = (project.path().join(".gateway-1"), project.path().join(".gateway-2"));
+    std::fs::create_dir(&copy).unwrap();
+    for name in ["follower.id", "follower.scope"] {
+        std::fs::copy(folder.join(name), copy.join(name)).unwrap();
+    }
+    let (one, other) = (follower(&project, "gateway-1"), follower(&project, "gateway-2"));
+    until(&project, "gateway-1", "following");
+    until(&project, "gateway-2", "following");
+    assert_eq!(known(&project).len(), 2);
+    let id = |folder: &std::path::Path| std::fs::read_to_string(folder.join("follower.id")).unwrap();
+    assert_ne!(id(&folder), id(&copy));
+    assert!(one.stop().success());
+    assert!(other.stop().success());
+    assert_eq!(known(&project), []);
+    assert!(server.stop().success());
+}
