@@ -16,11 +16,11 @@ use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
     ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane,
-    DiffQuery, Differences, Edit, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult,
-    Measures, Moment, NewToken, OriginQuery, Origins, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite,
-    ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo,
-    SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken,
-    WriteReceipt,
+    DiffQuery, Differences, Edit, EditRequest, Explanation, FollowerRemoval, Head, ImportRequest, Imported, KvEntry,
+    KvTxn, KvTxnResult, Measures, Moment, NewToken, OriginQuery, Origins, ProfileChange, ProfileCredential,
+    ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest,
+    Rotation, Scope, SecretInfo, SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest,
+    TokenRevocation, Verification, WorkerToken, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -421,6 +421,12 @@ impl ControlPlane for Client {
         // How far the caller may reach is the server's to say.
         let TokenRevocation { token, within: _, author } = request;
         self.ask(Call::write(Method::DELETE, target(&["tokens", token], &[])).author(author))
+    }
+
+    fn follower_left(&self, removal: &FollowerRemoval) -> Result<(), Problem> {
+        // Who asks, and how far that one may reach, is the server's to say.
+        let FollowerRemoval { owner: _, within: _, id } = removal;
+        self.run(Call::write(Method::DELETE, target(&["followers", id], &[]))).map(drop)
     }
 
     fn kv_get(&self, org: Option<&OrgId>, key: &str, at: Option<Revision>) -> Result<Option<KvEntry>, Problem> {

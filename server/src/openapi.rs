@@ -316,7 +316,7 @@ const OPERATIONS: &[Operation] = &[
         Gives::Nothing,
         &[],
     ),
-    write("delete", "/v1/followers/{id}", "A follower goes", Takes::Nothing, Gives::Nothing, &[]),
+    write("delete", "/v1/followers/{id}", "A follower goes, or is taken off", Takes::Nothing, Gives::Nothing, &[]),
 ];
 
 /// `GET /openapi.json`: as it holds for who asks, because only the network asks for tokens.

@@ -23,6 +23,10 @@ use crate::remote;
 pub(super) fn run(run: &Run, args: &ServeArgs, server: &str, folder: &Path) -> Result<Exit, Failure> {
     let listen = listen(run, args)?;
     let server = client(run, server)?;
+    if folder.exists() && !folder.is_dir() {
+        let message = format!("`{}` is no folder", folder.display());
+        return Err(Failure::new("E_FOLLOW_FOLDER", message).help("name a folder of the follower's own with `--store`"));
+    }
     if let Discovery::Server(_) = discover(folder)? {
         let message = format!("the folder `{}` is served by another process already", folder.display());
         return Err(Failure::new("E_SERVED", message).help("name another folder for the follower with `--store`"));
