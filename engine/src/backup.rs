@@ -10,11 +10,12 @@ use imbl::OrdMap;
 
 use crate::codec::{self, BackupHeader, BackupTrailer, DecodeError, FrameKind};
 use crate::digest::{Digest, Hasher};
-use crate::engine::{Engine, block_on};
+use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::failpoint::failpoint;
 use crate::key::Key;
 use crate::limits::{BACKUP_FRAME_BYTES, BACKUP_FRAME_BYTES_MAX};
+use crate::pending::block_on;
 use crate::restore::RestoreError;
 use crate::sealed::SealedSet;
 use crate::snapshot::{Head, Snapshot};

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 
-use crate::engine::{Engine, block_on};
+use crate::engine::Engine;
 use crate::error::{AtError, StoreError};
 use crate::failpoint::failpoint;
+use crate::pending::block_on;
 use crate::planted::planted;
 use crate::revision::{Revision, Timestamp};
 use crate::store::{CompactTarget, Progress};

@@ -3,12 +3,9 @@
 //! Never here: a decision about a transaction, or bytes. The handle passes work to the writer and reads what it published.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{JoinHandle, Thread};
+use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
@@ -17,6 +14,7 @@ use crate::compact::Holds;
 use crate::counter::Counters;
 use crate::digest::Digest;
 use crate::error::{OpenError, StoreError};
+use crate::pending::{Pending, block_on};
 use crate::queue::Queue;
 use crate::recent::{Applied, Recent};
 use crate::revision::{Revision, Timestamp};
@@ -153,14 +151,14 @@ impl Engine {
     /// Hands `txn` to the writer. What was handed over is committed or refused, whether somebody waits for it or not.
     pub fn submit(&self, txn: Txn) -> Pending {
         if self.core().is_replica {
-            return Pending(State::Refused(Some(CommitError::ReadOnly)));
+            return Pending::refused(CommitError::ReadOnly);
         }
         if self.core().is_poisoned() {
-            return Pending(State::Refused(Some(CommitError::Poisoned)));
+            return Pending::refused(CommitError::Poisoned);
         }
         match self.core().queue.submit(txn) {
-            Ok(answer) => Pending(State::Waiting(answer)),
-            Err(error) => Pending(State::Refused(Some(error))),
+            Ok(answer) => Pending::waits(answer),
+            Err(error) => Pending::refused(error),
         }
     }
 
@@ -426,57 +424,4 @@ fn error_text(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// A commit on its way. Dropping it does not take the commit back.
-#[must_use = "whether the commit was made is known only from its answer"]
-#[derive(Debug)]
-pub struct Pending(State);
-
-#[derive(Debug)]
-enum State {
-    Waiting(oneshot::Receiver<Result<Receipt, CommitError>>),
-    Refused(Option<CommitError>),
-}
-
-impl Pending {
-    /// Waits for the answer, blocking the thread.
-    ///
-    /// # Errors
-    /// As [`Engine::commit`].
-    pub fn wait(self) -> Result<Receipt, CommitError> {
-        block_on(self)
-    }
-}
-
-impl Future for Pending {
-    type Output = Result<Receipt, CommitError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            State::Refused(error) => Poll::Ready(Err(error.take().unwrap_or(CommitError::Closed))),
-            State::Waiting(answer) => {
-                Pin::new(answer).poll(context).map(|answer| answer.unwrap_or(Err(CommitError::Closed)))
-            }
-        }
-    }
-}
-
-/// Polls a future on this thread, parked between polls. Unlike a runtime's, it works inside one too (and blocks it).
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let mut future = std::pin::pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }

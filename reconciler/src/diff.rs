@@ -2,20 +2,22 @@
 //! owner.
 //!
 //! Pure: it is given records and says what should become of them. Never here: the whole plan (`planner.rs`), guards,
-//! sessions.
+//! sessions, and how secrets are compared (`diff/secrets.rs`).
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::{Declared, OnDrift, SecretInput};
+use crate::desired::{Declared, OnDrift};
 use crate::diagnostic::Position;
 use crate::kept_places::nearest;
 use crate::kind::{FieldSpec, KindSpec};
-use crate::leaves::{change, leaves, parse_path, same_field, top_of, without_volatile};
+use crate::leaves::{change, leaves, same_field, top_of, without_volatile};
 use crate::plan::{FieldChange, Op, Reason};
 use crate::resource::{Declaration, Record, SourceName};
-use crate::value::{FieldPath, Fields, PathStep, Value, is_absent, without_nulls};
+use crate::value::{FieldPath, Fields, Value, is_absent, without_nulls};
 use holdfast_engine::Revision;
+
+mod secrets;
 
 /// How the tag of a new secret value is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,26 +183,6 @@ impl<'d> Diff<'d> {
         }
     }
 
-    /// Two sources may hold one secret if they agree about its value.
-    fn co_owned(&self) -> bool {
-        let live = self.live().map(|live| &live.tags);
-        let agrees = |path: &String| match (self.inputs.tags.get(path), live.and_then(|tags| tags.get(path))) {
-            (Some(NewTag::Known(tag)), Some(live)) => tag == live,
-            (None, Some(_)) => true,
-            (_, _) => false,
-        };
-        self.inputs.now.fields.is_empty()
-            && !self.inputs.now.secrets.is_empty()
-            && self.inputs.now.secrets.keys().all(agrees)
-    }
-
-    /// Another source that declares a secret with another value than it is to get.
-    fn disagreeing(&self, path: &str, tag: Option<&str>) -> Option<String> {
-        let disagrees = |declared: &Declaration| declared.tags.get(path).is_some_and(|of| Some(of.as_str()) != tag);
-        let mut others = self.inputs.others.iter();
-        others.find(|(_, declared)| disagrees(declared)).map(|(source, _)| source.to_string())
-    }
-
     fn field(&mut self, field: &str) {
         let (inputs, spec) = (self.inputs, self.inputs.kind.field(field));
         if inputs.live.is_some() && inputs.now.lifecycle.ignore.iter().any(|ignored| ignored == field) {
@@ -307,90 +289,6 @@ impl<'d> Diff<'d> {
         }
     }
 
-    fn secret(&mut self, path: &str, input: &SecretInput) {
-        let live_tag = self.live().and_then(|live| live.tags.get(path)).cloned();
-        let field = top_of(path).to_owned();
-        let new = self.inputs.tags.get(path).cloned();
-        match (&new, &live_tag) {
-            (None, Some(_)) => {
-                self.out.kept.insert(path.to_owned());
-                return self.adopt_secret(&field);
-            }
-            (Some(NewTag::NotComparable), Some(_)) => return self.adopt_secret(&field),
-            (Some(NewTag::Known(tag)), Some(live)) if tag == live => return self.adopt_secret(&field),
-            (None, None) => {
-                self.out.missing.insert(path.to_owned());
-            }
-            (Some(_), _) => {}
-        }
-        let declared_before = self.inputs.before.is_some_and(|before| before.tags.contains_key(path));
-        let at = parse_path(path);
-        if live_tag.is_some() && self.inputs.kind.field(&field).is_immutable_at(&at.steps()[1..]) {
-            return self.immutable(at);
-        }
-        match self.holder(&field) {
-            Holder::OtherSource(owner) => return self.conflict(at, owner, Obstacle::OtherSource),
-            Holder::Actor(_) if self.takes(&field) => {
-                self.out.taken.insert(field.clone());
-                self.reason(Reason::Take);
-            }
-            Holder::Actor(owner) if declared_before => match self.inputs.on_drift {
-                OnDrift::Block => return self.conflict(at, owner, Obstacle::Actor),
-                OnDrift::Keep => return self.out.yielded.push((field, owner)),
-                OnDrift::Revert => self.reason(Reason::DriftRepair),
-            },
-            Holder::Us | Holder::Nobody | Holder::Actor(_) => self.reason(Reason::ManifestChanged),
-        }
-        let after_tag = match new {
-            Some(NewTag::Known(tag)) => Some(tag),
-            Some(NewTag::NoKeyYet | NewTag::NotComparable) | None => None,
-        };
-        if let Some(other) = after_tag.as_deref().and_then(|tag| self.disagreeing(path, Some(tag))) {
-            return self.conflict(at, other, Obstacle::OtherValue);
-        }
-        if input.value.is_some() {
-            self.out.seals.insert(path.to_owned());
-        }
-        let owner = self.actor(&field);
-        let was_clear = self.clear_value(&at);
-        self.out.record.to_mut().tags.insert(path.to_owned(), after_tag.clone().unwrap_or_default());
-        self.own(&field);
-        self.out.fields.push(FieldChange {
-            path: at.clone(),
-            op: if live_tag.is_some() || was_clear { Op::Replace } else { Op::Add },
-            before: None,
-            after: None,
-            sensitive: true,
-            before_tag: live_tag,
-            after_tag,
-            owner,
-            at: position(self.inputs.now, &at),
-        });
-    }
-
-    /// Takes the value out of the fields that its kind did not call a secret before; says whether there was one.
-    fn clear_value(&mut self, at: &FieldPath) -> bool {
-        let in_clear = |fields: &Fields| at.get(fields).is_some_and(|value| !value.is_null());
-        if !in_clear(&self.out.record.fields) {
-            return false;
-        }
-        remove_at(&mut self.out.record.to_mut().fields, at);
-        true
-    }
-
-    fn adopt_secret(&mut self, field: &str) {
-        let of_resource = self.holder_of(self.live().and_then(|live| live.owner.as_ref()));
-        match self.holder(field) {
-            Holder::Us | Holder::OtherSource(_) => {}
-            // Who co-owns a secret leaves it with the source that it is of.
-            Holder::Nobody | Holder::Actor(_) if matches!(of_resource, Holder::OtherSource(_)) => {}
-            Holder::Nobody | Holder::Actor(_) => {
-                self.out.adopts |= self.inputs.live.is_some();
-                self.own(field);
-            }
-        }
-    }
-
     /// Fields that this source owns and declares no longer leave; those of others stay.
     fn removed_fields(&mut self) {
         let Some(live) = self.live() else { return };
@@ -416,28 +314,6 @@ impl<'d> Diff<'d> {
                 self.out.fields.push(gone);
                 self.reason(self.changed(spec));
             }
-        }
-    }
-
-    fn removed_secrets(&mut self) {
-        let Some(live) = self.live() else { return };
-        let gone: Vec<(String, String)> = live
-            .tags
-            .iter()
-            .filter(|(path, _)| !self.inputs.now.secrets.contains_key(*path))
-            .filter(|(path, _)| live.owners.get(top_of(path)).is_some_and(|owner| owner == self.inputs.source))
-            .map(|(path, tag)| (path.clone(), tag.clone()))
-            .collect();
-        for (path, tag) in gone {
-            if let Some(other) = self.disagreeing(&path, None) {
-                self.conflict(parse_path(&path), other, Obstacle::OtherValue);
-                continue;
-            }
-            self.out.record.to_mut().tags.remove(&path);
-            self.out.seals.insert(path.clone());
-            let removed = change(parse_path(&path), None, None);
-            self.out.fields.push(FieldChange { op: Op::Remove, sensitive: true, before_tag: Some(tag), ..removed });
-            self.reason(Reason::ManifestChanged);
         }
     }
 
@@ -481,28 +357,6 @@ fn is_secret(spec: &FieldSpec, path: &FieldPath) -> bool {
 fn conceal(spec: &FieldSpec, change: &mut FieldChange) {
     if is_secret(spec, &change.path) {
         (change.before, change.after, change.sensitive) = (None, None, true);
-    }
-}
-
-/// Removes the value at a path of map members.
-fn remove_at(fields: &mut Fields, at: &FieldPath) {
-    let mut names = at.steps().iter().filter_map(|step| match step {
-        PathStep::Key(name) => Some(name.as_str()),
-        PathStep::Index(_) => None,
-    });
-    let Some(top) = names.next() else { return };
-    let mut names = names.peekable();
-    if names.peek().is_none() {
-        fields.remove(top);
-        return;
-    }
-    let mut value = fields.get_mut(top);
-    while let (Some(name), Some(members)) = (names.next(), value.and_then(Value::as_object_mut)) {
-        if names.peek().is_none() {
-            members.remove(name);
-            return;
-        }
-        value = members.get_mut(name);
     }
 }
 

@@ -102,6 +102,8 @@ pub struct Deletes<'d, I> {
     pub declared_before: I,
     /// Whether the source declares nothing any more.
     pub empty: bool,
+    /// The revision that the source is rolled back to.
+    pub rollback: Option<Revision>,
     /// Whether the caller gave exactly the number of deletes.
     pub allowed: bool,
     /// The head.
@@ -110,7 +112,7 @@ pub struct Deletes<'d, I> {
 
 /// An emptied source, or one that loses a large share, blocks until the number of deletes is given.
 pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Option<Blocked> {
-    let Deletes { changes, kinds, declared_before, empty, allowed, revision } = deletes;
+    let Deletes { changes, kinds, declared_before, empty, rollback, allowed, revision } = deletes;
     let counts = |kind: &str| !kinds.get(kind).is_some_and(|kind| kind.dependent);
     let all = changes.iter().filter(|change| change.action == Action::Delete).count();
     if allowed || all == 0 {
@@ -120,7 +122,11 @@ pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Optio
         changes.iter().filter(|change| change.action == Action::Delete && counts(change.kind.as_str())).count();
     let message = if empty {
         let resources = if all == 1 { "resource" } else { "resources" };
-        format!("the manifests declare nothing any more, and {all} {resources} would be deleted")
+        let nothing = rollback.map_or_else(
+            || "the manifests declare nothing any more".to_owned(),
+            |then| format!("the source declared nothing at {then}"),
+        );
+        format!("{nothing}, and {all} {resources} would be deleted")
     } else if deleted >= DELETE_SHARE_COUNT_MIN {
         // A source that declared so many may lose these: a large one is not counted to its end.
         let enough = (deleted * 100).div_ceil(DELETE_SHARE_PERCENT_MAX);
@@ -177,7 +183,15 @@ mod tests {
         let mut counted = 0;
         let declared_before = std::iter::repeat_n("agent", before).inspect(|_| counted += 1);
         let (changes, kinds, revision) = (changes.as_slice(), &kinds, Revision::ZERO);
-        let found = deletes(Deletes { changes, kinds, declared_before, empty: false, allowed: false, revision });
+        let found = deletes(Deletes {
+            changes,
+            kinds,
+            declared_before,
+            empty: false,
+            rollback: None,
+            allowed: false,
+            revision,
+        });
         (found.map(|blocked| blocked.message), counted)
     }
 

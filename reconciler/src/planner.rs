@@ -1,8 +1,8 @@
 //! Planning: from desired state and a snapshot to a plan, and to the writes that would carry it out.
 //!
-//! Pure. The rows are made in `planner/rows.rs` of what `diff.rs` says, what sessions would see comes from `effect.rs`, what
-//! blocks from `guard.rs`; here they are put together, counted and sealed under the plan's id. Never here: writing, drawing,
-//! and where manifests come from.
+//! Pure. The rows are made in `planner/rows.rs` and `planner/undeclared.rs` of what `diff.rs` says, what sessions would see
+//! comes from `effect.rs`, what blocks from `guard.rs`; here they are put together, counted and sealed under the plan's id.
+//! Never here: writing, drawing, and where manifests come from.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ mod scope;
 mod sources;
 mod standing;
 mod taking;
+mod undeclared;
 
 pub(crate) use scope::Standing;
 use scope::{Notes, Part, Scope};
@@ -292,6 +293,7 @@ impl<'p> Planner<'p> {
                 .prefix(&before)
                 .filter_map(|(key, _)| key.as_str()[before.len()..].split('/').next()),
             empty: desired.resources.is_empty(),
+            rollback: options.rollback,
             allowed: options.allow_delete == Some(summary.delete),
             revision: snapshot.revision(),
         }));

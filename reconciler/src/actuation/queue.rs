@@ -10,8 +10,17 @@ pub(crate) struct Queue<K> {
     /// In the order in which they are due.
     order: BTreeSet<(u64, K)>,
     due: BTreeMap<K, u64>,
-    /// Those that were handed out, each with when it is due again, if it became so meanwhile.
-    running: BTreeMap<K, Option<u64>>,
+    /// Those that were handed out, with what became due of each meanwhile.
+    running: BTreeMap<K, Meanwhile>,
+}
+
+/// When a key that is handed out is due again.
+#[derive(Debug, Default)]
+struct Meanwhile {
+    /// In any case.
+    again: Option<u64>,
+    /// Unless it is to be left alone for a while.
+    unless_left_alone: Option<u64>,
 }
 
 impl<K: Ord + Clone> Queue<K> {
@@ -21,7 +30,7 @@ impl<K: Ord + Clone> Queue<K> {
 
     /// Has a key handed out from `at` on. One that is due earlier stays so; one that is handed out comes back after that.
     pub(crate) fn add(&mut self, key: &K, at: u64) {
-        if let Some(again) = self.running.get_mut(key) {
+        if let Some(Meanwhile { again, .. }) = self.running.get_mut(key) {
             *again = Some(again.map_or(at, |known| known.min(at)));
             return;
         }
@@ -34,9 +43,11 @@ impl<K: Ord + Clone> Queue<K> {
         self.order.insert((at, key.clone()));
     }
 
-    /// Adds a key that is not waiting yet: one that is left alone for a while stays so.
+    /// Adds a key that is not waiting yet: one that is left alone for a while stays so, also one that comes back to be.
     pub(crate) fn add_absent(&mut self, key: &K, at: u64) {
-        if !self.due.contains_key(key) {
+        if let Some(meanwhile) = self.running.get_mut(key) {
+            meanwhile.unless_left_alone.get_or_insert(at);
+        } else if !self.due.contains_key(key) {
             self.add(key, at);
         }
     }
@@ -50,14 +61,14 @@ impl<K: Ord + Clone> Queue<K> {
         let key = key.clone();
         self.order.pop_first();
         self.due.remove(&key);
-        self.running.insert(key.clone(), None);
+        self.running.insert(key.clone(), Meanwhile::default());
         Some(key)
     }
 
     /// Takes back a key that was handed out; it is due again if somebody said so meanwhile, or at `again`.
     pub(crate) fn done(&mut self, key: &K, again: Option<u64>) {
-        let meanwhile = self.running.remove(key).flatten();
-        if let Some(at) = meanwhile.into_iter().chain(again).min() {
+        let meanwhile = self.running.remove(key).unwrap_or_default();
+        if let Some(at) = meanwhile.again.into_iter().chain(again).min().or(meanwhile.unless_left_alone) {
             self.add(key, at);
         }
     }
@@ -111,5 +122,18 @@ mod tests {
         assert_eq!([queue.take(0), queue.take(0)], [Some("b"), None]);
         queue.add(&"a", 0);
         assert_eq!(queue.take(0), Some("a"));
+    }
+    #[test]
+    fn one_that_is_handed_out_meanwhile_is_left_alone_too() {
+        let mut queue = Queue::new();
+        for again in [Some(1000), None] {
+            queue.add(&"a", 0);
+            assert_eq!(queue.take(0), Some("a"));
+            queue.add_absent(&"a", 5);
+            queue.done(&"a", again);
+            assert_eq!(queue.next(), again.or(Some(5)), "it is looked at again unless it waits for its next try");
+            assert_eq!(queue.take(1000), Some("a"));
+            queue.done(&"a", None);
+        }
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Optio
                 None => vec![
                     format!("reconcile adopt {address} {field}"),
                     format!("reconcile {take}"),
-                    format!("delete `{field}` from the manifest"),
+                    format!("delete what declares `{field}`, and `{owner}` keeps it"),
                 ],
             };
             ("E_CONFLICT", message, remedies)

@@ -1,25 +1,27 @@
-//! The rows of a plan: declared resources, those that the source declares no longer, and those of no source.
+//! The rows of what the manifests declare.
 //!
-//! Never here: what becomes of the fields of one resource (`diff.rs`), and putting the plan together (`planner.rs`).
+//! Never here: what becomes of the fields of one resource (`diff.rs`), rows of what is not declared (`undeclared.rs`), and
+//! putting the plan together (`planner.rs`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holdfast_engine::{Entry, Revision};
 
-use super::scope::{Rows, Scope};
+use super::scope::Rows;
 use super::sources::sources;
 use super::standing::standing;
-use super::{PlanInput, Planner, RingState, Write, blocking, damaged, parts};
+use super::{PlanInput, Planner, RingState, Write, blocking, damaged};
 use crate::agents::references;
 use crate::desired::{Declared, SecretOrigin};
 use crate::diagnostic::Diagnostic;
 use crate::diff::{self, NewTag};
 use crate::error::{Problem, ProblemKind};
-use crate::guard::{self, Protection};
+use crate::guard;
 use crate::kept_places::KeptPlaces;
 use crate::kind::Effect;
-use crate::plan::{Action, Change, Reason};
+use crate::plan::{Action, Change, FieldChange, Reason};
 use crate::resource::{Address, Declaration, Record, SourceName, keys};
 use crate::secret::SecretValues;
 use crate::vault::{self, record};
@@ -43,39 +45,20 @@ impl<'p> Planner<'p> {
 
     fn declared_row(&mut self, declared: &'p Declared, stands: bool) -> Result<(), Problem> {
         let address = &declared.address;
-        let key = keys::live(self.input.org, address);
         if let Some(from) = self.moves.clashes.get(address).cloned() {
-            let modified = self.input.snapshot.get(&key).map_or(Revision::ZERO, Entry::modified);
-            self.blocked.push(blocking::both_live(declared, &from, modified));
-            self.behind(declared, &self.new_tags(declared, address));
-            self.blocked_rows.insert(address.clone());
-            self.reads.extend([key, keys::live(self.input.org, &from)]);
+            self.both_live(declared, &from);
             return Ok(());
         }
         let origin = self.moves.origin(address).cloned();
         if origin.is_none() && stands {
-            self.unchanged.push(address.to_string());
-            self.reads.insert(key);
-            if let Some(notes) = &mut self.notes
-                && !references::any(declared)
-            {
-                notes.settled.insert(address.clone());
-            }
+            self.stands(declared);
             return Ok(());
         }
         // A resource that moves is compared with what it was under its old address.
         let compared = origin.as_ref().unwrap_or(address);
-        let live_key = keys::live(self.input.org, compared);
-        let live = match self.input.snapshot.get(&live_key) {
-            None => None,
-            Some(entry) => Some((record(entry).map_err(|_| damaged(&live_key))?, entry.modified())),
-        };
+        let live = self.live(compared)?;
         let kinds = Arc::clone(&self.kinds);
-        let Some(kind) = kinds.get(address.kind.as_str()) else {
-            let problem =
-                Problem::new(ProblemKind::Invalid, "E_UNKNOWN_KIND", format!("cannot plan `{address}`: unknown kind"));
-            return Err(problem.help(format!("declare the kind: `[kinds.{}]`", address.kind)));
-        };
+        let kind = kinds.get(address.kind.as_str()).ok_or_else(|| unknown_kind(address))?;
         let (tags, takes) = (self.new_tags(declared, compared), self.takes(address));
         let before = self.before(compared)?;
         let others = self.others(declared, compared, live.as_ref().map(|(record, _)| record.as_ref()), &tags)?;
@@ -91,18 +74,11 @@ impl<'p> Planner<'p> {
             takes: &takes,
         });
         self.taken.extend(outcome.taken.iter().map(|field| (address.clone(), field.clone())));
-        self.reads.insert(key);
-        if origin.is_some() {
-            self.reads.insert(live_key);
-        }
+        self.reads.insert(keys::live(self.input.org, address));
+        self.reads.insert(keys::live(self.input.org, compared));
         self.note(declared, &outcome);
         if !outcome.conflicts.is_empty() {
-            let rollback = self.input.options.rollback;
-            let blocked = |conflict| blocking::conflict(declared, conflict, rollback);
-            self.blocked.extend(outcome.conflicts.iter().map(blocked));
-            self.behind(declared, &tags);
-            self.note_waiting(declared, &outcome);
-            self.blocked_rows.insert(address.clone());
+            self.blocked_row(declared, &tags, &outcome);
             return Ok(());
         }
         if let Some(from) = &origin {
@@ -114,45 +90,79 @@ impl<'p> Planner<'p> {
         let declares_anew = origin.is_some()
             || before.as_deref().is_none_or(|before| !self.declares(before, declared, &outcome.record));
         let fields = std::mem::take(&mut outcome.fields);
-        let changed = match (&origin, live.is_none()) {
-            (Some(_), _) => Some((Action::Move, Reason::Moved)),
-            (None, true) => Some((Action::Create, Reason::NewInManifest)),
-            (None, false) if fields.is_empty() => None,
-            (None, false) => Some((Action::Update, outcome.reason.unwrap_or(Reason::ManifestChanged))),
-        };
-        match changed {
-            Some((action, reason)) => self.changes.push(Change {
-                fields,
-                at: declared.at.clone(),
-                from: origin.clone(),
-                ..self.change(address, kind.effect, action, reason)
-            }),
-            None => {
-                self.unchanged.push(address.to_string());
-                if outcome.adopts || declares_anew {
-                    self.adopts.push(address.clone());
-                }
+        if let Some((action, reason)) = shown(origin.as_ref(), live.is_none(), &fields, outcome.reason) {
+            let row = self.change(address, kind.effect, action, reason);
+            self.changes.push(Change { fields, at: declared.at.clone(), from: origin.clone(), ..row });
+        } else {
+            self.unchanged.push(address.to_string());
+            if outcome.adopts || declares_anew {
+                self.adopts.push(address.clone());
             }
         }
         if declares_anew {
             self.writes.push(Write::Declared(address.clone(), self.declaration(declared, &outcome.record)));
         }
-        let differs = matches!(outcome.record, std::borrow::Cow::Owned(_))
-            && live.as_ref().is_none_or(|(live, _)| **live != *outcome.record);
+        let differs =
+            matches!(outcome.record, Cow::Owned(_)) && live.as_ref().is_none_or(|(live, _)| **live != *outcome.record);
         if origin.is_some() || live.is_none() || differs || !outcome.seals.is_empty() {
-            let value = |path: &String| Some((path.clone(), declared.secrets.get(path)?.value.clone()?));
-            let seal: SecretValues = outcome.seals.iter().filter_map(value).collect();
-            let reseals = origin.is_some() && !outcome.record.tags.is_empty();
-            if !seal.is_empty() || !outcome.missing.is_empty() || reseals {
-                self.pending.insert(address.clone());
-            }
-            let (reseal, record) = (!outcome.seals.is_empty(), outcome.record.into_owned());
-            self.writes.push(match origin {
-                Some(from) => Write::Moved { from, to: address.clone(), record, seal },
-                None => Write::Live { address: address.clone(), record, seal, reseal },
-            });
+            self.write(declared, outcome, origin);
         }
         Ok(())
+    }
+
+    /// A live resource and when it was modified.
+    fn live(&self, address: &Address) -> Result<Option<(Arc<Record>, Revision)>, Problem> {
+        let key = keys::live(self.input.org, address);
+        let Some(entry) = self.input.snapshot.get(&key) else { return Ok(None) };
+        Ok(Some((record(entry).map_err(|_| damaged(&key))?, entry.modified())))
+    }
+
+    /// A resource that moves to where another one lives.
+    fn both_live(&mut self, declared: &Declared, from: &Address) {
+        let address = &declared.address;
+        let key = keys::live(self.input.org, address);
+        let modified = self.input.snapshot.get(&key).map_or(Revision::ZERO, Entry::modified);
+        self.blocked.push(blocking::both_live(declared, from, modified));
+        self.behind(declared, &self.new_tags(declared, address));
+        self.blocked_rows.insert(address.clone());
+        self.reads.extend([key, keys::live(self.input.org, from)]);
+    }
+
+    /// A resource that is as it is declared.
+    fn stands(&mut self, declared: &Declared) {
+        self.unchanged.push(declared.address.to_string());
+        self.reads.insert(keys::live(self.input.org, &declared.address));
+        if let Some(notes) = &mut self.notes
+            && !references::any(declared)
+        {
+            notes.settled.insert(declared.address.clone());
+        }
+    }
+
+    /// A resource of which others set what is declared.
+    fn blocked_row(&mut self, declared: &Declared, tags: &BTreeMap<String, NewTag>, outcome: &diff::Outcome<'_>) {
+        let rollback = self.input.options.rollback;
+        let blocked = |conflict| blocking::conflict(declared, conflict, rollback);
+        self.blocked.extend(outcome.conflicts.iter().map(blocked));
+        self.behind(declared, tags);
+        self.note_waiting(declared, outcome);
+        self.blocked_rows.insert(declared.address.clone());
+    }
+
+    /// The write of the record that results.
+    fn write(&mut self, declared: &Declared, outcome: diff::Outcome<'_>, origin: Option<Address>) {
+        let address = declared.address.clone();
+        let value = |path: &String| Some((path.clone(), declared.secrets.get(path)?.value.clone()?));
+        let seal: SecretValues = outcome.seals.iter().filter_map(value).collect();
+        let reseals = origin.is_some() && !outcome.record.tags.is_empty();
+        if !seal.is_empty() || !outcome.missing.is_empty() || reseals {
+            self.pending.insert(address.clone());
+        }
+        let (reseal, record) = (!outcome.seals.is_empty(), outcome.record.into_owned());
+        self.writes.push(match origin {
+            Some(from) => Write::Moved { from, to: address, record, seal },
+            None => Write::Live { address, record, seal, reseal },
+        });
     }
 
     /// A tag covers its address: those of a resource that moves are made when its values are sealed anew.
@@ -169,7 +179,7 @@ impl<'p> Planner<'p> {
         }
     }
 
-    fn change(&self, address: &Address, effect: Effect, action: Action, reason: Reason) -> Change {
+    pub(super) fn change(&self, address: &Address, effect: Effect, action: Action, reason: Reason) -> Change {
         Change {
             address: address.clone(),
             org: self.input.org.clone(),
@@ -222,78 +232,6 @@ impl<'p> Planner<'p> {
             let message = format!("`{}` of `{}` stays as `{owner}` set it", field, declared.address);
             say(Diagnostic::note("N_DRIFT_KEPT", message), field);
         }
-    }
-
-    /// Resources that the source declared before and does no longer.
-    pub(super) fn removed_rows(&mut self) -> Result<(), Problem> {
-        let mut gone = self.declared_no_longer()?;
-        if let Some(notes) = &mut self.notes {
-            notes.gone.clone_from(&gone);
-        }
-        gone.retain(|address| self.wanted(address.kind.as_str()) && !self.moves.leaves(address));
-        for address in gone {
-            self.writes.push(Write::Undeclared(address.clone()));
-            let key = keys::live(self.input.org, &address);
-            let live = self.input.snapshot.get(&key).and_then(|entry| Some((record(entry).ok()?, entry.modified())));
-            self.reads.insert(key);
-            let ours = |(live, _): &(Arc<Record>, Revision)| live.owner.as_deref() == Some(self.input.source.as_str());
-            let Some((live, modified)) = live.filter(ours) else {
-                if self.other_declarer(&address).is_some() {
-                    // That this source has no say in it any more is worth a commit of its own.
-                    self.adopts.push(address);
-                }
-                continue;
-            };
-            if let Some(heir) = self.other_declarer(&address) {
-                self.hand_over(&address, &live, &heir);
-                continue;
-            }
-            let before = self.before(&address)?;
-            let kept = || before.as_ref().is_some_and(|before| before.lifecycle.prevent_delete);
-            let pattern = guard::protects(&self.input.desired.protect, &address).map(Protection::Pattern);
-            if let Some(protection) = pattern.or_else(|| kept().then_some(Protection::Lifecycle)) {
-                self.blocked.push(guard::protected(&address, modified, protection));
-                self.blocked_rows.insert(address);
-                continue;
-            }
-            let effect = self.kinds.get(address.kind.as_str()).map_or(Effect::default(), |kind| kind.effect);
-            let at = before.and_then(|before| before.at.clone());
-            let change = self.change(&address, effect, Action::Delete, Reason::RemovedFromManifest);
-            self.changes.push(Change { at, ..change });
-            self.writes.push(Write::Gone(address));
-        }
-        Ok(())
-    }
-
-    /// What the store has as declared by the source and the manifests do not declare, in order.
-    fn declared_no_longer(&self) -> Result<Vec<Address>, Problem> {
-        let PlanInput { snapshot, org, source, .. } = self.input;
-        if let Scope::Part(part) = &self.scope {
-            let is_gone = |address: &&Address| {
-                let (kind, name) = parts(address);
-                !self.scope.declares(kind, name) && snapshot.get(&keys::desired(org, source, address)).is_some()
-            };
-            return Ok(part.gone.iter().filter(is_gone).cloned().collect());
-        }
-        let prefix = keys::desired_prefix(org, source);
-        let mut gone: Vec<Address> = Vec::new();
-        for (key, _) in snapshot.prefix(&prefix) {
-            let address = &key.as_str()[prefix.len()..];
-            if !address.split_once('/').is_some_and(|(kind, name)| self.scope.declares(kind, name)) {
-                gone.push(address.parse().map_err(|_| damaged(key.as_str()))?);
-            }
-        }
-        gone.sort_unstable();
-        Ok(gone)
-    }
-
-    /// Another source that declares the same resource, as two may do with a secret.
-    fn other_declarer(&self, address: &Address) -> Option<SourceName> {
-        let declares =
-            |source: &SourceName| self.input.snapshot.get(&keys::desired(self.input.org, source, address)).is_some();
-        sources(self.input.snapshot, self.input.org)
-            .into_iter()
-            .find(|source| source != self.input.source && declares(source))
     }
 
     /// Covers what is declared for a blocked resource by the plan's id: it has no rows that would.
@@ -350,51 +288,6 @@ impl<'p> Planner<'p> {
         Ok(others)
     }
 
-    fn hand_over(&mut self, address: &Address, live: &Record, heir: &SourceName) {
-        let ours = |owner: &String| owner == self.input.source.as_str();
-        let mut record = live.clone();
-        record.owner = Some(heir.to_string());
-        for owner in record.owners.values_mut().filter(|owner| ours(owner)) {
-            *owner = heir.to_string();
-        }
-        self.writes.push(Write::Live { address: address.clone(), record, seal: SecretValues::new(), reseal: false });
-        self.adopts.push(address.clone());
-    }
-
-    /// Live resources of no source.
-    pub(super) fn unmanaged_rows(&mut self) {
-        let mut unmanaged = self.of_no_source();
-        if let Some(notes) = &mut self.notes {
-            notes.unmanaged.clone_from(&unmanaged);
-        }
-        unmanaged.retain(|address| self.wanted(address.kind.as_str()) && !self.moves.leaves(address));
-        let kinds = &self.kinds;
-        unmanaged.sort_by_cached_key(|address| (kinds.order(address.kind.as_str()), address.clone()));
-        self.unmanaged = unmanaged;
-    }
-
-    /// What is live, not declared here and of no source.
-    fn of_no_source(&self) -> Vec<Address> {
-        let PlanInput { snapshot, org, .. } = self.input;
-        let is_managed = |entry: &Entry| {
-            record(entry).is_ok_and(|record| record.owner.as_ref().is_some_and(|owner| !owner.contains(':')))
-        };
-        if let Scope::Part(part) = &self.scope {
-            let is_unmanaged = |address: &&Address| {
-                let (kind, name) = parts(address);
-                !self.scope.declares(kind, name)
-                    && snapshot.get(&keys::live(org, address)).is_some_and(|entry| !is_managed(entry))
-            };
-            return part.unmanaged.iter().filter(is_unmanaged).cloned().collect();
-        }
-        let prefix = keys::live_prefix(org);
-        let live = snapshot.prefix(&prefix).map(|(key, entry)| (&key.as_str()[prefix.len()..], entry));
-        let not_declared = live.filter(|(address, _)| {
-            address.split_once('/').is_some_and(|(kind, name)| !self.scope.declares(kind, name))
-        });
-        not_declared.filter(|(_, entry)| !is_managed(entry)).filter_map(|(address, _)| address.parse().ok()).collect()
-    }
-
     fn protects(&self, declared: &Declared) -> bool {
         guard::protects(&self.input.desired.protect, &declared.address).is_some()
     }
@@ -433,6 +326,27 @@ impl<'p> Planner<'p> {
 
 /// So many fields that wait behind a block are named.
 const WAITING_MAX: usize = 10;
+
+/// What the plan shows of a row, if it shows it.
+fn shown(
+    origin: Option<&Address>,
+    is_new: bool,
+    fields: &[FieldChange],
+    reason: Option<Reason>,
+) -> Option<(Action, Reason)> {
+    match (origin, is_new) {
+        (Some(_), _) => Some((Action::Move, Reason::Moved)),
+        (None, true) => Some((Action::Create, Reason::NewInManifest)),
+        (None, false) if fields.is_empty() => None,
+        (None, false) => Some((Action::Update, reason.unwrap_or(Reason::ManifestChanged))),
+    }
+}
+
+fn unknown_kind(address: &Address) -> Problem {
+    let problem =
+        Problem::new(ProblemKind::Invalid, "E_UNKNOWN_KIND", format!("cannot plan `{address}`: unknown kind"));
+    problem.help(format!("declare the kind: `[kinds.{}]`", address.kind))
+}
 
 /// A tag that was computed.
 fn known(tag: Option<&NewTag>) -> Option<&str> {
