@@ -355,8 +355,10 @@ fn p4_p6_what_is_pushed_reaches_sessions_and_nothing_that_goes_wrong_with_git_hu
     assert_eq!((&newest["message"], &newest["git"]["dirty"]), (&"a faster model".into(), &false.into()));
 
     // Broken, then good.
-    remote.push("nonsense = [", "broken");
+    let broken = remote.push("nonsense = [", "broken");
     project.await_state("broken");
+    let waited = project.run(&["wait", "--git", &broken, "--source", "team", "--timeout", "0"]).exits(5);
+    waited.complains("the loop of `team` is broken: broken TOML");
     assert_eq!(project.model(), "glm-4.5");
     remote.push(&with_model("glm-4.7"), "good again");
     project.await_model("glm-4.7");
