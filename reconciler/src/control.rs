@@ -52,6 +52,10 @@ impl ControlPlane for Plane {
         store::head(self)
     }
 
+    fn ready(&self) -> Result<Revision, Problem> {
+        store::ready(self)
+    }
+
     fn head_at(&self, moment: Moment) -> Result<Head, Problem> {
         store::head_at(self, moment)
     }

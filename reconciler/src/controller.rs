@@ -282,7 +282,7 @@ impl Loop {
             let LoopStatus { source, from, since, state: was, message: said, .. } = &entry.status;
             let changed = *was != state || *said != message;
             if changed {
-                tracing::info!(from, ?state, message, "the loop's source stands differently");
+                tracing::info!(from, state = state.as_text(), message, "the loop's source stands differently");
             }
             let mut status = LoopStatus {
                 source: source.clone(),

@@ -72,6 +72,14 @@ pub trait ControlPlane: Send + Sync {
     /// Only if the plane cannot be reached.
     fn head(&self) -> Result<Head, Problem>;
 
+    /// The head, if writes are taken too: what a probe wants to know before it sends anybody here.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store can be read and takes no commits; else as [`ControlPlane::head`].
+    fn ready(&self) -> Result<Revision, Problem> {
+        self.head().map(|head| head.revision)
+    }
+
     /// The head as it was at a moment.
     ///
     /// # Errors

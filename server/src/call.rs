@@ -230,6 +230,12 @@ pub(crate) fn failure(endpoint: &Endpoint, error: &ExchangeError, in_doubt: bool
             format!("the answer of the server at `{socket}` is too large"),
             "ask for less, with `--only` or a limit",
         ),
+        ExchangeError::Foreign if over_network => (
+            ProblemKind::Unavailable,
+            "E_FOREIGN_SERVER",
+            format!("what answers at `{socket}` is no Holdfast server"),
+            "check the address; a server with a certificate is asked by `https`, one without by `http`",
+        ),
         ExchangeError::Foreign => (
             ProblemKind::Unavailable,
             "E_FOREIGN_SERVER",

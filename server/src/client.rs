@@ -40,10 +40,9 @@ use crate::socket::SOCKET_NAME;
 use crate::tls::TlsTrust;
 use crate::transport::{ExchangeError, Incoming, Transport};
 use crate::watching::Watching;
-use crate::wire::PokeAnswer;
 use crate::wire::{
-    Hello, ProfileBodyRef, ProfilesAnswer, SecretBodyRef, SecretsAnswer, SessionBody, TokenBody, TokenCreateBody,
-    TokensAnswer, TxnBody,
+    Hello, PokeAnswer, ProfileBodyRef, ProfilesAnswer, Ready, SecretBodyRef, SecretsAnswer, SessionBody, TokenBody,
+    TokenCreateBody, TokensAnswer, TxnBody,
 };
 
 /// What a store's folder says about a server.
@@ -178,6 +177,10 @@ fn kv_entry(answer: &Incoming) -> Option<KvEntry> {
 impl ControlPlane for Client {
     fn head(&self) -> Result<Head, Problem> {
         self.ask(Call::read("/v1/head"))
+    }
+
+    fn ready(&self) -> Result<Revision, Problem> {
+        self.ask(Call::read("/readyz")).map(|Ready { status: _, revision }| revision)
     }
 
     fn head_at(&self, moment: Moment) -> Result<Head, Problem> {

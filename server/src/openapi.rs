@@ -117,7 +117,7 @@ const EDIT_QUERY: &[&str] = &["allow_break", "allow_delete", "message"];
 
 const OPERATIONS: &[Operation] = &[
     open("/healthz", "The process answers", "Hello"),
-    open("/readyz", "The store answers", "Ready"),
+    open("/readyz", "The store can be read and written", "Ready"),
     Operation { gives: (200, Gives::Text), ..read("/metrics", "Counts for Prometheus", &[], "") },
     open("/openapi.json", "This description", "Fields"),
     Operation {

@@ -6,6 +6,7 @@ mod adopt;
 mod apply;
 mod approve;
 mod backup;
+mod certificate;
 mod check;
 mod compact;
 mod completions;

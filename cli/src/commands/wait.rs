@@ -54,7 +54,14 @@ fn missing(args: &WaitArgs, status: &Status) -> Lacks {
             || status.loops.iter().any(|found| by_loop(found) && is(&found.git))
     });
     if !(revision && git) {
-        return vec![format!("the head is {}", status.head.revision)].into();
+        let mut lacks = vec![format!("the head is {}", status.head.revision)];
+        let stuck = |found: &&LoopStatus| args.git.is_some() && found.state != LoopState::InForce;
+        let of = |found: &LoopStatus| found.source.as_ref().map_or(found.from.clone(), ToString::to_string);
+        lacks.extend(status.loops.iter().filter(stuck).filter(|found| source(&of(found))).map(|found| {
+            let LoopStatus { state, message, .. } = found;
+            format!("the loop of `{}` is {}: {message}", of(found), state.as_text())
+        }));
+        return lacks.into();
     }
     match args.observed {
         true => Lacks::of(status, args.revision.unwrap_or(status.head.revision)),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use holdfast_engine::Revision;
+use holdfast_engine::{EngineStatus, Revision};
 
 use crate::actuation::Told;
 use crate::attempts;
@@ -29,6 +29,19 @@ fn told(plane: &Plane, head: holdfast_engine::Head) -> Head {
         time: (head.revision != Revision::ZERO).then(|| rfc3339(head.time)),
         store: identity.store.to_string(),
         epoch: identity.epoch,
+    }
+}
+
+/// The head of a store that takes commits. Why it takes none is in the log and the status: a probe shows no token.
+pub(super) fn ready(plane: &Plane) -> Result<Revision, Problem> {
+    let EngineStatus { head, poisoned, .. } = plane.engine().status();
+    match poisoned {
+        None => Ok(head.revision),
+        Some(_) => {
+            let message = "the store can be read and takes no commits until it is opened again";
+            let help = "`reconcile status` says why; mend that, such as a full disk, then start the server again";
+            Err(Problem::new(ProblemKind::Unavailable, "E_READ_ONLY", message).help(help))
+        }
     }
 }
 
