@@ -132,7 +132,7 @@ fn a_follower_over_tls_that_gets_nothing_says_why_and_what_to_do() {
     project.run(&["token", "revoke", "gone"]).exits(0);
     let cases = [
         ("stranger", &url, &admin, "stranger.pem", ["UnknownIssuer", "SSL_CERT_FILE"]),
-        ("plain", &plain, &admin, "authority.pem", ["speaks no HTTP", "begins with `https://`"]),
+        ("plain", &plain, &admin, "authority.pem", ["is no Holdfast server", "is asked by `https`"]),
         ("revoked", &url, &gone, "authority.pem", ["was revoked", "reconcile token create"]),
     ];
     for (name, url, token, authority, texts) in cases {
