@@ -4,6 +4,7 @@
 //! depend on it (`setting.rs`).
 
 mod editing;
+mod followers;
 mod keeping;
 mod planning;
 mod profiles;
@@ -23,6 +24,7 @@ use holdfast_reconciler::plane::Moment;
 use holdfast_reconciler::resource::OrgId;
 
 pub(crate) use self::editing::{AdoptArgs, EditArgs, SetArgs, UnsetArgs};
+pub(crate) use self::followers::FollowerVerb;
 pub(crate) use self::keeping::{BackupArgs, CompactArgs, CompactRule, ImportArgs, RestoreArgs, Span};
 pub(crate) use self::planning::{ApplyArgs, CheckArgs, GrammarName, InitArgs, PlanArgs};
 pub(crate) use self::profiles::{ProfileRemoveArgs, ProfileSetArgs, ProfileVerb};
@@ -146,6 +148,9 @@ pub(crate) enum Verb {
     /// Makes, lists and revokes the access tokens of clients on the network
     #[command(subcommand)]
     Token(TokenVerb),
+    /// Lists the followers of this store, and takes those off that will not come back
+    #[command(subcommand)]
+    Follower(FollowerVerb),
     /// Lists the commits, newest first
     History(HistoryArgs),
     /// Shows the state of the store and of what runs on it

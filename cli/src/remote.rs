@@ -49,5 +49,10 @@ fn read(path: &Path) -> Result<SecretText, Failure> {
     }
     let mut text = String::with_capacity(TOKEN_FILE_BYTES_MAX as usize + 1);
     file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text).map_err(|error| failed(&error))?;
-    Ok(SecretText::new(text.trim().to_owned()))
+    let token = text.trim();
+    if token.is_empty() {
+        let message = format!("the token file `{}` is empty", path.display());
+        return Err(Failure::new("E_TOKEN_FILE", message).help("write the token that `reconcile token create` printed"));
+    }
+    Ok(SecretText::new(token.to_owned()))
 }

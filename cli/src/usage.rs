@@ -131,6 +131,7 @@ impl Verb {
             Self::Secret(_) => "secret",
             Self::Profile(_) => "profile",
             Self::Token(_) => "token",
+            Self::Follower(_) => "follower",
             Self::History(_) => "history",
             Self::Status(_) => "status",
             Self::Get(_) => "get",

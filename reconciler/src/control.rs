@@ -37,11 +37,11 @@ use crate::follow::{self, FollowFeed};
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{
     Access, ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted,
-    ControlPlane, DiffQuery, Differences, EditRequest, Explanation, FollowRequest, FollowerReport, Head, ImportRequest,
-    Imported, KvEntry, KvTxn, KvTxnResult, Measures, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite,
-    ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Retention, Rotation, SecretInfo,
-    SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken,
-    WriteReceipt,
+    ControlPlane, DiffQuery, Differences, EditRequest, Explanation, FollowRequest, FollowerRemoval, FollowerReport,
+    Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult, Measures, Moment, NewToken, OriginQuery, Origins,
+    ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest,
+    Retention, Rotation, SecretInfo, SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest,
+    TokenRevocation, Verification, WorkerToken, WriteReceipt,
 };
 use crate::resource::{Address, OrgId};
 use crate::seal::Sealed;
@@ -50,6 +50,10 @@ use crate::watch::{self, WatchFeed, WatchRequest};
 impl ControlPlane for Plane {
     fn head(&self) -> Result<Head, Problem> {
         store::head(self)
+    }
+
+    fn ready(&self) -> Result<Revision, Problem> {
+        store::ready(self)
     }
 
     fn head_at(&self, moment: Moment) -> Result<Head, Problem> {
@@ -204,8 +208,8 @@ impl ControlPlane for Plane {
         self.followers().told(report, self.now())
     }
 
-    fn follower_left(&self, owner: &str, id: &str) -> Result<(), Problem> {
-        self.followers().left(owner, id)
+    fn follower_left(&self, removal: &FollowerRemoval) -> Result<(), Problem> {
+        self.followers().left(removal, self.now())
     }
 
     fn storage(&self) -> Result<Storage, Problem> {

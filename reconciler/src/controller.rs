@@ -11,12 +11,12 @@ use holdfast_engine::{Revision, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::control::apply_as_loop;
-use crate::desired::{Desired, GitState, LoopApply, LoopDeletes, LoopPolicy};
+use crate::desired::{Desired, GitState, LoopApply, LoopDeletes, LoopPolicy, OnDrift};
 use crate::diagnostic::Diagnostic;
 use crate::embedded::{Plane, rfc3339};
 use crate::error::Problem;
 use crate::hold::{self, Hold};
-use crate::plan::{Plan, PlanOptions, PlanRequest, Summary};
+use crate::plan::{Action, Change, Plan, PlanOptions, PlanRequest, Reason, Summary};
 use crate::plane::{ApplyRequest, ControlPlane, ResumeRequest};
 use crate::resource::{OrgId, SourceName};
 use crate::source::{Declared, ManifestSource, Seen};
@@ -238,7 +238,7 @@ impl Loop {
             }
             return self.tell(LoopState::InForce, String::new(), |status| status.git = git);
         }
-        if let Some(why) = waits(&plan, policy) {
+        if let Some(why) = waits(&plan, policy, request.desired.on_drift) {
             let (id, summary) = (plan.plan_id.clone(), plan.summary);
             self.tell(LoopState::Waiting, why, |status| {
                 (status.git, status.plan, status.summary) = (git, Some(id), Some(summary));
@@ -282,7 +282,7 @@ impl Loop {
             let LoopStatus { source, from, since, state: was, message: said, .. } = &entry.status;
             let changed = *was != state || *said != message;
             if changed {
-                tracing::info!(from, ?state, message, "the loop's source stands differently");
+                tracing::info!(from, state = state.as_text(), message, "the loop's source stands differently");
             }
             let mut status = LoopStatus {
                 source: source.clone(),
@@ -335,7 +335,7 @@ fn holds((since, hold): (Revision, &Hold), desired: &Desired, before: Option<&(S
 }
 
 /// Why a plan is not for the loop to apply.
-fn waits(plan: &Plan, policy: LoopPolicy) -> Option<String> {
+fn waits(plan: &Plan, policy: LoopPolicy, on_drift: OnDrift) -> Option<String> {
     let id = plan.plan_id.get(..8).unwrap_or(&plan.plan_id);
     if let Some(blocked) = plan.blocked.first() {
         return Some(blocked.message.clone());
@@ -346,6 +346,13 @@ fn waits(plan: &Plan, policy: LoopPolicy) -> Option<String> {
     }
     if policy.apply == LoopApply::Manual {
         return Some(format!("the project's `loop` applies nothing by itself; `reconcile approve {id}`"));
+    }
+    let made_again = |change: &&Change| change.action == Action::Create && change.reason == Reason::DriftRepair;
+    if on_drift == OnDrift::Block
+        && let Some(change) = plan.changes.iter().find(made_again)
+    {
+        let address = &change.address;
+        return Some(format!("`{address}` was deleted live; `reconcile approve {id}` makes it again"));
     }
     match policy.deletes {
         LoopDeletes::Count(most) if plan.summary.delete > u64::from(most) => {

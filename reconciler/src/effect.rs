@@ -28,12 +28,28 @@ pub struct Effects {
 }
 
 /// Resolves every agent that the writes can touch, before and after them.
-pub fn foresee(world: World<'_>, writes: &[Write], pending: &BTreeSet<Address>) -> Effects {
-    foresee_changes(world, proposed(world, writes), pending)
+///
+/// `blocked` are the resources of which a row cannot be carried out: an agent among them would go if it could.
+pub fn foresee(
+    world: World<'_>,
+    writes: &[Write],
+    pending: &BTreeSet<Address>,
+    blocked: &BTreeSet<Address>,
+) -> Effects {
+    foresee_all(world, proposed(world, writes), pending, blocked)
 }
 
 /// The same for changes as the engine would see them; `pending` are the records whose values they would seal.
 pub fn foresee_changes(world: World<'_>, changes: Vec<Change>, pending: &BTreeSet<Address>) -> Effects {
+    foresee_all(world, changes, pending, &BTreeSet::new())
+}
+
+fn foresee_all(
+    world: World<'_>,
+    changes: Vec<Change>,
+    pending: &BTreeSet<Address>,
+    blocked: &BTreeSet<Address>,
+) -> Effects {
     let changed: BTreeSet<String> = changes.iter().map(|change| change.key().as_str().to_owned()).collect();
     let mut effects = Effects::default();
     let agents = touched_agents(world, &changed);
@@ -54,7 +70,9 @@ pub fn foresee_changes(world: World<'_>, changes: Vec<Change>, pending: &BTreeSe
             continue;
         }
         let shared = shared.unwrap_or_else(|| both.foreseen(&agent, None));
-        effects.sessions.extend(rows(world.org, &agent, shared, &own));
+        let goes = blocked.iter().any(|address| address.kind.as_str() == AGENT && address.name.as_str() == agent);
+        let stays = !goes && both.stays(&agent, &mut effects.reads);
+        effects.sessions.extend(rows(world.org, &agent, stays, shared, &own));
     }
     effects
 }
@@ -74,6 +92,14 @@ struct Foreseen {
 }
 
 impl Both<'_> {
+    /// Whether an agent is there before and after: one that is, and that sessions know no more, is not removed but broken.
+    fn stays(&self, agent: &str, reads: &mut BTreeSet<String>) -> bool {
+        let key = format!("{}{AGENT}/{agent}", keys::live_prefix(self.before.org));
+        let stays = self.before.snapshot.get(&key).is_some() && self.after.snapshot.get(&key).is_some();
+        reads.insert(key);
+        stays
+    }
+
     fn foreseen(&self, agent: &str, user: Option<&str>) -> Foreseen {
         let request = AgentRequest { agent, user, allow_missing: false, ephemeral: &[], suggest: false };
         Foreseen { before: resolve(self.before, request), after: resolve(self.after, request) }
@@ -100,12 +126,12 @@ impl Both<'_> {
 }
 
 /// The rows of one agent: its sessions without a user, and those of users for whom something else changes.
-fn rows(org: &OrgId, agent: &str, shared: Foreseen, own: &[(&Group, Foreseen)]) -> Vec<SessionChange> {
+fn rows(org: &OrgId, agent: &str, stays: bool, shared: Foreseen, own: &[(&Group, Foreseen)]) -> Vec<SessionChange> {
     let ends = |foreseen: &Foreseen| (model(&foreseen.before.outcome), model(&foreseen.after.outcome));
     let shared_ends = ends(&shared);
     let users: u64 = own.iter().filter(|(_, own)| own.after.outcome.is_ok()).map(|(group, _)| group.users).sum();
     let mut rows = Vec::new();
-    let mut row = session_change(org, agent, shared.before.outcome, shared.after.outcome, users);
+    let mut row = session_change(org, agent, stays, (shared.before.outcome, shared.after.outcome), users);
     let agent_change = row.as_ref().map_or(AgentChange::Kept, |row| row.agent_change);
     rows.extend(row.take());
     for (group, foreseen) in own {
@@ -186,13 +212,19 @@ type Resolved = Result<SessionContext, Unresolved>;
 
 /// The row without a user. `users` of them have a credential of their own afterwards: then the lack of a shared one is no
 /// failure, unless a session without a user worked.
-fn session_change(org: &OrgId, agent: &str, before: Resolved, after: Resolved, users: u64) -> Option<SessionChange> {
+fn session_change(
+    org: &OrgId,
+    agent: &str,
+    stays: bool,
+    (before, after): (Resolved, Resolved),
+    users: u64,
+) -> Option<SessionChange> {
     let missing = |resolved: &Resolved| matches!(resolved, Err(Unresolved::UnknownAgent { .. }));
     let agent_change = match (missing(&before), missing(&after)) {
         (true, true) => return None,
         (true, false) => AgentChange::New,
-        (false, true) => AgentChange::Removed,
-        (false, false) => AgentChange::Kept,
+        (false, true) if !stays => AgentChange::Removed,
+        (false, true | false) => AgentChange::Kept,
     };
     let (before_model, after_model) = (model(&before), model(&after));
     if before_model.is_some() && before_model == after_model {

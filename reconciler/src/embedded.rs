@@ -92,6 +92,7 @@ impl Plane {
         let (open, applying, retention) = (OpenSessions::default(), Mutex::new(()), Mutex::new(None));
         let (kinds, loops) = (kinds::kinds(), Loops::default());
         let (standings, actuation) = (Standings::default(), RwLock::new(None));
+        let followers = Followers::new(engine.clone(), clock());
         Self(Arc::new(Inner {
             engine,
             keys,
@@ -100,7 +101,7 @@ impl Plane {
             holder,
             kinds,
             open,
-            followers: Followers::default(),
+            followers,
             upstream: OnceLock::new(),
             applying,
             retention,

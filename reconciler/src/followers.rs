@@ -1,96 +1,248 @@
-//! The followers that told where they are: bounded, in memory, forgotten when they are silent for long. Nothing of it is committed,
-//! so after a restart nobody is known until they tell again, which takes them seconds.
+//! The followers that told where they are: bounded, and forgotten when they are silent for long. Where they are is in memory; who they
+//! are is a reminder of the store too, so that after a restart those that were known are waited for until they tell again.
 //!
 //! Never here: feeding them (`follow.rs`), and what waits for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use holdfast_engine::{Head, Identity, ResumeToken, Revision, Timestamp};
+use holdfast_engine::{Engine, Key, ReminderError, ResumeToken, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::embedded::rfc3339;
 use crate::error::{Problem, ProblemKind};
-use crate::plane::{FollowerInfo, FollowerReport, FollowerStanding, Reach};
+use crate::plane::{FollowerInfo, FollowerRemoval, FollowerReport, FollowerStanding, Reach};
 use crate::resource::{OrgId, is_id};
 
 /// How many followers are remembered.
 const FOLLOWERS_MAX: usize = 1_000;
 /// How many of them one owner may have.
 const OWNER_FOLLOWERS_MAX: usize = 100;
-/// How long a name may be, in characters.
-const NAME_CHARS_MAX: usize = 64;
 /// After how long without a word a follower counts as silent, in milliseconds: three of its reports.
 const SILENT_AFTER_MS: i64 = 15 * 1000;
-/// After how long without a word it is forgotten, in milliseconds.
+/// After how long without a word it is forgotten, in milliseconds. Only time counts in which this process could be told.
 const FORGOTTEN_AFTER_MS: i64 = 10 * 60 * 1000;
+/// How many starts of a follower are remembered after another replaced them.
+const REPLACED_MAX: usize = 16;
+/// What stands before the keys of all reminders of followers.
+const PREFIX: &str = "follower/";
+/// In such a key, the owner of those that came over the socket. No access token has this id.
+const SOCKET: &str = "socket";
+
+/// An owner, and an id that is unique for it.
+type Name = (String, String);
 
 /// All followers that are known.
-#[derive(Debug, Default)]
-pub(crate) struct Followers(Mutex<BTreeMap<(String, String), Known>>);
+#[derive(Debug)]
+pub(crate) struct Followers {
+    engine: Engine,
+    /// When this process began.
+    began: Timestamp,
+    /// None until the reminders were read.
+    known: Mutex<Option<BTreeMap<Name, Known>>>,
+}
 
 #[derive(Debug)]
 struct Known {
-    name: String,
-    reach: Reach,
+    who: Who,
     place: Option<ResumeToken>,
     since: Timestamp,
+    /// When it was heard of last; for one that is known from before, when this process began.
     seen: Timestamp,
+    /// The start of it that tells now.
+    run: Option<String>,
+    /// Those that it replaced, the oldest first.
+    replaced: VecDeque<String>,
+    /// Whether it was heard of in the life of this process.
+    heard: bool,
+    /// Whether the store will remember it as it is.
+    kept: bool,
+}
+
+/// What the store remembers of a follower.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Who {
+    name: String,
+    reach: Reach,
 }
 
 impl Known {
     fn age_ms(&self, now: Timestamp) -> i64 {
         now.as_millis().saturating_sub(self.seen.as_millis())
     }
+
+    fn standing(&self, now: Timestamp) -> FollowerStanding {
+        match (self.heard, self.age_ms(now) >= SILENT_AFTER_MS) {
+            (false, _) => FollowerStanding::Awaited,
+            (true, true) => FollowerStanding::Silent,
+            (true, false) => FollowerStanding::Following,
+        }
+    }
 }
 
 impl Followers {
-    /// Takes what a follower tells.
+    /// Those of a store, in a process that begins now.
+    pub(crate) fn new(engine: Engine, began: Timestamp) -> Self {
+        Self { engine, began, known: Mutex::new(None) }
+    }
+
+    /// Takes what a follower tells. One that is new is remembered by the store before this returns.
     pub(crate) fn told(&self, report: &FollowerReport, now: Timestamp) -> Result<(), Problem> {
-        let FollowerReport { owner, reach, id, name, place } = report;
+        let FollowerReport { owner, reach, id, name, place, run } = report;
         check_id(id)?;
-        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-            let message = "the name of the follower is malformed";
-            let help = format!("use 1 to {NAME_CHARS_MAX} characters, none of them a control character");
-            return Err(Problem::new(ProblemKind::Invalid, "E_NAME", message).help(help));
-        }
+        run.as_deref().map_or(Ok(()), check_id)?;
+        FollowerReport::check_name(name)?;
         let place = place.as_deref().map(ResumeToken::from_str).transpose().map_err(|error| {
             Problem::from_error(ProblemKind::Invalid, "E_TOKEN", &error).help("send the token that the state came with")
         })?;
         let key = (owner.clone(), id.clone());
-        let mut known = self.lock();
-        known.retain(|_, known| known.age_ms(now) < FORGOTTEN_AFTER_MS);
-        let (all, owned) = (known.len(), known.keys().filter(|(known, _)| known == owner).count());
-        if !known.contains_key(&key) && (all >= FOLLOWERS_MAX || owned >= OWNER_FOLLOWERS_MAX) {
-            let message = format!("there are {owned} followers of this owner and {all} in all, which is the most");
-            let help = "stop those that are not needed; one that tells nothing for ten minutes is forgotten";
-            return Err(Problem::new(ProblemKind::Unavailable, "E_TOO_MANY", message).help(help));
-        }
-        let since = known.get(&key).filter(|known| known.place == place).map_or(now, |known| known.since);
-        known.insert(key, Known { name: name.clone(), reach: reach.clone(), place, since, seen: now });
-        Ok(())
+        self.with(now, |known| {
+            let (all, owned) = (known.len(), known.keys().filter(|(known, _)| known == owner).count());
+            if !known.contains_key(&key) && (all >= FOLLOWERS_MAX || owned >= OWNER_FOLLOWERS_MAX) {
+                let message = format!("there are {owned} followers of this owner and {all} in all, which is the most");
+                let help = "take those that are gone off with `reconcile follower remove NAME`; one that tells nothing for ten \
+                            minutes is forgotten";
+                return Err(Problem::new(ProblemKind::Unavailable, "E_TOO_MANY", message).help(help));
+            }
+            let who = Who { name: name.clone(), reach: reach.clone() };
+            let before = known.get(&key);
+            let since = before.filter(|known| known.heard && known.place == place).map_or(now, |known| known.since);
+            let (last, mut replaced) =
+                before.map_or_else(Default::default, |known| (known.run.clone(), known.replaced.clone()));
+            if let (Some(run), Some(last)) = (run, last)
+                && *run != last
+            {
+                if replaced.contains(run) {
+                    return Err(twin(id));
+                }
+                if replaced.len() == REPLACED_MAX {
+                    replaced.pop_front();
+                }
+                replaced.push_back(last);
+            }
+            let kept = before.is_some_and(|known| known.kept && known.who == who) || self.keep(&key, &who);
+            known.insert(key, Known { who, place, since, seen: now, run: run.clone(), replaced, heard: true, kept });
+            Ok(())
+        })
     }
 
-    /// Forgets a follower that goes.
-    pub(crate) fn left(&self, owner: &str, id: &str) -> Result<(), Problem> {
+    /// Forgets a follower, here and in the store.
+    pub(crate) fn left(&self, removal: &FollowerRemoval, now: Timestamp) -> Result<(), Problem> {
+        let FollowerRemoval { owner, within, id } = removal;
         check_id(id)?;
-        self.lock().remove(&(owner.to_owned(), id.to_owned()));
-        Ok(())
+        self.with(now, |known| {
+            let is_meant = |(of, named): &Name, found: &Known| {
+                named == id && (of == owner || within.as_ref().is_some_and(|within| within.covers(&found.who.reach)))
+            };
+            let meant: Vec<Name> =
+                known.iter().filter(|(name, found)| is_meant(name, found)).map(|(name, _)| name.clone()).collect();
+            for name in meant {
+                self.forget(&name).map_err(|error| unremembered(&error))?;
+                known.remove(&name);
+            }
+            Ok(())
+        })
     }
 
     /// The followers of an organisation, by name.
-    pub(crate) fn list(&self, org: &OrgId, identity: Identity, head: Head, now: Timestamp) -> Vec<FollowerInfo> {
-        let mut known = self.lock();
-        known.retain(|_, known| known.age_ms(now) < FORGOTTEN_AFTER_MS);
-        let of_org = known.iter().filter(|(_, known)| known.reach.allows(org));
-        let mut list: Vec<_> = of_org.map(|((_, id), known)| info(id, known, identity, head.revision, now)).collect();
+    pub(crate) fn list(&self, org: &OrgId, now: Timestamp) -> Result<Vec<FollowerInfo>, Problem> {
+        let (identity, head) = (self.engine.identity(), self.engine.head().revision);
+        let info = |id: &str, known: &Known| {
+            // A revision of another epoch, or one that is not there yet, says nothing about this store.
+            let here = known.place.filter(|place| place.identity == identity && place.revision <= head);
+            FollowerInfo {
+                id: id.to_owned(),
+                name: known.who.name.clone(),
+                revision: here.map(|place| place.revision),
+                since: rfc3339(known.since),
+                seen: known.heard.then(|| rfc3339(known.seen)),
+                state: known.standing(now),
+            }
+        };
+        let mut list: Vec<_> = self.with(now, |known| {
+            let of_org = known.iter().filter(|(_, known)| known.who.reach.allows(org));
+            Ok(of_org.map(|((_, id), known)| info(id, known)).collect())
+        })?;
         list.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
-        list
+        Ok(list)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Does something with those that are known, without those that were silent for too long.
+    fn with<T>(
+        &self,
+        now: Timestamp,
+        done: impl FnOnce(&mut BTreeMap<Name, Known>) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let mut known = self.lock();
+        let known = match known.as_mut() {
+            Some(known) => known,
+            None => known.insert(self.remembered().map_err(|error| unremembered(&error))?),
+        };
+        known.retain(|name, found| {
+            let stays = found.age_ms(now) < FORGOTTEN_AFTER_MS;
+            if !stays && let Err(error) = self.forget(name) {
+                // The next process waits for it once more.
+                tracing::warn!(%error, follower = found.who.name, "the store still remembers a follower that is forgotten");
+            }
+            stays
+        });
+        done(known)
     }
+
+    /// Those that the store remembers, none of which was heard of yet.
+    fn remembered(&self) -> Result<BTreeMap<Name, Known>, ReminderError> {
+        let read = |key: &Key, bytes: &[u8]| {
+            let (owner, id) = key.as_str().strip_prefix(PREFIX)?.split_once('/')?;
+            let owner = if owner == SOCKET { String::new() } else { owner.to_owned() };
+            let who: Who = serde_json::from_slice(bytes).ok()?;
+            let (since, seen, replaced) = (self.began, self.began, VecDeque::new());
+            let known = Known { who, place: None, since, seen, run: None, replaced, heard: false, kept: true };
+            Some(((owner, id.to_owned()), known))
+        };
+        let reminders = match self.engine.reminders(PREFIX) {
+            // There is no store behind it: a follower's own engine, which cannot be followed, or one that ended.
+            Err(ReminderError::Closed) => Vec::new(),
+            reminders => reminders?,
+        };
+        Ok(reminders.iter().filter_map(|reminder| read(&reminder.key, &reminder.bytes)).collect())
+    }
+
+    /// Makes the store remember a follower; says whether it does. That it does not is no reason to not know it now.
+    fn keep(&self, name: &Name, who: &Who) -> bool {
+        let Some(key) = key(name) else { return false };
+        let bytes = serde_json::to_vec(who).expect("a follower's name and reach are always JSON");
+        let kept = self.engine.remind(&key, &bytes);
+        if let Err(error) = &kept {
+            tracing::warn!(%error, follower = who.name, "a follower is not remembered beyond this process yet");
+        }
+        kept.is_ok()
+    }
+
+    fn forget(&self, name: &Name) -> Result<(), ReminderError> {
+        key(name).map_or(Ok(()), |key| self.engine.forget(&key))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<Name, Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key((owner, id): &Name) -> Option<Key> {
+    let owner = if owner.is_empty() { SOCKET } else { owner };
+    Key::new(format!("{PREFIX}{owner}/{id}")).ok()
+}
+
+/// One that was replaced under its id tells again, so that both run.
+fn twin(id: &str) -> Problem {
+    let message = format!("another process tells under the id `{id}` too");
+    Problem::new(ProblemKind::Failed, "E_FOLLOWER_TWIN", message)
+        .help("take another id: the folder of a follower was copied, and each needs one of its own")
+}
+
+fn unremembered(error: &ReminderError) -> Problem {
+    Problem::from_error(ProblemKind::Unavailable, "E_STORE", error)
+        .help("`reconcile verify` says what is wrong; followers are remembered in the store")
 }
 
 fn check_id(id: &str) -> Result<(), Problem> {
@@ -102,91 +254,161 @@ fn check_id(id: &str) -> Result<(), Problem> {
     Err(Problem::new(ProblemKind::Invalid, "E_NAME", message).help(help))
 }
 
-fn info(id: &str, known: &Known, identity: Identity, head: Revision, now: Timestamp) -> FollowerInfo {
-    // A revision of another epoch, or one that is not there yet, says nothing about this store.
-    let here = known.place.filter(|place| place.identity == identity && place.revision <= head);
-    let silent = known.age_ms(now) >= SILENT_AFTER_MS;
-    FollowerInfo {
-        id: id.to_owned(),
-        name: known.name.clone(),
-        revision: here.map(|place| place.revision),
-        since: rfc3339(known.since),
-        seen: rfc3339(known.seen),
-        state: if silent { FollowerStanding::Silent } else { FollowerStanding::Following },
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use holdfast_engine::Digest;
+    use holdfast_engine::{MemoryStore, Options, Revision, Txn};
 
     use super::*;
 
-    fn identity(epoch: u64) -> Identity {
-        let token: ResumeToken = format!("00000000-0000-0000-0000-000000000001:{epoch}:0").parse().unwrap();
-        token.identity
+    const HEAD: u64 = 9;
+
+    /// An engine with some commits, over a store that outlives it.
+    fn engine(store: &MemoryStore) -> Engine {
+        let engine = Engine::open(Box::new(store.clone()), Options::new(|| Timestamp::ZERO)).unwrap();
+        while engine.head().revision < Revision::new(HEAD) {
+            engine.commit(Txn::new().author("a").put(Key::new("org/acme/kv/a").unwrap(), *b"x")).unwrap();
+        }
+        engine
+    }
+
+    /// A process that begins.
+    fn begin(store: &MemoryStore, now_ms: i64) -> Followers {
+        Followers::new(engine(store), Timestamp::from_millis(now_ms))
     }
 
     fn report(owner: &str, id: &str, place: Option<&str>) -> FollowerReport {
         let (owner, id, place) = (owner.to_owned(), id.to_owned(), place.map(str::to_owned));
-        FollowerReport { owner, reach: Reach::All, name: id.clone(), id, place }
+        FollowerReport { owner, reach: Reach::All, name: id.clone(), id, place, run: None }
     }
 
-    fn at(epoch: u64, revision: u64) -> String {
-        ResumeToken { identity: identity(epoch), revision: Revision::new(revision) }.to_string()
+    fn at(followers: &Followers, revision: u64) -> String {
+        ResumeToken { identity: followers.engine.identity(), revision: Revision::new(revision) }.to_string()
     }
 
     fn list(followers: &Followers, org: &str, now_ms: i64) -> Vec<FollowerInfo> {
-        let head = Head { revision: Revision::new(9), id: Digest::ZERO, time: Timestamp::ZERO };
-        followers.list(&OrgId::new(org).unwrap(), identity(2), head, Timestamp::from_millis(now_ms))
+        followers.list(&OrgId::new(org).unwrap(), Timestamp::from_millis(now_ms)).unwrap()
+    }
+
+    fn leave(followers: &Followers, owner: &str, within: Option<Reach>, id: &str) {
+        let removal = FollowerRemoval { owner: owner.to_owned(), within, id: id.to_owned() };
+        followers.left(&removal, Timestamp::ZERO).unwrap();
     }
 
     #[test]
     fn a_follower_is_told_with_its_age_then_silent_then_forgotten() {
-        let followers = Followers::default();
+        let followers = begin(&MemoryStore::new(), 0);
         let tell = |place: &str, ms| followers.told(&report("", "a", Some(place)), Timestamp::from_millis(ms)).unwrap();
-        tell(&at(2, 7), 1_000);
-        tell(&at(2, 7), 6_000);
+        tell(&at(&followers, 7), 1_000);
+        tell(&at(&followers, 7), 6_000);
         let shown = &list(&followers, "acme", 7_000)[0];
         assert_eq!((shown.revision, shown.state), (Some(Revision::new(7)), FollowerStanding::Following));
         assert_eq!(
-            (shown.since.as_str(), shown.seen.as_str()),
-            ("1970-01-01T00:00:01.000Z", "1970-01-01T00:00:06.000Z")
+            (shown.since.as_str(), shown.seen.as_deref()),
+            ("1970-01-01T00:00:01.000Z", Some("1970-01-01T00:00:06.000Z"))
         );
         assert_eq!(shown.lags(Revision::new(7)), None);
-        assert_eq!(shown.lags(Revision::new(8)).unwrap(), "follower `a` runs r7");
+        assert_eq!(
+            shown.lags(Revision::new(8)).unwrap(),
+            "follower `a` runs r7, as it told at 1970-01-01T00:00:06.000Z"
+        );
+        assert!(!shown.is_missing());
         let silent = &list(&followers, "acme", 6_000 + SILENT_AFTER_MS)[0];
         assert_eq!(silent.state, FollowerStanding::Silent);
-        assert!(silent.lags(Revision::new(8)).unwrap().contains("heard of last"));
+        assert!(silent.lags(Revision::new(8)).unwrap().contains("heard of last") && silent.is_missing());
         assert!(list(&followers, "acme", 6_000 + FORGOTTEN_AFTER_MS).is_empty());
-        for other in [at(1, 7), at(2, 10)] {
+        let elsewhere = "00000000-0000-0000-0000-000000000001:1:7".to_owned();
+        for other in [elsewhere, at(&followers, HEAD + 1)] {
             tell(&other, 10_000);
             assert_eq!(list(&followers, "acme", 10_000)[0].revision, None, "{other} is no revision of this store");
         }
-        followers.left("", "a").unwrap();
+        leave(&followers, "", None, "a");
         assert!(list(&followers, "acme", 10_000).is_empty());
     }
 
     #[test]
-    fn p12_a_follower_is_shown_to_its_organisations_and_no_owner_touches_anothers() {
-        let followers = Followers::default();
+    fn p4_who_was_known_before_a_restart_is_awaited_until_it_tells_or_leaves_or_is_forgotten() {
+        let store = MemoryStore::new();
+        let first = begin(&store, 0);
+        for id in ["back", "dead", "left", "taken-off"] {
+            first.told(&report("", id, Some(&at(&first, HEAD))), Timestamp::from_millis(1)).unwrap();
+        }
+        leave(&first, "", None, "left");
+        drop(first);
+
+        let began = 1_000_000_000;
+        let second = begin(&store, began);
+        let names = |found: &[FollowerInfo]| found.iter().map(|info| info.id.clone()).collect::<Vec<_>>();
+        let shown = list(&second, "acme", began);
+        assert_eq!(names(&shown), ["back", "dead", "taken-off"], "however long it was away itself");
+        for info in &shown {
+            assert_eq!((info.state, info.revision, &info.seen), (FollowerStanding::Awaited, None, &None));
+            assert!(info.is_missing() && info.lags(Revision::new(1)).unwrap().contains("not heard of since"));
+        }
+        leave(&second, "", Some(Reach::All), "taken-off");
+        second.told(&report("", "back", Some(&at(&second, HEAD))), Timestamp::from_millis(began + 5)).unwrap();
+        let shown = list(&second, "acme", began + 6);
+        let back = (shown[0].lags(Revision::new(HEAD)), shown[0].state, shown[0].seen.is_some());
+        assert_eq!(
+            (back, names(&shown)),
+            ((None, FollowerStanding::Following, true), vec!["back".into(), "dead".into()])
+        );
+        assert_eq!(shown[1].state, FollowerStanding::Awaited);
+        let later = began + FORGOTTEN_AFTER_MS;
+        assert_eq!(names(&list(&second, "acme", later)), ["back"]);
+        drop(second);
+        assert_eq!(names(&list(&begin(&store, later), "acme", later)), ["back"], "the store forgot it too");
+    }
+
+    #[test]
+    fn p12_a_follower_is_shown_to_its_organisations_and_taken_off_by_its_owner_or_who_is_over_all_of_it() {
+        let store = MemoryStore::new();
+        let followers = begin(&store, 0);
         let now = Timestamp::from_millis(1);
-        let of = |owner: &str, org: &str, place: &str| FollowerReport {
-            reach: Reach::one(OrgId::new(org).unwrap()),
-            ..report(owner, "same", Some(place))
+        let reach = |org: &str| Reach::one(OrgId::new(org).unwrap());
+        let of = |owner: &str, org: &str, revision: u64| FollowerReport {
+            reach: reach(org),
+            ..report(owner, "same", Some(&at(&followers, revision)))
         };
-        followers.told(&of("one", "acme", &at(2, 3)), now).unwrap();
-        followers.told(&of("two", "other", &at(2, 4)), now).unwrap();
+        let tell = || {
+            followers.told(&of("one", "acme", 3), now).unwrap();
+            followers.told(&of("two", "other", 4), now).unwrap();
+        };
+        tell();
         let revisions =
             |org| list(&followers, org, 1).iter().map(|info| info.revision.unwrap().get()).collect::<Vec<_>>();
         assert_eq!((revisions("acme"), revisions("other"), revisions("third")), (vec![3], vec![4], vec![]));
-        followers.left("one", "same").unwrap();
+        leave(&followers, "one", None, "same");
         assert_eq!((revisions("acme"), revisions("other")), (vec![], vec![4]));
+        tell();
+        leave(&followers, "three", None, "same");
+        leave(&followers, "three", Some(reach("third")), "same");
+        assert_eq!((revisions("acme"), revisions("other")), (vec![3], vec![4]), "nobody touches another's");
+        leave(&followers, "three", Some(reach("other")), "same");
+        assert_eq!((revisions("acme"), revisions("other")), (vec![3], vec![]));
+        // Who it is for is remembered.
+        let again = begin(&store, 2);
+        assert_eq!((list(&again, "acme", 2).len(), list(&again, "other", 2).len()), (1, 0));
+    }
+
+    #[test]
+    fn p4_two_that_run_at_once_under_one_id_do_not_pass_for_one_and_a_restart_is_none() {
+        let followers = begin(&MemoryStore::new(), 0);
+        let tell = |run: &str| {
+            let told = FollowerReport { run: Some(run.to_owned()), ..report("", "a", Some(&at(&followers, 3))) };
+            followers.told(&told, Timestamp::ZERO).map_err(|problem| problem.code)
+        };
+        let twin: Result<(), String> = Err("E_FOLLOWER_TWIN".to_owned());
+        // Killed and started again, twice.
+        assert_eq!(["one", "one", "two", "two", "three", "three"].map(tell), [const { Ok(()) }; 6]);
+        assert_eq!(tell("two"), twin.clone(), "it lives after all");
+        assert_eq!(tell("one"), twin.clone(), "three of them as well");
+        assert_eq!((tell("three"), tell("two")), (Ok(()), twin));
+        assert_eq!(list(&followers, "acme", 1).len(), 1);
     }
 
     #[test]
     fn the_table_is_bounded_for_each_owner_and_in_all() {
-        let followers = Followers::default();
+        let followers = begin(&MemoryStore::new(), 0);
         let mut refused = 0;
         for owner in 0..FOLLOWERS_MAX / OWNER_FOLLOWERS_MAX + 1 {
             for number in 0..=OWNER_FOLLOWERS_MAX {

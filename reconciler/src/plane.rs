@@ -32,7 +32,7 @@ pub use compare::{
 pub use conditions::{Condition, ConditionState, not_yet, reason};
 pub use editing::{Edit, EditRequest};
 pub use explaining::{DeclaredBy, Origin, OriginQuery, Origins, Previous, SeenBy, SetBy};
-pub use followers::{FollowRequest, FollowerInfo, FollowerReport, FollowerStanding, Following};
+pub use followers::{FollowRequest, FollowerInfo, FollowerRemoval, FollowerReport, FollowerStanding, Following};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use measures::{Measures, SourceMeasures};
@@ -71,6 +71,14 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// Only if the plane cannot be reached.
     fn head(&self) -> Result<Head, Problem>;
+
+    /// The head, if writes are taken too: what a probe wants to know before it sends anybody here.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store can be read and takes no commits; else as [`ControlPlane::head`].
+    fn ready(&self) -> Result<Revision, Problem> {
+        self.head().map(|head| head.revision)
+    }
 
     /// The head as it was at a moment.
     ///
@@ -306,18 +314,20 @@ pub trait ControlPlane: Send + Sync {
     /// Remembers for a while where a follower is; nothing is committed.
     ///
     /// # Errors
-    /// `Invalid` for a malformed report, `Unavailable` if there are too many, or a plane that nobody can follow.
+    /// `Invalid` for a malformed report, `Unavailable` if there are too many, `E_FOLLOWER_TWIN` if two processes tell in turn under
+    /// one id, or a plane that nobody can follow.
     fn follower_told(&self, report: &FollowerReport) -> Result<(), Problem> {
-        let FollowerReport { owner: _, reach: _, id: _, name: _, place: _ } = report;
+        let FollowerReport { owner: _, reach: _, id: _, name: _, place: _, run: _ } = report;
         Err(not_followed())
     }
 
-    /// Forgets a follower of an owner; that there is none is no error.
+    /// Forgets a follower, so that nothing waits for it; that there is none is no error. One that still follows is known again as
+    /// soon as it tells where it is.
     ///
     /// # Errors
-    /// A plane that nobody can follow.
-    fn follower_left(&self, owner: &str, id: &str) -> Result<(), Problem> {
-        let _ = (owner, id);
+    /// A malformed id, a store that cannot be written, or a plane that nobody can follow.
+    fn follower_left(&self, removal: &FollowerRemoval) -> Result<(), Problem> {
+        let FollowerRemoval { owner: _, within: _, id: _ } = removal;
         Err(not_followed())
     }
 

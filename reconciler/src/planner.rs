@@ -267,7 +267,7 @@ impl<'p> Planner<'p> {
         self.unresolved_references(world);
         self.note_takes();
         self.note_renames();
-        let effects = effect::foresee(world, &self.writes, &self.pending);
+        let effects = effect::foresee(world, &self.writes, &self.pending, &self.blocked_rows);
         for change in &mut self.changes {
             if options.rollback.is_some() {
                 // The places are those of then.

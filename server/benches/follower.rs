@@ -99,6 +99,7 @@ fn sessions(what: &str, plane: &Plane) {
     let org = OrgId::default();
     let mut next = 1_u64;
     let mut nanos = Vec::with_capacity(SESSIONS);
+    let all = Instant::now();
     for _ in 0..SESSIONS {
         next = next.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let agent = format!("agent-{}", (next >> 33) as usize % AGENTS);
@@ -107,7 +108,9 @@ fn sessions(what: &str, plane: &Plane) {
         nanos.push(begun.elapsed().as_nanos() as u64);
         drop(session);
     }
+    let each_second = SESSIONS as f64 / all.elapsed().as_secs_f64();
     told(what, nanos);
+    println!("  {:<32} {each_second:>11.0} /s, one thread", "");
 }
 
 fn told(what: &str, mut nanos: Vec<u64>) {

@@ -183,7 +183,7 @@ pub(crate) fn failure(endpoint: &Endpoint, error: &ExchangeError, in_doubt: bool
             ProblemKind::Unavailable,
             "E_NO_SERVER",
             format!("there is no server at `{socket}`"),
-            "start one with `reconcile serve`, or leave `--server` out",
+            "start one there with `reconcile serve`",
         ),
         ExchangeError::Stale => (
             ProblemKind::Unavailable,
@@ -196,6 +196,12 @@ pub(crate) fn failure(endpoint: &Endpoint, error: &ExchangeError, in_doubt: bool
             "E_CONNECT",
             format!("cannot connect to `{socket}`"),
             "check that the socket is yours: a server's socket is for its own user",
+        ),
+        ExchangeError::Lost { source: Some(error), .. } if over_network && error.is_parse() => (
+            ProblemKind::Unavailable,
+            "E_FOREIGN_SERVER",
+            format!("what answers at `{socket}` speaks no HTTP there"),
+            "check the address and its port; that of a server with a certificate begins with `https://`",
         ),
         ExchangeError::Lost { .. } => (
             ProblemKind::Unavailable,
@@ -223,6 +229,12 @@ pub(crate) fn failure(endpoint: &Endpoint, error: &ExchangeError, in_doubt: bool
             "E_ANSWER_TOO_LARGE",
             format!("the answer of the server at `{socket}` is too large"),
             "ask for less, with `--only` or a limit",
+        ),
+        ExchangeError::Foreign if over_network => (
+            ProblemKind::Unavailable,
+            "E_FOREIGN_SERVER",
+            format!("what answers at `{socket}` is no Holdfast server"),
+            "check the address; a server with a certificate is asked by `https`, one without by `http`",
         ),
         ExchangeError::Foreign => (
             ProblemKind::Unavailable,

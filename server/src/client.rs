@@ -16,11 +16,11 @@ use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
     ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted, ControlPlane,
-    DiffQuery, Differences, Edit, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn, KvTxnResult,
-    Measures, Moment, NewToken, OriginQuery, Origins, ProfileChange, ProfileCredential, ProfileInfo, ProfileWrite,
-    ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, Scope, SecretInfo,
-    SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken,
-    WriteReceipt,
+    DiffQuery, Differences, Edit, EditRequest, Explanation, FollowerRemoval, Head, ImportRequest, Imported, KvEntry,
+    KvTxn, KvTxnResult, Measures, Moment, NewToken, OriginQuery, Origins, ProfileChange, ProfileCredential,
+    ProfileInfo, ProfileWrite, ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest,
+    Rotation, Scope, SecretInfo, SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest,
+    TokenRevocation, Verification, WorkerToken, WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -40,10 +40,9 @@ use crate::socket::SOCKET_NAME;
 use crate::tls::TlsTrust;
 use crate::transport::{ExchangeError, Incoming, Transport};
 use crate::watching::Watching;
-use crate::wire::PokeAnswer;
 use crate::wire::{
-    Hello, ProfileBodyRef, ProfilesAnswer, SecretBodyRef, SecretsAnswer, SessionBody, TokenBody, TokenCreateBody,
-    TokensAnswer, TxnBody,
+    Hello, PokeAnswer, ProfileBodyRef, ProfilesAnswer, Ready, SecretBodyRef, SecretsAnswer, SessionBody, TokenBody,
+    TokenCreateBody, TokensAnswer, TxnBody,
 };
 
 /// What a store's folder says about a server.
@@ -178,6 +177,10 @@ fn kv_entry(answer: &Incoming) -> Option<KvEntry> {
 impl ControlPlane for Client {
     fn head(&self) -> Result<Head, Problem> {
         self.ask(Call::read("/v1/head"))
+    }
+
+    fn ready(&self) -> Result<Revision, Problem> {
+        self.ask(Call::read("/readyz")).map(|Ready { status: _, revision }| revision)
     }
 
     fn head_at(&self, moment: Moment) -> Result<Head, Problem> {
@@ -422,6 +425,12 @@ impl ControlPlane for Client {
         // How far the caller may reach is the server's to say.
         let TokenRevocation { token, within: _, author } = request;
         self.ask(Call::write(Method::DELETE, target(&["tokens", token], &[])).author(author))
+    }
+
+    fn follower_left(&self, removal: &FollowerRemoval) -> Result<(), Problem> {
+        // Who asks, and how far that one may reach, is the server's to say.
+        let FollowerRemoval { owner: _, within: _, id } = removal;
+        self.run(Call::write(Method::DELETE, target(&["followers", id], &[]))).map(drop)
     }
 
     fn kv_get(&self, org: Option<&OrgId>, key: &str, at: Option<Revision>) -> Result<Option<KvEntry>, Problem> {

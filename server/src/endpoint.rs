@@ -78,8 +78,13 @@ impl Remote {
         if !plain_path || authority.as_str().contains('@') || authority.host().is_empty() {
             return Err(malformed());
         }
+        // A number that is no port must not lead to the usual one.
+        let port = match authority.as_str().strip_prefix(authority.host()).unwrap_or_default() {
+            "" => None,
+            rest => Some(rest.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()).ok_or_else(malformed)?),
+        };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let (greeting, port) = match parsed.scheme_str() {
+        let (greeting, usual) = match parsed.scheme_str() {
             Some("https") => {
                 let trust = trust.ok_or_else(|| {
                     let message = "there are no certificate authorities to check the server by";
@@ -101,7 +106,7 @@ impl Remote {
         };
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
-            port: authority.port_u16().unwrap_or(port),
+            port: port.unwrap_or(usual),
             host,
             authority: HeaderValue::from_str(authority.as_str()).map_err(|_| malformed())?,
             greeting,
@@ -144,9 +149,19 @@ mod tests {
             assert_eq!(code(url), Err("E_INSECURE".to_owned()), "{url}");
         }
         assert_eq!(code("https://example.org"), Err("E_TLS".to_owned()));
-        for url in
-            ["", "x", "ftp://a", "//a", "http://", "http://a@127.0.0.1", "http://127.0.0.1/a", "http://127.0.0.1?a"]
-        {
+        for url in [
+            "",
+            "x",
+            "ftp://a",
+            "//a",
+            "http://",
+            "http://a@127.0.0.1",
+            "http://127.0.0.1/a",
+            "http://127.0.0.1?a",
+            "http://127.0.0.1:99999",
+            "http://127.0.0.1:",
+            "http://[::1]:0x",
+        ] {
             assert_eq!(code(url), Err("E_SERVER_URL".to_owned()), "{url}");
         }
         let shown = format!("{:?}", Remote::new("http://localhost", Some(&token), None).unwrap());

@@ -1,43 +1,32 @@
 //! `GET /v1/watch`: every commit that touches an organisation's keys, once, in order, whole, as server-sent events.
 //!
-//! A watch holds no thread and no queue: the next event is worked out when the client has taken the one before. Never here:
-//! how a watch finds its commits, and how events are written (`sse.rs`).
+//! Never here: how a watch finds its commits, and how a stream of events goes on and ends (`streaming.rs`).
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use axum::http::HeaderValue;
 use holdfast_engine::{ResumeToken, Revision};
 use holdfast_reconciler::error::Problem;
-use holdfast_reconciler::resource::OrgId;
 use holdfast_reconciler::watch::{WatchFeed, WatchItem, WatchRequest, WatchStart, token_revision};
-use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep_until};
 
-use crate::access::Standing;
 use crate::ask::Ask;
 use crate::event_wire::{BookmarkEvent, CommitEvent, ResyncEvent};
-use crate::gate::{Gate, Lane};
+use crate::gate::Lane;
 use crate::limits::WATCHERS_MAX;
-use crate::metrics::Gauge;
 use crate::protocol::TOKEN_HEADER;
 use crate::refusal::Refusal;
 use crate::router::App;
-use crate::routes::{Answer, encode};
+use crate::routes::Answer;
 use crate::sse::Event;
+use crate::streaming::{self, Telling, event};
 
 /// The name of the event that tells where a watch is.
 pub(crate) const BOOKMARK: &str = "bookmark";
 /// The name of the event that replaces everything known.
 pub(crate) const RESYNC: &str = "resync";
-/// The name of the event that ends a watch which cannot go on; its data is a problem's.
-pub(crate) const ERROR: &str = "error";
 
 /// What all watches share.
 pub(crate) struct Watches {
@@ -83,26 +72,11 @@ pub(crate) async fn watch(State(app): State<App>, mut ask: Ask) -> Answer {
     let place = app.watches.place()?;
     let mut feed = app.gate.call(Lane::Read, move |plane| plane.watch(&request)).await?;
     let token = feed.bookmark().await?;
-    let (stopped, every) = (app.watches.stopped(), app.watches.bookmark_every());
-    let running = Running {
-        feed,
-        gate: Arc::clone(&app.gate),
-        standing,
-        org,
-        stopped,
-        every,
-        due: Instant::now() + every,
-        ended: false,
-        _place: place,
-        _counted: app.metrics.watch(),
-    };
-    let events = stream::unfold(running, Running::step);
-    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))];
-    let mut response = (kind, Body::from_stream(events)).into_response();
+    let mut response = streaming::answer(&app, Watched(feed), standing, org, place);
     if let Ok(token) = HeaderValue::try_from(token) {
         response.headers_mut().insert(TOKEN_HEADER, token);
     }
-    Ok::<Response, Refusal>(response)
+    Ok(response)
 }
 
 /// Where a text says that a watch begins. It is looked at also where another one counts: a misspelt one must not be ignored.
@@ -119,74 +93,35 @@ fn beginning(text: String) -> Result<WatchStart, Refusal> {
 }
 
 /// A watch that a client reads.
-struct Running {
-    feed: Box<dyn WatchFeed>,
-    gate: Arc<Gate>,
-    /// The token that the watch goes on by, if it came over the network.
-    standing: Option<Standing>,
-    org: Option<OrgId>,
-    stopped: watch::Receiver<()>,
-    every: Duration,
-    /// When the next bookmark is sent.
-    due: Instant,
-    ended: bool,
-    _place: OwnedSemaphorePermit,
-    _counted: Gauge,
-}
+struct Watched(Box<dyn WatchFeed>);
 
-impl Running {
-    /// The next event's bytes, and the watch after it; none after the last.
-    async fn step(mut self) -> Option<(Result<Vec<u8>, Infallible>, Self)> {
-        if self.ended {
-            return None;
-        }
-        let item = tokio::select! {
-            item = self.feed.next() => Some(item),
-            () = sleep_until(self.due) => None,
-            _ = self.stopped.changed() => {
-                // The last place is told, so that the client resumes there when the server is back.
-                self.ended = true;
-                None
-            }
-        };
-        // A token may have been revoked or have expired while the watch was open: nothing is told by it any more.
-        let stands = match &self.standing {
-            Some(standing) => standing.check(&self.gate, self.org.as_ref()).await,
-            None => Ok(()),
-        };
-        let event = match (stands, item) {
-            (Err(problem), _) | (Ok(()), Some(Err(problem))) => Err(problem),
-            (Ok(()), Some(Ok(item))) => self.event(item).await,
-            (Ok(()), None) => self.bookmark().await,
-        };
-        let event = event.unwrap_or_else(|problem| {
-            self.ended = true;
-            Event { name: Some(ERROR.to_owned()), id: None, data: serde_json::to_vec(&problem).unwrap_or_default() }
-        });
-        Some((Ok(event.write()), self))
+impl Telling for Watched {
+    type Item = WatchItem;
+    const SIGN_IS_PLACE: bool = true;
+
+    async fn next(&mut self) -> Result<WatchItem, Problem> {
+        self.0.next().await
     }
 
     async fn event(&mut self, item: WatchItem) -> Result<Event, Problem> {
         match item {
-            WatchItem::Commit(commit) => named(None, Some(commit.revision), &CommitEvent::new(commit)),
-            WatchItem::Resync(resync) if resync.more => named(Some(RESYNC), None, &ResyncEvent::new(resync, None)),
+            WatchItem::Commit(commit) => event(None, Some(id(commit.revision)), &CommitEvent::new(commit)),
+            WatchItem::Resync(resync) if resync.more => event(Some(RESYNC), None, &ResyncEvent::new(resync, None)),
             WatchItem::Resync(resync) => {
                 // Only the last page moves the place to resume from: half a state is none.
-                let token = self.feed.bookmark().await?;
-                named(Some(RESYNC), Some(resync.revision), &ResyncEvent::new(resync, Some(token)))
+                let token = self.0.bookmark().await?;
+                event(Some(RESYNC), Some(id(resync.revision)), &ResyncEvent::new(resync, Some(token)))
             }
         }
     }
 
-    async fn bookmark(&mut self) -> Result<Event, Problem> {
-        self.due = Instant::now() + self.every;
-        let token = self.feed.bookmark().await?;
+    async fn sign(&mut self) -> Result<Event, Problem> {
+        let token = self.0.bookmark().await?;
         let revision = token_revision(&token)?;
-        named(Some(BOOKMARK), Some(revision), &BookmarkEvent { revision, token })
+        event(Some(BOOKMARK), Some(id(revision)), &BookmarkEvent { revision, token })
     }
 }
 
-fn named(name: Option<&str>, id: Option<Revision>, data: &impl Serialize) -> Result<Event, Problem> {
-    let id = id.map(|revision| revision.get().to_string());
-    Ok(Event { name: name.map(str::to_owned), id, data: encode(data)? })
+fn id(revision: Revision) -> String {
+    revision.get().to_string()
 }

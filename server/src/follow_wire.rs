@@ -25,6 +25,8 @@ pub(crate) struct FollowerBody {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) place: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<String>,
 }
 
 /// A commit as a head.

@@ -22,7 +22,7 @@ use holdfast_engine::{Clock, Replica, ResumeToken, Revision};
 use holdfast_reconciler::agents::resolver::SystemEnvironment;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::keyfile::KeySource;
-use holdfast_reconciler::plane::{Holder, SessionRequest};
+use holdfast_reconciler::plane::{FollowerReport, Holder, SessionRequest};
 use holdfast_reconciler::resource::OrgId;
 use holdfast_reconciler::session::Session;
 use holdfast_reconciler::{Plane, PlaneOptions};
@@ -106,9 +106,10 @@ impl Follower {
     /// away. [`Follower::ready`] waits for a first state.
     ///
     /// # Errors
-    /// The folder cannot be used, or another follower has it.
+    /// The folder cannot be used, another follower has it, or the name is malformed.
     pub fn start(options: FollowerOptions) -> Result<Self, Problem> {
         let FollowerOptions { server, folder, name, keys, system, clock, holder } = options;
+        name.as_deref().map_or(Ok(()), FollowerReport::check_name)?;
         let folder = Folder::take(&folder)?;
         let begin = folder.read();
         let has_state = begin.is_some();

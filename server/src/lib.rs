@@ -30,6 +30,7 @@ mod routes;
 mod serve;
 mod socket;
 mod sse;
+mod streaming;
 mod strict;
 mod tls;
 mod transport;

@@ -117,7 +117,7 @@ const EDIT_QUERY: &[&str] = &["allow_break", "allow_delete", "message"];
 
 const OPERATIONS: &[Operation] = &[
     open("/healthz", "The process answers", "Hello"),
-    open("/readyz", "The store answers", "Ready"),
+    open("/readyz", "The store can be read and written", "Ready"),
     Operation { gives: (200, Gives::Text), ..read("/metrics", "Counts for Prometheus", &[], "") },
     open("/openapi.json", "This description", "Fields"),
     Operation {
@@ -316,7 +316,7 @@ const OPERATIONS: &[Operation] = &[
         Gives::Nothing,
         &[],
     ),
-    write("delete", "/v1/followers/{id}", "A follower goes", Takes::Nothing, Gives::Nothing, &[]),
+    write("delete", "/v1/followers/{id}", "A follower goes, or is taken off", Takes::Nothing, Gives::Nothing, &[]),
 ];
 
 /// `GET /openapi.json`: as it holds for who asks, because only the network asks for tokens.

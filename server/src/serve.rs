@@ -200,7 +200,11 @@ impl Server {
                         drop((wider, place, counted));
                     });
                 }
-                (Err(_), _) | (_, Err(_)) => {
+                (Err(_), _) => {
+                    tracing::warn!(max = self.options.network_connections_max, "refused a connection of the network");
+                    came.refuse();
+                }
+                (_, Err(_)) => {
                     tracing::warn!(max = self.options.connections_max, "refused a connection");
                     came.refuse();
                 }

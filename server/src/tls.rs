@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::rustls::crypto::ring;
@@ -31,9 +31,9 @@ pub enum TlsError {
     Host(String),
 }
 
-/// What a server shows of itself: its certificate chain and its private key.
+/// What a server shows of itself: its certificate chain and its private key. All clones show the same.
 #[derive(Clone)]
-pub struct TlsIdentity(Arc<ServerConfig>);
+pub struct TlsIdentity(Arc<RwLock<Arc<ServerConfig>>>);
 
 impl fmt::Debug for TlsIdentity {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,7 +55,17 @@ impl TlsIdentity {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .map_err(TlsError::Unusable)?;
-        Ok(Self(Arc::new(config)))
+        Ok(Self(Arc::new(RwLock::new(Arc::new(config)))))
+    }
+
+    /// Shows what `renewed` shows, to whoever comes from now on. Connections that are open stay as they are.
+    pub fn replace(&self, renewed: &Self) {
+        let config = renewed.config();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Greets a client.
@@ -63,7 +73,7 @@ impl TlsIdentity {
         &self,
         stream: S,
     ) -> io::Result<server::TlsStream<S>> {
-        TlsAcceptor::from(Arc::clone(&self.0)).accept(stream).await
+        TlsAcceptor::from(self.config()).accept(stream).await
     }
 }
 

@@ -302,7 +302,10 @@ pub(crate) async fn send(
     let response = sender.sender.try_send_request(request).await.map_err(|mut error| {
         // Given back means that not a byte of it left.
         let sent = error.take_message().is_none();
-        ExchangeError::Lost { sent, source: Some(error.into_error()) }
+        match error.into_error() {
+            error if error.is_parse() => ExchangeError::Foreign,
+            error => ExchangeError::Lost { sent, source: Some(error) },
+        }
     })?;
     match spoken(response.headers()) {
         Spoken::Ours => Ok(response),

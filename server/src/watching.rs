@@ -16,12 +16,13 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::call::{failure, problem_of, target, text};
 use crate::endpoint::Endpoint;
 use crate::event_wire::{BookmarkEvent, CommitEvent, ResyncEvent};
-use crate::events::{BOOKMARK, ERROR, RESYNC};
+use crate::events::{BOOKMARK, RESYNC};
 use crate::limits::{
     CLIENT_EVENT_BYTES_MAX, CLIENT_HELLO_TIMEOUT, CLIENT_RETRY_MAX, CLIENT_RETRY_REST, CLIENT_WATCH_SILENCE_MAX,
 };
 use crate::protocol::TOKEN_HEADER;
 use crate::sse::{Event, Reader};
+use crate::streaming::ERROR;
 use crate::transport::{self, ExchangeError, Outgoing};
 
 /// A watch over a socket. It is driven by the tokio runtime of whoever asks it for the next item.

@@ -203,6 +203,14 @@ pub struct Hello {
     pub protocol: String,
 }
 
+/// The answer to `GET /readyz`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Ready {
+    /// Always `ready`.
+    pub(crate) status: String,
+    pub(crate) revision: Revision,
+}
+
 /// The body of `POST /v1/txn`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

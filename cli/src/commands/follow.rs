@@ -12,6 +12,7 @@ use holdfast_reconciler::plane::Holder;
 use holdfast_server::{Client, Discovery, Follower, FollowerOptions, SOCKET_NAME, ServeOptions, discover, mount};
 
 use super::Run;
+use super::certificate::Certificate;
 use super::serve::{Signals, end_at_second, listen, ready};
 use crate::args::ServeArgs;
 use crate::clock;
@@ -21,8 +22,12 @@ use crate::remote;
 
 /// Follows until SIGTERM or SIGINT.
 pub(super) fn run(run: &Run, args: &ServeArgs, server: &str, folder: &Path) -> Result<Exit, Failure> {
-    let listen = listen(run, args)?;
+    let (listen, certificate) = listen(run, args)?;
     let server = client(run, server)?;
+    if folder.exists() && !folder.is_dir() {
+        let message = format!("`{}` is no folder", folder.display());
+        return Err(Failure::new("E_FOLLOW_FOLDER", message).help("name a folder of the follower's own with `--store`"));
+    }
     if let Discovery::Server(_) = discover(folder)? {
         let message = format!("the folder `{}` is served by another process already", folder.display());
         return Err(Failure::new("E_SERVED", message).help("name another folder for the follower with `--store`"));
@@ -46,6 +51,7 @@ pub(super) fn run(run: &Run, args: &ServeArgs, server: &str, folder: &Path) -> R
     runtime.block_on(async {
         // Signals are taken before anybody can see that the follower is ready.
         let mut signals = Signals::take().map_err(|error| failed(&error))?;
+        certificate.map_or(Ok(()), Certificate::keep).map_err(|error| failed(&error))?;
         let program = concat!("reconcile/", env!("CARGO_PKG_VERSION")).to_owned();
         let options = ServeOptions { program, listen, ..ServeOptions::default() };
         let handle = mount(Arc::new(mounted), folder, options)

@@ -6,6 +6,7 @@ mod adopt;
 mod apply;
 mod approve;
 mod backup;
+mod certificate;
 mod check;
 mod compact;
 mod completions;
@@ -13,6 +14,7 @@ mod diff;
 mod explain;
 mod export;
 mod follow;
+mod follower;
 mod get;
 mod given;
 mod history;
@@ -106,6 +108,7 @@ fn dispatch(run: &Run, cli: Cli) -> Result<Exit, Failure> {
         Some(Verb::Secret(verb)) => secret::run(run, verb),
         Some(Verb::Profile(verb)) => profile::run(run, verb),
         Some(Verb::Token(verb)) => token::run(run, verb),
+        Some(Verb::Follower(verb)) => follower::run(run, &verb),
         Some(Verb::History(args)) => history::run(run, &args),
         Some(Verb::Status(_)) => status::run(run),
         Some(Verb::Get(args)) => get::run(run, &args),

@@ -2,7 +2,7 @@
 //! stop. With `--watch` or `--git` it applies the manifests there by itself; else it applies nothing. With `--follow` it holds no
 //! store (`follow.rs`).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use holdfast_reconciler::controller::{self, Loop};
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::{Holder, Retention};
 use holdfast_reconciler::source::{FolderSource, GitOptions, GitSource, ManifestSource};
-use holdfast_server::{Listen, ServeOptions, ServerHandle, TlsIdentity, mount};
+use holdfast_server::{Listen, ServeOptions, ServerHandle, mount};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use zeroize::Zeroizing;
 
+use super::certificate::Certificate;
 use super::{Run, follow};
 use crate::args::{LogFormat, ServeArgs};
 use crate::connect;
@@ -45,7 +45,7 @@ pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
     if every.is_zero() {
         return Err(Failure::usage("`--compact-every` is no time at all").help("write a span, as in `1h`"));
     }
-    let listen = listen(run, args)?;
+    let (listen, certificate) = listen(run, args)?;
     run.output.log(args.log_format);
     descriptors::raise();
     let pid = std::process::id();
@@ -59,6 +59,7 @@ pub(super) fn run(run: &Run, args: &ServeArgs) -> Result<Exit, Failure> {
     runtime.block_on(async {
         // Signals are taken before anybody can see that the server is ready.
         let mut signals = Signals::take().map_err(|error| failed(&error))?;
+        certificate.map_or(Ok(()), Certificate::keep).map_err(|error| failed(&error))?;
         let program = concat!("reconcile/", env!("CARGO_PKG_VERSION")).to_owned();
         let options = ServeOptions { program, listen, ..ServeOptions::default() };
         let retention = Retention { commits: args.keep, age_ms: args.keep_for.map(|span| span.millis) };
@@ -187,29 +188,16 @@ fn begin_loop(
     Ok(Some((thread, begin)))
 }
 
-/// Where to listen on the network, with the certificate that was named.
-pub(super) fn listen(run: &Run, args: &ServeArgs) -> Result<Option<Listen>, Failure> {
-    let Some(address) = args.listen else { return Ok(None) };
-    let read = |path: &PathBuf| {
-        let path = run.setting.path(path);
-        std::fs::read(&path).map_err(|error| Failure::io("E_TLS", format!("cannot read `{}`", path.display()), &error))
-    };
-    let tls = match (&args.tls_cert, &args.tls_key) {
-        (Some(certificate), Some(key)) => {
-            let key = Zeroizing::new(read(key)?);
-            let identity = TlsIdentity::from_pem(&read(certificate)?, &key).map_err(|error| {
-                let problem = Problem::from_error(ProblemKind::Invalid, "E_TLS", &error);
-                problem.help("`--tls-cert` takes the server's certificate and those between it and its authority, `--tls-key` its key")
-            })?;
-            Some(identity)
-        }
-        (None, _) | (_, None) => None,
-    };
-    if tls.is_none() && !address.ip().is_loopback() {
+/// Where to listen on the network, if anywhere, and the certificate that was named.
+pub(super) fn listen(run: &Run, args: &ServeArgs) -> Result<(Option<Listen>, Option<Certificate>), Failure> {
+    let Some(address) = args.listen else { return Ok((None, None)) };
+    let certificate = Certificate::read(run, args)?;
+    if certificate.is_none() && !address.ip().is_loopback() {
         let message = format!("`--listen {address}` reaches beyond this machine, where tokens must not be seen");
         return Err(Failure::usage(message).help("add `--tls-cert FILE --tls-key FILE`, or listen on 127.0.0.1"));
     }
-    Ok(Some(Listen { address, tls }))
+    let tls = certificate.as_ref().map(Certificate::identity);
+    Ok((Some(Listen { address, tls }), certificate))
 }
 
 /// The signals that a server answers to.
@@ -234,7 +222,7 @@ impl Signals {
             tokio::select! {
                 _ = self.term.recv() => return "SIGTERM",
                 _ = self.int.recv() => return "SIGINT",
-                _ = self.hup.recv() => tracing::info!("SIGHUP changes nothing here"),
+                _ = self.hup.recv() => tracing::info!("SIGHUP changes nothing, but for a renewed certificate"),
             }
         }
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use holdfast_reconciler::controller::{LoopState, LoopStatus};
 use holdfast_reconciler::desired::GitState;
-use holdfast_reconciler::plane::{Status, not_yet};
+use holdfast_reconciler::plane::Status;
 
 use super::Run;
-use super::waiting::Waiting;
+use super::waiting::{Lacks, Waiting};
 use crate::args::WaitArgs;
 use crate::error::{Exit, Failure};
 use crate::project;
@@ -39,7 +39,7 @@ pub(super) fn run(run: &Run, args: &WaitArgs) -> Result<Exit, Failure> {
 }
 
 /// What is still waited for, in one line each.
-fn missing(args: &WaitArgs, status: &Status) -> Vec<String> {
+fn missing(args: &WaitArgs, status: &Status) -> Lacks {
     let revision = args.revision.is_none_or(|wanted| status.head.revision >= wanted);
     let source = |name: &str| args.source.as_ref().is_none_or(|wanted| wanted.as_str() == name);
     let git = args.git.as_ref().is_none_or(|wanted| {
@@ -54,7 +54,17 @@ fn missing(args: &WaitArgs, status: &Status) -> Vec<String> {
             || status.loops.iter().any(|found| by_loop(found) && is(&found.git))
     });
     if !(revision && git) {
-        return vec![format!("the head is {}", status.head.revision)];
+        let mut lacks = vec![format!("the head is {}", status.head.revision)];
+        let stuck = |found: &&LoopStatus| args.git.is_some() && found.state != LoopState::InForce;
+        let of = |found: &LoopStatus| found.source.as_ref().map_or(found.from.clone(), ToString::to_string);
+        lacks.extend(status.loops.iter().filter(stuck).filter(|found| source(&of(found))).map(|found| {
+            let LoopStatus { state, message, .. } = found;
+            format!("the loop of `{}` is {}: {message}", of(found), state.as_text())
+        }));
+        return lacks.into();
     }
-    if args.observed { not_yet(status, args.revision.unwrap_or(status.head.revision)) } else { Vec::new() }
+    match args.observed {
+        true => Lacks::of(status, args.revision.unwrap_or(status.head.revision)),
+        false => Lacks::default(),
+    }
 }

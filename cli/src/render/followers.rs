@@ -12,21 +12,33 @@ pub(crate) fn followers(text: &mut Text, followers: &[FollowerInfo]) {
         return;
     }
     text.end().add(Role::Strong, "Followers:").end();
-    let row = |follower: &FollowerInfo| {
-        let FollowerInfo { id: _, name, revision, since, seen, state } = follower;
-        let role = match state {
-            FollowerStanding::Following => Role::Create,
-            FollowerStanding::Silent => Role::Warning,
-        };
-        vec![
-            (Role::Plain, name.clone()),
-            (Role::Plain, revision.map_or("unknown".to_owned(), |revision| revision.to_string())),
-            (role, state.to_string()),
-            (Role::Plain, format!("since {since}")),
-            (Role::Quiet, format!("heard of at {seen}")),
-        ]
-    };
     text.append(table(&followers.iter().map(row).collect::<Vec<_>>(), 2));
+}
+
+/// Draws followers with their ids.
+pub(crate) fn listed(followers: &[FollowerInfo]) -> Text {
+    let with_id = |follower: &FollowerInfo| {
+        let mut cells = row(follower);
+        cells.insert(1, (Role::Quiet, follower.id.clone()));
+        cells
+    };
+    table(&followers.iter().map(with_id).collect::<Vec<_>>(), 0)
+}
+
+fn row(follower: &FollowerInfo) -> Vec<(Role, String)> {
+    let FollowerInfo { id: _, name, revision, since, seen, state } = follower;
+    let role = match state {
+        FollowerStanding::Following => Role::Create,
+        FollowerStanding::Silent | FollowerStanding::Awaited => Role::Warning,
+    };
+    let seen = seen.as_ref().map_or("not heard of yet".to_owned(), |seen| format!("heard of at {seen}"));
+    vec![
+        (Role::Plain, name.clone()),
+        (Role::Plain, revision.map_or("unknown".to_owned(), |revision| revision.to_string())),
+        (role, state.to_string()),
+        (Role::Plain, format!("since {since}")),
+        (Role::Quiet, seen),
+    ]
 }
 
 /// How a follower stands to its server, in one line.

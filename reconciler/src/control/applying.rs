@@ -98,6 +98,10 @@ fn carry_out(plane: &Plane, request: &ApplyRequest, by: By, id: Option<&RequestI
         };
         if let Some(receipt) = settled(plane.engine().commit(apply::describe(txn, &plan)))? {
             tracing::info!(%org, %source, revision = %receipt.revision, plan = &plan.plan_id[..8], "applied");
+            if by == By::Hand && plane.loops().drives(&org, &source) {
+                // What its loop found before is no longer how the source stands.
+                plane.loops().poke();
+            }
             return Ok(answer(receipt));
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! Never here: what the values mean.
 
-use holdfast_engine::{CommitError, Key, Precondition, Revision, Txn};
+use holdfast_engine::limits::KEY_BYTES_MAX;
+use holdfast_engine::{CommitError, Key, KeyError, Precondition, Revision, Txn};
 
 use super::request::txn_id;
 use super::writing::commit_problem;
-use crate::apply;
+use crate::apply::annotation;
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
 use crate::plane::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
@@ -33,7 +34,7 @@ pub(super) fn get(
 pub(super) fn txn(plane: &Plane, txn: &KvTxn) -> Result<KvTxnResult, Problem> {
     let snapshot = plane.engine().snapshot();
     let org = plane.org(txn.org.as_ref(), &snapshot);
-    let mut built = Txn::new().author(txn.author.clone()).annotate(apply::annotation::ORG, org.as_str());
+    let mut built = Txn::new().author(txn.author.clone()).annotate(annotation::ORG, org.as_str());
     if let Some(id) = txn_id(txn)? {
         built = built.request_id(id);
     }
@@ -73,5 +74,18 @@ fn kv_key(org: &OrgId, key: &str) -> Result<Key, Problem> {
     if key.is_empty() {
         return Err(Problem::new(ProblemKind::Invalid, "E_KEY", "the key is empty").help("name a key"));
     }
-    apply::key(format!("{}{key}", keys::kv_prefix(org)))
+    let prefix = keys::kv_prefix(org);
+    Key::new(format!("{prefix}{key}")).map_err(|error| {
+        // Told without the part that the store puts in front.
+        let error = match error {
+            KeyError::Control { at, .. } => KeyError::Control { text: key.to_owned(), at: at - prefix.len() },
+            KeyError::TooLong { .. } => {
+                let most = KEY_BYTES_MAX - prefix.len();
+                let message = format!("a key of `{org}` has at most {most} bytes, this one has {}", key.len());
+                return Problem::new(ProblemKind::Invalid, "E_KEY", message).help("choose a shorter one");
+            }
+            error => error,
+        };
+        Problem::from_error(ProblemKind::Invalid, "E_KEY", &error).help("choose another name")
+    })
 }

@@ -18,6 +18,8 @@ use crate::veil::Veil;
 pub(super) const PAGE_DEFAULT: usize = 500;
 /// How many resources or commits a page holds at most.
 pub(super) const PAGE_MAX: usize = 10_000;
+/// How many bytes of resources a page holds at most, but for a single one that is larger by itself.
+const PAGE_BYTES_MAX: usize = 16 << 20;
 
 pub(super) fn list(plane: &Plane, query: &ResourcesQuery) -> Result<ResourcesPage, Problem> {
     let snapshot = plane.snapshot_at(query.at)?;
@@ -35,16 +37,18 @@ pub(super) fn list(plane: &Plane, query: &ResourcesQuery) -> Result<ResourcesPag
     let from = after.as_ref().filter(|after| **after > wanted).unwrap_or(&wanted);
     let veil = Veil::new(plane, &org)?;
     let mut resources = Vec::new();
-    let mut next = None;
+    let (mut bytes, mut next) = (0, None);
     for (key, entry) in snapshot.range(from.as_str()..).take_while(|(key, _)| key.as_str().starts_with(&wanted)) {
         let Ok(address) = key.as_str()[live.len()..].parse::<Address>() else { continue };
         if after.as_deref() == Some(key.as_str()) || !named(&address) {
             continue;
         }
-        if resources.len() == limit {
+        let size = entry.value().len();
+        if resources.len() == limit || (!resources.is_empty() && bytes + size > PAGE_BYTES_MAX) {
             next = resources.last().map(|last: &ResourceInfo| last.address.to_string());
             break;
         }
+        bytes += size;
         resources.push(resource_info(&veil, &org, address, entry)?);
     }
     let kinds = if query.kinds { kind_record::records(&snapshot, &org)? } else { Vec::new() };

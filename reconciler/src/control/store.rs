@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use holdfast_engine::Revision;
+use holdfast_engine::{EngineStatus, Revision};
 
 use crate::actuation::Told;
 use crate::attempts;
@@ -29,6 +29,19 @@ fn told(plane: &Plane, head: holdfast_engine::Head) -> Head {
         time: (head.revision != Revision::ZERO).then(|| rfc3339(head.time)),
         store: identity.store.to_string(),
         epoch: identity.epoch,
+    }
+}
+
+/// The head of a store that takes commits. Why it takes none is in the log and the status: a probe shows no token.
+pub(super) fn ready(plane: &Plane) -> Result<Revision, Problem> {
+    let EngineStatus { head, poisoned, .. } = plane.engine().status();
+    match poisoned {
+        None => Ok(head.revision),
+        Some(_) => {
+            let message = "the store can be read and takes no commits until it is opened again";
+            let help = "`reconcile status` says why; mend that, such as a full disk, then start the server again";
+            Err(Problem::new(ProblemKind::Unavailable, "E_READ_ONLY", message).help(help))
+        }
     }
 }
 
@@ -99,7 +112,7 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
         conditions_ready: ready,
         conditions,
         conditions_omitted: omitted,
-        followers: plane.followers().list(&org, plane.engine().identity(), snapshot.head(), plane.now()),
+        followers: plane.followers().list(&org, plane.now())?,
         following: None,
         holder: plane.holder(),
         open_sessions: plane.open_sessions().by_revision(),

@@ -31,7 +31,7 @@ pub(super) fn guard_sessions(
 ) -> Result<Effects, Problem> {
     let vault = plane.vault()?;
     let world = World { snapshot, org, vault: &vault, system: plane.system(), now: plane.now() };
-    let effects = effect::foresee(world, writes, pending);
+    let effects = effect::foresee(world, writes, pending, &BTreeSet::new());
     let blocked = guard::breaks(&effects.sessions, allow_break, snapshot.revision());
     if blocked.is_empty() { Ok(effects) } else { Err(blocked_problem(blocked)) }
 }

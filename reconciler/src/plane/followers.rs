@@ -8,6 +8,7 @@ use holdfast_engine::{Digest, Revision};
 use serde::{Deserialize, Serialize};
 
 use super::tokens::Reach;
+use crate::error::{Problem, ProblemKind};
 
 /// Asks to be fed the state of some organisations, and every commit after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,37 @@ pub struct FollowerReport {
     pub name: String,
     /// Where it is: a resume token; none as long as it has no state.
     pub place: Option<String>,
+    /// What tells this start of it from another, if it says so: two that run at once under one id, as after its folder was copied,
+    /// would pass for one.
+    pub run: Option<String>,
+}
+
+/// How long a name may be, in characters.
+const NAME_CHARS_MAX: usize = 64;
+
+impl FollowerReport {
+    /// Refuses a name that cannot be shown.
+    ///
+    /// # Errors
+    /// `Invalid` for one that is empty, long, or has control characters.
+    pub fn check_name(name: &str) -> Result<(), Problem> {
+        if !name.is_empty() && name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(char::is_control) {
+            return Ok(());
+        }
+        let help = format!("use 1 to {NAME_CHARS_MAX} characters, none of them a control character");
+        Err(Problem::new(ProblemKind::Invalid, "E_NAME", "the name of the follower is malformed").help(help))
+    }
+}
+
+/// Takes a follower off the list of those that are waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowerRemoval {
+    /// Who asks, as in [`FollowerReport::owner`]: one's own followers may always be taken off.
+    pub owner: String,
+    /// Those of anybody may be taken off too, if they are for nothing beyond this.
+    pub within: Option<Reach>,
+    /// The id.
+    pub id: String,
 }
 
 /// How a follower stands.
@@ -46,6 +78,8 @@ pub enum FollowerStanding {
     Following,
     /// It was not heard of for a while: it may be gone, or be cut off and still open sessions.
     Silent,
+    /// It was known before this process began, and was not heard of since.
+    Awaited,
 }
 
 impl fmt::Display for FollowerStanding {
@@ -53,6 +87,7 @@ impl fmt::Display for FollowerStanding {
         out.write_str(match self {
             Self::Following => "following",
             Self::Silent => "silent",
+            Self::Awaited => "awaited",
         })
     }
 }
@@ -66,10 +101,10 @@ pub struct FollowerInfo {
     pub name: String,
     /// The revision that it runs; null if that is not known, as before its first state or after this store was restored.
     pub revision: Option<Revision>,
-    /// Since when it is at that revision, in RFC 3339.
+    /// Since when it is at that revision, in RFC 3339; of one that is awaited, since when.
     pub since: String,
-    /// When it was heard of last, in RFC 3339.
-    pub seen: String,
+    /// When it was heard of last, in RFC 3339; null if that was before this process began.
+    pub seen: Option<String>,
     /// How it stands.
     pub state: FollowerStanding,
 }
@@ -77,15 +112,27 @@ pub struct FollowerInfo {
 impl FollowerInfo {
     /// What keeps it from running a revision, in one line; none if it does.
     pub fn lags(&self, wanted: Revision) -> Option<String> {
-        let Self { name, revision, seen, state, .. } = self;
+        let Self { id: _, name, revision, since, seen, state } = self;
         if revision.is_some_and(|revision| revision >= wanted) {
             return None;
         }
         let runs = revision.map_or("an unknown revision".to_owned(), |revision| revision.to_string());
+        let seen = seen.as_deref().unwrap_or("an unknown time");
         Some(match state {
-            FollowerStanding::Following => format!("follower `{name}` runs {runs}"),
+            FollowerStanding::Following => format!("follower `{name}` runs {runs}, as it told at {seen}"),
             FollowerStanding::Silent => format!("follower `{name}` ran {runs} when it was heard of last, at {seen}"),
+            FollowerStanding::Awaited => {
+                format!("follower `{name}` was not heard of since the process that holds the store began, at {since}")
+            }
         })
+    }
+
+    /// Whether it may never come: what waits for it should say how to go on without it.
+    pub fn is_missing(&self) -> bool {
+        match self.state {
+            FollowerStanding::Following => false,
+            FollowerStanding::Silent | FollowerStanding::Awaited => true,
+        }
     }
 }
 

@@ -35,22 +35,26 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Optio
         Obstacle::OtherSource => {
             let what = if field.is_empty() { format!("`{address}`") } else { format!("`{field}` of `{address}`") };
             let message = format!("{what} is declared by source `{owner}`");
-            ("E_OTHER_SOURCE", message, other_source(address))
+            ("E_OTHER_SOURCE", message, other_source(address, Some(owner)))
         }
         Obstacle::OtherValue => {
             let message = format!("`{address}` is declared with another value by source `{owner}`");
-            ("E_OTHER_SOURCE", message, other_source(address))
+            ("E_OTHER_SOURCE", message, other_source(address, None))
         }
         Obstacle::Actor => {
             let by = rollback.map_or("manifest".to_owned(), |back| back.to_string());
             let values = format!("{by}: {}, live: {}", shown(wanted), shown(live));
             let message = format!("`{field}` of `{address}` was set by `{owner}` ({values})");
             let take = format!("--take '{address} {field}={revision}'");
+            let keep = match declared.secrets.get(&path.to_string()) {
+                Some(secret) => format!("give `{}` the value that is live", secret.origin),
+                None => format!("reconcile adopt {address} {field}"),
+            };
             let remedies = match rollback {
                 // No manifest has a say in it.
                 Some(back) => vec![format!("reconcile rollback {back} {take}")],
                 None => vec![
-                    format!("reconcile adopt {address} {field}"),
+                    keep,
                     format!("reconcile {take}"),
                     format!("delete what declares `{field}`, and `{owner}` keeps it"),
                 ],
@@ -72,8 +76,13 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Optio
 
 /// The ways out where two sources declare one resource. A secret that both hold changes for both by hand: whoever then gives
 /// the new value agrees with what is live.
-fn other_source(address: &Address) -> Vec<String> {
+fn other_source(address: &Address, owner: Option<&str>) -> Vec<String> {
     let mut remedies = vec!["delete it from one of the two projects".to_owned()];
+    if let Some(owner) = owner {
+        remedies.push(format!(
+            "if this is the project `{owner}` under another name, keep `name = \"{owner}\"` in `[project]`"
+        ));
+    }
     if address.kind.as_str() == kinds::SECRET {
         let set = format!("`reconcile secret set {}`", address.name);
         remedies.push(format!("to change it for both, {set} and give both projects that value"));

@@ -14,7 +14,7 @@ use super::sources::sources;
 use super::standing::standing;
 use super::{PlanInput, Planner, RingState, Write, blocking, damaged};
 use crate::agents::references;
-use crate::desired::{Declared, SecretOrigin};
+use crate::desired::{Declared, OnDrift, SecretOrigin};
 use crate::diagnostic::Diagnostic;
 use crate::diff::{self, NewTag};
 use crate::error::{Problem, ProblemKind};
@@ -61,6 +61,12 @@ impl<'p> Planner<'p> {
         let kind = kinds.get(address.kind.as_str()).ok_or_else(|| unknown_kind(address))?;
         let (tags, takes) = (self.new_tags(declared, compared), self.takes(address));
         let before = self.before(compared)?;
+        let deleted_live = before.is_some() && live.is_none() && self.input.options.rollback.is_none();
+        if deleted_live && self.input.desired.on_drift == OnDrift::Keep {
+            self.reads.insert(keys::live(self.input.org, address));
+            self.stays_deleted(declared);
+            return Ok(());
+        }
         let others = self.others(declared, compared, live.as_ref().map(|(record, _)| record.as_ref()), &tags)?;
         let mut outcome = diff::diff(diff::Inputs {
             others: &others,
@@ -91,6 +97,7 @@ impl<'p> Planner<'p> {
             || before.as_deref().is_none_or(|before| !self.declares(before, declared, &outcome.record));
         let fields = std::mem::take(&mut outcome.fields);
         if let Some((action, reason)) = shown(origin.as_ref(), live.is_none(), &fields, outcome.reason) {
+            let reason = if deleted_live { self.made_again(declared) } else { reason };
             let row = self.change(address, kind.effect, action, reason);
             self.changes.push(Change { fields, at: declared.at.clone(), from: origin.clone(), ..row });
         } else {
@@ -126,6 +133,21 @@ impl<'p> Planner<'p> {
         self.behind(declared, &self.new_tags(declared, address));
         self.blocked_rows.insert(address.clone());
         self.reads.extend([key, keys::live(self.input.org, from)]);
+    }
+
+    /// Somebody deleted it live, and the project leaves what is set live.
+    fn stays_deleted(&mut self, declared: &Declared) {
+        let message = format!("`{}` stays deleted, as somebody left it live", declared.address);
+        self.findings.tell(Diagnostic::note("N_DRIFT_KEPT", message), declared, "");
+    }
+
+    /// Somebody deleted it live, and an apply makes it again.
+    fn made_again(&mut self, declared: &Declared) -> Reason {
+        let address = &declared.address;
+        let message = format!("`{address}` was deleted live since it was applied; an apply makes it again");
+        let help = "if it is to stay away, take it out of the manifests";
+        self.findings.tell(Diagnostic::note("N_DELETED_LIVE", message).help(help), declared, "");
+        Reason::DriftRepair
     }
 
     /// A resource that is as it is declared.

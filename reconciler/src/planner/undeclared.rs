@@ -9,6 +9,7 @@ use holdfast_engine::{Entry, Revision};
 use super::scope::Scope;
 use super::sources::sources;
 use super::{PlanInput, Planner, Write, damaged, parts};
+use crate::diagnostic::Diagnostic;
 use crate::error::Problem;
 use crate::guard::{self, Protection};
 use crate::kind::Effect;
@@ -50,6 +51,7 @@ impl Planner<'_> {
                 self.blocked_rows.insert(address);
                 continue;
             }
+            self.note_values_of_others(&address, &live);
             let effect = self.kinds.get(address.kind.as_str()).map_or(Effect::default(), |kind| kind.effect);
             let at = before.and_then(|before| before.at.clone());
             let change = self.change(&address, effect, Action::Delete, Reason::RemovedFromManifest);
@@ -57,6 +59,21 @@ impl Planner<'_> {
             self.writes.push(Write::Gone(address));
         }
         Ok(())
+    }
+
+    /// Names the values of others that go with a resource.
+    fn note_values_of_others(&mut self, address: &Address, live: &Record) {
+        let theirs = live.owners.iter().filter(|(_, owner)| owner.as_str() != self.input.source.as_str());
+        let mut theirs: Vec<String> = theirs.map(|(field, owner)| format!("`{field}` ({owner})")).collect();
+        let more = theirs.len().saturating_sub(NAMED_MAX);
+        theirs.truncate(NAMED_MAX);
+        if theirs.is_empty() {
+            return;
+        }
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let message = format!("`{address}` goes with what others set of it: {}{more}", theirs.join(", "));
+        let help = format!("`reconcile explain {address}` shows these values");
+        self.findings.list.push(Diagnostic::warning("W_DELETES_OTHERS", message).help(help));
     }
 
     /// What the store has as declared by the source and the manifests do not declare, in order.
@@ -135,3 +152,6 @@ impl Planner<'_> {
         not_declared.filter(|(_, entry)| !is_managed(entry)).filter_map(|(address, _)| address.parse().ok()).collect()
     }
 }
+
+/// So many values of others that go with a resource are named.
+const NAMED_MAX: usize = 10;

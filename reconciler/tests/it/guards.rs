@@ -188,7 +188,7 @@ fn p13_a_session_that_worked_is_not_broken_by_any_verb() {
     let nothing = json!({"installedProviders": null});
     let other = json!({"installedProviders": [{"providerId": "openai"}]});
     let only_billing = with(resources(), "settings/triage", other.clone());
-    let cases: [(&str, World, Act<'_>, Allowed); 8] = [
+    let cases: [(&str, World, Act<'_>, Allowed); 9] = [
         (
             "apply without the key",
             works(),
@@ -202,6 +202,12 @@ fn p13_a_session_that_worked_is_not_broken_by_any_verb() {
             breaks("triage"),
         ),
         ("set", works(), &|world, allowed| set(world, "settings/triage", other.clone(), allowed), breaks("triage")),
+        (
+            "delete of the settings of an agent that stays",
+            works(),
+            &|world, allowed| edit(world, "settings/triage", Edit::Delete, allowed),
+            breaks("triage"),
+        ),
         ("unset", works(), &|world, allowed| set(world, "settings/triage", nothing.clone(), allowed), breaks("triage")),
         ("secret remove", works(), &|world, allowed| remove_secret(world, "provider:z-ai:apiKey", allowed), both),
         (

@@ -13,10 +13,11 @@ use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::{Plan, PlanRequest};
 use holdfast_reconciler::plane::{
     Access, ApplyRequest, ApproveRequest, CommitInfo, CommitsPage, CommitsQuery, CompactRequest, Compacted,
-    ControlPlane, DiffQuery, Differences, EditRequest, Explanation, Head, ImportRequest, Imported, KvEntry, KvTxn,
-    KvTxnResult, Measures, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite, ProfilesQuery, Reach,
-    ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, SecretInfo, SecretWrite, SessionRequest,
-    Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken, WriteReceipt,
+    ControlPlane, DiffQuery, Differences, EditRequest, Explanation, FollowerRemoval, Head, ImportRequest, Imported,
+    KvEntry, KvTxn, KvTxnResult, Measures, Moment, NewToken, OriginQuery, Origins, ProfileInfo, ProfileWrite,
+    ProfilesQuery, Reach, ResourceInfo, ResourcesPage, ResourcesQuery, ResumeRequest, Rotation, SecretInfo,
+    SecretWrite, SessionRequest, Status, Storage, TokenInfo, TokenRequest, TokenRevocation, Verification, WorkerToken,
+    WriteReceipt,
 };
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::seal::Sealed;
@@ -185,6 +186,15 @@ impl ControlPlane for Follower {
         self.wrote(self.server().revoke_token(&TokenRevocation { token: found.id, ..request.clone() }))
     }
 
+    /// One cannot be followed, but who works through this one may take others off at its server.
+    fn follower_left(&self, removal: &FollowerRemoval) -> Result<(), Problem> {
+        if removal.within == Some(Reach::All) {
+            return self.server().follower_left(removal);
+        }
+        let message = "through a follower, others are taken off by who may so for all organisations";
+        Err(Problem::new(ProblemKind::Forbidden, "E_FOREIGN_ORG", message).help("ask the server itself"))
+    }
+
     /// By the digests that came with the state: those come to a follower of all organisations that has the role `admin`.
     fn authenticate(&self, token: &SecretText) -> Result<Access, Problem> {
         self.plane()?.authenticate(token)
@@ -209,10 +219,12 @@ impl ControlPlane for Follower {
         Ok(self.effective(imported, revision))
     }
 
-    /// The server's, with how this follower stands; without the server what is known here.
+    /// The server's, with how this follower stands; what is known here where the server is away or lets this follower in no more.
     fn status(&self, org: Option<&OrgId>) -> Result<Status, Problem> {
         let status = match self.server().status(org) {
-            Err(problem) if problem.kind == ProblemKind::Unavailable => self.plane()?.status(org),
+            Err(problem) if matches!(problem.kind, ProblemKind::Unavailable | ProblemKind::Denied) => {
+                self.plane()?.status(org)
+            }
             status => status,
         };
         Ok(Status { following: Some(self.0.shared.following()), ..status? })

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use holdfast_engine::{Engine, ReplicaState, ResumeToken, read_checkpoint, write_checkpoint};
@@ -32,7 +32,7 @@ const STORE: &str = "db";
 pub(super) struct Folder {
     path: PathBuf,
     id: String,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -65,12 +65,17 @@ impl Folder {
         if !path.join(IGNORED).exists() {
             fs::write(path.join(IGNORED), "*\n").map_err(failed)?;
         }
-        Ok(Self { path: path.to_owned(), id, _lock: lock })
+        Ok(Self { path: path.to_owned(), id, lock })
     }
 
     /// The id that it keeps.
     pub(super) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What draws another id.
+    pub(super) fn identity(&self) -> IdFile {
+        IdFile { path: self.path.join(ID) }
     }
 
     /// The state of the last start; none if there is none, or none that can be read.
@@ -115,7 +120,24 @@ impl Folder {
 
     /// What writes the state, in another thread too.
     pub(super) fn writer(&self) -> Writer {
-        Writer { folder: self.path.clone() }
+        Writer { folder: self.path.clone(), lock: self.lock.metadata().ok().map(|lock| (lock.dev(), lock.ino())) }
+    }
+}
+
+/// The file with the id.
+#[derive(Clone, Debug)]
+pub(super) struct IdFile {
+    path: PathBuf,
+}
+
+impl IdFile {
+    /// Draws another id, which counts also if it cannot be written: then the next start has the old one, and draws again.
+    pub(super) fn renew(&self) -> String {
+        let id = Uuid::new_v4().to_string();
+        if let Err(error) = write_id(&self.path, &id) {
+            tracing::warn!(%error, path = %self.path.display(), "the id of the follower was not written");
+        }
+        id
     }
 }
 
@@ -123,11 +145,18 @@ impl Folder {
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     folder: PathBuf,
+    /// Which file is locked.
+    lock: Option<(u64, u64)>,
 }
 
 impl Writer {
     /// Writes the state of a replica beside its place, syncs it and puts it there. Says where it is.
     pub(super) fn write(&self, engine: &Engine) -> io::Result<ResumeToken> {
+        let lock = fs::metadata(self.folder.join(LOCK)).ok().map(|lock| (lock.dev(), lock.ino()));
+        if lock.is_none() || lock != self.lock {
+            // Whoever has the one that is there now may follow less.
+            return Err(io::Error::other("the folder was taken away while the follower ran"));
+        }
         let unfinished = self.folder.join(UNFINISHED);
         let file = private().create(true).truncate(true).open(&unfinished)?;
         let mut out = BufWriter::new(file);
@@ -145,10 +174,14 @@ fn id(path: &Path) -> io::Result<String> {
         return Ok(id.to_string());
     }
     let id = Uuid::new_v4().to_string();
+    write_id(path, &id)?;
+    Ok(id)
+}
+
+fn write_id(path: &Path, id: &str) -> io::Result<()> {
     let mut file = private().create(true).truncate(true).open(path)?;
     file.write_all(id.as_bytes())?;
-    file.sync_all()?;
-    Ok(id)
+    file.sync_all()
 }
 
 /// Files that only this user reads: a state tells what the store tells.

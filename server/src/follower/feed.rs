@@ -14,11 +14,11 @@ use tokio::time::timeout;
 
 use crate::call::{failure, problem_of, target, text};
 use crate::endpoint::Endpoint;
-use crate::events::ERROR;
 use crate::follow_wire::{Fed, MOVED, STATE};
 use crate::limits::{CLIENT_EVENT_BYTES_MAX, CLIENT_HELLO_TIMEOUT, CLIENT_WATCH_SILENCE_MAX};
 use crate::protocol::SCOPE_HEADER;
 use crate::sse::{Event, Reader};
+use crate::streaming::ERROR;
 use crate::transport::{self, ExchangeError, Outgoing};
 
 /// Where a follower is: a token, and the id of the commit there.

@@ -12,14 +12,19 @@ use holdfast_engine::Revision;
 use holdfast_reconciler::plane::Head;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
+use super::disk::IdFile;
 use super::line::Line;
-use super::shared::Shared;
-use crate::call::target;
+use super::shared::{Shared, in_line};
+use crate::call::{problem_of, target};
 use crate::endpoint::Endpoint;
 use crate::follow_wire::FollowerBody;
 use crate::limits::{FOLLOWER_ASKS_MAX, FOLLOWER_CATCH_UP_MAX, FOLLOWER_REPORT_EVERY, FOLLOWER_REPORT_REST};
 use crate::transport::Outgoing;
+
+/// The code of a report under an id that another process has too.
+const TWIN: &str = "E_FOLLOWER_TWIN";
 
 /// Asks for the head of the server from any thread.
 pub(super) struct Asks(mpsc::Sender<SyncSender<Revision>>);
@@ -61,26 +66,50 @@ pub(super) async fn answer(endpoint: Endpoint, mut asked: Asked) {
     }
 }
 
+/// Who tells.
+pub(super) struct Who {
+    id: String,
+    identity: IdFile,
+    name: String,
+    /// Tells this start from another of the same id.
+    run: String,
+}
+
+impl Who {
+    pub(super) fn new(id: &str, identity: IdFile, name: String) -> Self {
+        Self { id: id.to_owned(), identity, name, run: Uuid::new_v4().to_string() }
+    }
+
+    fn path(&self) -> String {
+        target(&["followers", &self.id], &[])
+    }
+}
+
 /// Tells the server where the follower is, at once when that changes and else now and then; after the sender of `stopped` is gone,
 /// that it goes.
-pub(super) async fn tell(
-    shared: Arc<Shared>,
-    endpoint: Endpoint,
-    id: String,
-    name: String,
-    mut stopped: watch::Receiver<()>,
-) {
+pub(super) async fn tell(shared: Arc<Shared>, endpoint: Endpoint, mut who: Who, mut stopped: watch::Receiver<()>) {
     let mut line = Line::new(endpoint);
-    let path = target(&["followers", &id], &[]);
+    let mut refused = None;
     loop {
-        let place = shared.place();
-        let body = FollowerBody { name: name.clone(), place: place.map(|place| place.to_string()) };
+        let place = shared.place().map(|place| place.to_string());
+        let body = FollowerBody { name: who.name.clone(), place, run: Some(who.run.clone()) };
         let body = Bytes::from(serde_json::to_vec(&body).unwrap_or_default());
-        let told = timeout(FOLLOWER_REPORT_EVERY, line.exchange(outgoing(Method::PUT, path.clone(), body))).await;
+        let told = timeout(FOLLOWER_REPORT_EVERY, line.exchange(outgoing(Method::PUT, who.path(), body))).await;
         match told {
-            Ok(Ok(answer)) if answer.status.is_success() => {}
+            Ok(Ok(answer)) if answer.status.is_success() => refused = None,
             Ok(Ok(answer)) => {
-                tracing::warn!(status = %answer.status, "the server does not take where this follower is")
+                let problem = problem_of(&answer);
+                if problem.as_ref().is_some_and(|problem| problem.code == TWIN) {
+                    let before = std::mem::replace(&mut who.id, who.identity.renew());
+                    tracing::warn!(%before, id = who.id, "another follower has the same id, as after the folder was copied; a new one is taken");
+                    continue;
+                }
+                // Once: it goes on for as long as nobody does something about it.
+                if refused != Some(answer.status) {
+                    let error = problem.as_ref().map(in_line);
+                    tracing::warn!(status = %answer.status, error, "the server does not take where this follower is");
+                    refused = Some(answer.status);
+                }
             }
             // The feed tells why, and comes back by itself.
             Ok(Err(_)) | Err(_) => {}
@@ -94,7 +123,7 @@ pub(super) async fn tell(
             _ = stopped.changed() => break,
         }
     }
-    let gone = line.exchange(outgoing(Method::DELETE, path, Bytes::new()));
+    let gone = line.exchange(outgoing(Method::DELETE, who.path(), Bytes::new()));
     let _ = timeout(FOLLOWER_CATCH_UP_MAX, gone).await;
 }
 

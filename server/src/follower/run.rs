@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::disk::{Folder, Writer};
 use super::feed::{Feed, Place};
 use super::report::{self, Asked};
-use super::shared::Shared;
+use super::shared::{Shared, in_line};
 use crate::endpoint::Endpoint;
 use crate::limits::{
     FOLLOWER_BACKOFF_FIRST, FOLLOWER_BACKOFF_MOST, FOLLOWER_CHECKPOINT_EVERY, FOLLOWER_HELD_BACK_MAX,
@@ -65,9 +65,9 @@ struct Checkpoints {
 impl Work {
     /// Follows until the sender of `stopped` is gone.
     pub(super) async fn run(mut self, asked: Asked, mut stopped: watch::Receiver<()>) {
-        let id = self.folder.id().to_owned();
         let shared = Arc::clone(&self.shared);
-        let telling = report::tell(shared, self.endpoint.clone(), id, self.name.clone(), stopped.clone());
+        let who = report::Who::new(self.folder.id(), self.folder.identity(), self.name.clone());
+        let telling = report::tell(shared, self.endpoint.clone(), who, stopped.clone());
         let telling = tokio::spawn(telling);
         let answering = tokio::spawn(report::answer(self.endpoint.clone(), asked));
         let mut checkpoints = Checkpoints {
@@ -90,6 +90,7 @@ impl Work {
     async fn follow(&mut self, checkpoints: &mut Checkpoints) {
         let backoff = Backoff { first: FOLLOWER_BACKOFF_FIRST, most: FOLLOWER_BACKOFF_MOST };
         let mut failures = 0_u32;
+        let mut told = String::new();
         loop {
             let head = self.shared.plane.engine().head();
             let from = self.shared.place().filter(|_| !self.whole).map(|place| (place, head.id));
@@ -111,7 +112,13 @@ impl Work {
                 Err(problem) => problem,
             };
             failures = if got { 1 } else { failures.saturating_add(1) };
-            tracing::warn!(server = %self.endpoint, error = problem.message, failures, "not following");
+            let error = in_line(&problem);
+            // A server that is away for long is no news each time.
+            if failures.is_power_of_two() || error != told {
+                let help = problem.help.as_deref();
+                tracing::warn!(server = %self.endpoint, error, help, failures, "not following, it is tried again");
+                told = error;
+            }
             self.shared.disconnected(Some(problem));
             let wait = backoff.wait(failures, Uuid::new_v4().as_u64_pair().0);
             tokio::select! {
@@ -185,6 +192,7 @@ impl Work {
                 FollowItem::State(page) => {
                     if let Some(state) = pending.page(page) {
                         *pending = Pending { sealed: pending.sealed, ..Pending::default() };
+                        self.note_other_store(&state);
                         self.replica.reset(state);
                         self.whole = false;
                         self.keys_may_have_changed();
@@ -203,6 +211,18 @@ impl Work {
             self.install(pending)?;
         }
         Ok(())
+    }
+
+    /// Says so if what is taken comes from another store than what is here: that may be a mistake of whoever named the server.
+    fn note_other_store(&self, state: &ReplicaState) {
+        let Some(place) = self.shared.place() else { return };
+        let (before, now) = (place.identity, state.identity);
+        let (revision, server) = (state.head.revision, &self.endpoint);
+        if before.store != now.store {
+            tracing::warn!(%server, before = %before.store, now = %now.store, %revision, "the server holds another store than before, its state is taken");
+        } else if before.epoch != now.epoch {
+            tracing::warn!(%server, before = before.epoch, now = now.epoch, %revision, "the store was restored, its state is taken");
+        }
     }
 
     fn advance(&mut self, head: Head) -> Result<(), ReplicaError> {

@@ -90,7 +90,7 @@ impl Shared {
         let state = self.state();
         let revision = state.revision();
         let FollowerState { server, connected, since, error, .. } = state;
-        Following { server, connected, since, revision, error: error.map(|problem| problem.message) }
+        Following { server, connected, since, revision, error: error.as_ref().map(in_line) }
     }
 
     pub(super) fn connected(&self) {
@@ -183,12 +183,19 @@ impl Tide {
             Some(error) => {
                 problem.causes.push(error.message);
                 problem.causes.extend(error.causes);
-                problem.help("check the server; the follower connects again by itself")
+                let help = error.help.as_deref().unwrap_or("check the server");
+                problem.help(format!("{help}; the follower connects again by itself"))
             }
             None if connected => problem.help("ask again in a moment"),
             None => problem.help("the follower is connecting; ask again in a moment"),
         }
     }
+}
+
+/// What went wrong and why, in one line.
+pub(super) fn in_line(problem: &Problem) -> String {
+    let causes = problem.causes.iter().map(String::as_str);
+    std::iter::once(problem.message.as_str()).chain(causes).collect::<Vec<_>>().join(": ")
 }
 
 impl Upstream for Tide {

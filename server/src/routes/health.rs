@@ -4,12 +4,12 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 use holdfast_reconciler::plane::{Moment, Reach};
-use serde::Serialize;
 
 use super::{Answer, at_revision, json, tagged};
 use crate::ask::Ask;
 use crate::gate::Lane;
 use crate::router::App;
+use crate::wire::Ready;
 
 /// `GET /healthz`: the process answers; it says nothing about the store.
 pub(crate) async fn healthz(State(app): State<App>, ask: Ask) -> Answer {
@@ -17,17 +17,12 @@ pub(crate) async fn healthz(State(app): State<App>, ask: Ask) -> Answer {
     json(app.hello.as_ref())
 }
 
-#[derive(Serialize)]
-struct Ready {
-    status: &'static str,
-    revision: holdfast_engine::Revision,
-}
-
-/// `GET /readyz`: the store answers.
+/// `GET /readyz`: the store can be read and written.
 pub(crate) async fn readyz(State(app): State<App>, ask: Ask) -> Answer {
     ask.finish()?;
-    let head = app.gate.head().await?;
-    Ok(at_revision(json(&Ready { status: "ready", revision: head.revision })?, head.revision))
+    let revision = app.gate.call(Lane::Read, |plane| plane.ready()).await?;
+    app.gate.saw(revision);
+    Ok(at_revision(json(&Ready { status: "ready".to_owned(), revision })?, revision))
 }
 
 /// `GET /metrics`: counts of the server for Prometheus, and of the sources of the organisations that the token is for.

@@ -51,6 +51,42 @@ fn a_refused_transaction_calls_a_key_what_the_client_does() {
 }
 
 #[test]
+fn a_key_that_is_none_is_told_as_the_client_wrote_it() {
+    let server = Server::start();
+    let problem = put(&server, "/v1/kv/a%00b", &[], "x").problem(400, "E_KEY");
+    assert_eq!(problem["detail"], r"a key has no control characters, `a\0b` has one at byte 1");
+    let problem = put(&server, &format!("/v1/kv/{}", "k".repeat(2000)), &[], "x").problem(400, "E_KEY");
+    assert_eq!(problem["detail"], "a key of `default` has at most 1009 bytes, this one has 2000");
+    assert_eq!(put(&server, &format!("/v1/kv/{}", "k".repeat(1009)), &[], "x").status, 200);
+}
+
+#[test]
+fn a_page_of_resources_is_bounded_in_bytes_too() {
+    let server = Server::start();
+    let size = 7 << 20;
+    for name in ["a", "b", "c"] {
+        let body = json!({ "soulMd": name.repeat(size) }).to_string();
+        let made = send(
+            &server,
+            "PATCH",
+            &format!("/v1/resources/settings/{name}"),
+            &[("if-none-match", "*")],
+            body.as_bytes(),
+        );
+        assert_eq!(made.status, 200, "{}", made.text());
+    }
+    let (mut target, mut pages) = ("/v1/resources?limit=10000".to_owned(), Vec::new());
+    loop {
+        let page = get(&server, &target).json();
+        let names = page["resources"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned());
+        pages.push(names.collect::<Vec<_>>());
+        let Some(next) = page["next"].as_str() else { break };
+        target = format!("/v1/resources?limit=10000&after={}&at={}", next.replace('/', "%2F"), page["revision"]);
+    }
+    assert_eq!(pages, [vec!["a", "b"], vec!["c"]]);
+}
+
+#[test]
 fn a_key_is_what_its_decoded_path_says() {
     let server = Server::start();
     for (written, read) in [

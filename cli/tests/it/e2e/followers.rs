@@ -310,6 +310,9 @@ fn a_follower_is_refused_where_it_cannot_be_and_a_folder_of_one_is_no_store() {
     project.run(&["serve", "--follow", ".holdfast"]).exits(1).complains("E_FOLLOW_FOLDER").complains("holds a store");
     project.run(&["serve", "--follow", ".holdfast", "--watch"]).exits(64);
     project.run(&["serve", "--name", "x"]).exits(64);
+    std::fs::write(project.path().join("file"), "x").unwrap();
+    project.run(&["serve", "--follow", ".holdfast", "--store", "file"]).exits(1).complains("E_FOLLOW_FOLDER");
+    project.run(&["serve", "--follow", "https://127.0.0.1:99999", "--store", "f"]).exits(1).complains("E_SERVER_URL");
     project.run(&["serve", "--follow", "ftp://x", "--store", "f"]).exits(1).complains("E_SERVER_URL");
     let server = project.serve();
     let one = follower(&project, 0);

@@ -56,6 +56,10 @@ fn fill(project: &Project, server: Server) -> usize {
     project.run(&["status"]).exits(0).says("takes no commits");
     let metrics = String::from_utf8(place.ask("GET", "/metrics", &[], b"").unwrap().body).unwrap();
     assert!(metrics.contains("holdfast_poisoned 1\n"), "{metrics}");
+    // Alive, so that nobody ends it and reads go on; not ready, so that nobody sends writes here.
+    assert_eq!(place.ask("GET", "/healthz", &[], b"").unwrap().status, 200);
+    let ready = place.ask("GET", "/readyz", &[], b"").unwrap();
+    assert_eq!((ready.status, &ready.json()["code"]), (503, &"E_READ_ONLY".into()), "{ready:?}");
     let set = project.run(&["set", "settings/hotreload-test", "soulMd=kind"]);
     assert_eq!(set.status.code(), Some(1), "{}{}", set.out, set.err);
     assert!(set.err.contains("error") && set.err.contains("help:"), "{}", set.err);
@@ -75,6 +79,7 @@ fn check(project: &Project, acknowledged: usize) {
     // The write that failed is there whole or not at all.
     let last = place.ask("GET", &format!("/v1/kv/full/{acknowledged}"), &[], b"").unwrap();
     assert!(last.status == 404 || last.body == value(acknowledged), "{}", last.status);
+    assert_eq!(place.ask("GET", "/readyz", &[], b"").unwrap().status, 200);
     assert_eq!(place.ask("PUT", "/v1/kv/small", &[], b"x").unwrap().status, 200);
     project.set_model("glm-4.5");
     project.run(&["--yes"]).exits(0).says("Applied as");

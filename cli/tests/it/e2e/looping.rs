@@ -239,6 +239,24 @@ fn a_rollback_holds_the_loop_until_other_manifests_come_or_somebody_resumes() {
 }
 
 #[test]
+fn p7_what_somebody_deleted_live_is_not_brought_back_by_a_loop_that_nobody_asked() {
+    let project = Project::hotreload();
+    project.write_all(AUTO, "glm-4.6");
+    let server = project.serve_with(&["--watch"]);
+    project.await_state("in_force");
+    let remove = ["secret", "remove", "provider:z-ai:apiKey", "--allow-break", "hotreload-test"];
+    project.run(&remove).exits(0);
+    let status = project.await_state("waiting");
+    let told = status["loops"][0]["message"].as_str().unwrap();
+    assert!(told.contains("`secret/provider:z-ai:apiKey` was deleted live"), "{status:#}");
+    project.run(&["get", "secret/provider:z-ai:apiKey"]).exits(1).complains("E_NOT_FOUND");
+    project.run(&["approve", &status["loops"][0]["plan"].as_str().unwrap()[..8]]).exits(0);
+    project.await_state("in_force");
+    project.run(&["get", "secret/provider:z-ai:apiKey"]).exits(0);
+    assert!(server.stop().success());
+}
+
+#[test]
 fn a_plan_that_the_policy_leaves_to_somebody_waits_and_is_approved() {
     let project = Project::hotreload();
     project.write_all("[project]\nname = \"team\"\n", "glm-4.6");
@@ -301,6 +319,26 @@ impl Remote {
     }
 }
 
+#[test]
+fn what_is_applied_by_hand_shows_at_the_loop_without_waiting_for_the_timer() {
+    let project = Project::hotreload();
+    project.write_all(AUTO, "glm-4.6");
+    let mut command = project.command(&reconcile());
+    command.args(["serve", "--watch", "--interval", "86400"]);
+    let server = Server::start(command, |line| line.contains("serving ") && line.contains("pid"));
+    project.await_model("glm-4.6");
+    project.set_model("glm-4.5");
+    project.await_model("glm-4.5");
+    project.run(&["rollback", "r1", "--yes"]).exits(0).says("Applied as r3");
+    // Nobody pokes it here.
+    let deadline = Instant::now() + PATIENCE;
+    while project.status()["loops"][0]["state"] != "held" {
+        assert!(Instant::now() < deadline, "the loop still says {:#}", project.status()["loops"][0]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(server.stop().success());
+}
+
 fn git(folder: &Path, arguments: &[&str]) -> String {
     let who = ["-c", "user.name=Maria", "-c", "user.email=maria@example.com", "-c", "protocol.file.allow=always"];
     let ran = Command::new("git").args(who).args(arguments).current_dir(folder).output().unwrap();
@@ -335,8 +373,10 @@ fn p4_p6_what_is_pushed_reaches_sessions_and_nothing_that_goes_wrong_with_git_hu
     assert_eq!((&newest["message"], &newest["git"]["dirty"]), (&"a faster model".into(), &false.into()));
 
     // Broken, then good.
-    remote.push("nonsense = [", "broken");
+    let broken = remote.push("nonsense = [", "broken");
     project.await_state("broken");
+    let waited = project.run(&["wait", "--git", &broken, "--source", "team", "--timeout", "0"]).exits(5);
+    waited.complains("the loop of `team` is broken: broken TOML");
     assert_eq!(project.model(), "glm-4.5");
     remote.push(&with_model("glm-4.7"), "good again");
     project.await_model("glm-4.7");

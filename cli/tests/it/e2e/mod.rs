@@ -5,6 +5,8 @@ mod crash;
 mod crowd;
 mod files;
 mod followers;
+mod followers_known;
+mod followers_tls;
 mod full;
 mod gateway;
 mod history;

@@ -1,8 +1,11 @@
 //! A server on the network with the real binary: tokens, TLS, and the same bytes as beside the store.
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -20,7 +23,10 @@ struct Listening {
 
 impl Listening {
     fn start(project: &Project) -> Self {
-        let (certificate, key) = (pem("server.pem"), pem("server.key"));
+        Self::start_with(project, &pem("server.pem"), &pem("server.key"))
+    }
+
+    fn start_with(project: &Project, certificate: &Path, key: &Path) -> Self {
         let flags = ["--tls-cert", certificate.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
         let arguments = [&["serve", "--listen", "127.0.0.1:0"], flags.as_slice()].concat();
         let mut child = project.command(&arguments).spawn().unwrap();
@@ -34,8 +40,12 @@ impl Listening {
         Self { child, log, url }
     }
 
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     fn stop(mut self) -> String {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         let mut log = String::new();
         self.log.read_to_string(&mut log).unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "{log}");
@@ -94,6 +104,12 @@ fn p4_a_command_elsewhere_says_what_it_says_beside_the_store() {
     refused(remote(&["restore", "x"], &apply), "E_USAGE", 64);
     refused(there.run_with(&["--server", &server.url, "status"], &[("HOLDFAST_TOKEN", &apply)], ""), "E_CONNECT", 1);
     refused(there.run(&["--server", "http://192.0.2.1:1", "status"]), "E_INSECURE", 1);
+    let mistaken = there.run(&["--server", &server.url.replace("https", "http"), "status"]);
+    assert!(mistaken.stderr.contains("`https`"), "{}", mistaken.stderr);
+    refused(mistaken, "E_FOREIGN_SERVER", 1);
+    there.write("empty.token", "\n");
+    std::fs::set_permissions(there.path().join("empty.token"), Permissions::from_mode(0o600)).unwrap();
+    refused(remote(&["--token-file", "empty.token", "status"], &apply), "E_TOKEN_FILE", 1);
     refused(there.run(&["serve", "--listen", "0.0.0.0:0"]), "E_USAGE", 64);
 
     assert_eq!(here.run(&["token", "revoke", "ci"]).code, Some(0));
@@ -103,4 +119,36 @@ fn p4_a_command_elsewhere_says_what_it_says_beside_the_store() {
     let log = server.stop();
     assert!(log.contains("token:ci"), "the log says who asked: {log}");
     assert!([&apply, &read].iter().all(|token| !log.contains(token.as_str())) && !log.contains(CANARY), "{log}");
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_over_without_a_restart() {
+    let project = Project::with(TRIAGE);
+    assert_eq!(project.run_with(&["--yes"], &[("Z_KEY", CANARY)], "").code, Some(0));
+    let token = token(&project, &["reader", "--role", "read"]);
+    let (certificate, key) = (project.path().join("tls.pem"), project.path().join("tls.key"));
+    let install = |name: &str, to: &Path| std::fs::copy(pem(name), to).unwrap();
+    install("server.pem", &certificate);
+    install("server.key", &key);
+    let server = Listening::start_with(&project, &certificate, &key);
+    let trusting = |authority: &str| {
+        let authority = pem(authority);
+        let variables = [("HOLDFAST_TOKEN", token.as_str()), ("SSL_CERT_FILE", authority.to_str().unwrap())];
+        project.run_with(&["--server", &server.url, "status"], &variables, "").code == Some(0)
+    };
+    assert!(trusting("authority.pem") && !trusting("renewed.pem"));
+
+    // Half of a renewal: what is in use stays.
+    install("renewed.pem", &certificate);
+    server.signal(Signal::HUP);
+    assert!(trusting("authority.pem"));
+    install("renewed.key", &key);
+    server.signal(Signal::HUP);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !trusting("renewed.pem") {
+        assert!(Instant::now() < deadline, "the renewed certificate was never shown");
+    }
+    assert!(!trusting("authority.pem"));
+    let log = server.stop();
+    assert!(log.contains("took over a renewed certificate"), "{log}");
 }
