@@ -19,6 +19,7 @@ mod grammar;
 mod grammar_yaml;
 mod include;
 mod limits;
+mod line_ends;
 mod load;
 mod mcp;
 mod models;
@@ -38,6 +39,7 @@ mod skills;
 mod source;
 mod toml;
 mod tree;
+mod value_edit;
 mod yaml;
 
 pub use adopt::{AdoptError, Adoption, FileEdit};
