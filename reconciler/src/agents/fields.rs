@@ -85,6 +85,11 @@ pub fn check(kind: &str, field: &str, value: &Value) -> Result<(), FieldError> {
     Err(FieldError::Shape { kind: kind.to_owned(), field: field.to_owned(), wanted, found })
 }
 
+/// The names of a built-in kind's fields; none for a kind that is not this file's to judge.
+pub fn names(kind: &str) -> Option<impl Iterator<Item = &'static str>> {
+    table(kind).map(|table| table.iter().map(|(name, _)| *name))
+}
+
 impl Shape {
     fn holds(self, value: &Value) -> bool {
         match self {

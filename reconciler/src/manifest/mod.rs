@@ -17,6 +17,7 @@ mod fingerprint;
 mod folder;
 mod grammar;
 mod grammar_yaml;
+mod guards;
 mod include;
 mod limits;
 mod line_ends;
