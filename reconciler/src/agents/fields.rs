@@ -47,6 +47,8 @@ pub enum FieldError {
         wanted: &'static str,
         /// What the value is.
         found: &'static str,
+        /// How a command line says that the value is meant as text, if a text is wanted.
+        as_text: Option<String>,
     },
 }
 
@@ -62,6 +64,7 @@ impl FieldError {
                 }
                 None => "see the kind's definition in the manifest".to_owned(),
             },
+            Self::Shape { as_text: Some(text), .. } => help_as_text(text),
             Self::Shape { wanted, .. } => format!("give {wanted}"),
         }
     }
@@ -82,7 +85,18 @@ pub fn check(kind: &str, field: &str, value: &Value) -> Result<(), FieldError> {
         return Ok(());
     }
     let (wanted, found) = (shape.with_article(), with_article(value));
-    Err(FieldError::Shape { kind: kind.to_owned(), field: field.to_owned(), wanted, found })
+    let as_text = as_text(field, value).filter(|_| *shape == Shape::Text);
+    Err(FieldError::Shape { kind: kind.to_owned(), field: field.to_owned(), wanted, found, as_text })
+}
+
+/// How a command line says that a field is the text which a boolean or number looks like.
+pub(crate) fn as_text(field: &str, value: &Value) -> Option<String> {
+    matches!(value, Value::Bool(_) | Value::Number(_)).then(|| format!("{field}='\"{value}\"'"))
+}
+
+/// What to do about a value that had to be text.
+pub(crate) fn help_as_text(text: &str) -> String {
+    format!("give a string; on a command line, `{text}`")
 }
 
 /// The names of a built-in kind's fields; none for a kind that is not this file's to judge.
@@ -217,5 +231,6 @@ mod tests {
         assert!(unknown.help().contains("`providerModelPreferences`"), "{}", unknown.help());
         let shape = check(AGENT, "name", &json!(4)).unwrap_err();
         assert_eq!(shape.to_string(), "`name` of `agent` is a string, not a number");
+        assert!(shape.help().contains("`name='\"4\"'`"), "{}", shape.help());
     }
 }
