@@ -187,11 +187,19 @@ pub(crate) enum Verb {
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Here {}
 
+/// Reads who acts: a name that is empty would say nobody.
+fn author(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() {
+        true => Err("an empty name says nobody; without the flag it is your own".to_owned()),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// Flags of a write that is no apply.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WriteArgs {
     /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = author)]
     pub(crate) author: Option<String>,
     /// Allows sessions of this agent to break; may be given again
     #[arg(long, value_name = "AGENT")]

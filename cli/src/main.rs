@@ -3,6 +3,7 @@
 //! Data goes one way: `args` -> `setting` (the environment joined in, once) -> `commands/<verb>` -> `output`. Decisions are
 //! the control plane's; here things are asked, shown and passed on.
 
+mod again;
 mod args;
 mod clock;
 mod closed;

@@ -4,6 +4,7 @@
 //! Never here: opening anything.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use holdfast_reconciler::keyfile::KeySource;
 use holdfast_reconciler::resource::OrgId;
 use holdfast_server::user_name;
 
+use crate::again;
 use crate::args::Global;
 use crate::error::Failure;
 
@@ -26,6 +28,8 @@ pub(crate) struct Setting {
     pub(crate) environment: BTreeMap<String, String>,
     /// Where relative paths begin: the working directory, or what `-C` says.
     base: PathBuf,
+    /// The command as it was given.
+    arguments: Vec<OsString>,
 }
 
 /// Whether the environment asks for no colours; it is read before everything else, since mistakes are shown too.
@@ -35,10 +39,8 @@ pub(crate) fn no_colour() -> bool {
 
 impl Setting {
     /// Joins flags with the process's environment and working directory.
-    pub(crate) fn new(global: Global) -> Result<Self, Failure> {
-        let text = |pair: (std::ffi::OsString, std::ffi::OsString)| {
-            Some((pair.0.into_string().ok()?, pair.1.into_string().ok()?))
-        };
+    pub(crate) fn new(global: Global, arguments: &[OsString]) -> Result<Self, Failure> {
+        let text = |pair: (OsString, OsString)| Some((pair.0.into_string().ok()?, pair.1.into_string().ok()?));
         let environment: BTreeMap<String, String> = std::env::vars_os().filter_map(text).collect();
         let here = std::env::current_dir()
             .map_err(|error| Failure::io("E_DIRECTORY", "cannot find the working directory", &error))?;
@@ -46,7 +48,12 @@ impl Setting {
         if !base.is_dir() {
             return Err(Failure::usage(format!("`-C {}` is not a directory", base.display())));
         }
-        Ok(Self { global, environment, base })
+        Ok(Self { global, environment, base, arguments: arguments.to_vec() })
+    }
+
+    /// The command that was given, with more flags, to be pasted.
+    pub(crate) fn again(&self, flags: &str) -> String {
+        again::again(&self.arguments, flags)
     }
 
     /// A variable; an empty one counts as unset.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::agents::fields::{self, FieldError};
 use crate::kind::{FieldSpec, KindSpec, Kinds};
+use crate::own_kind::OwnType;
 use crate::resource::{Address, Record};
 use crate::value::{FieldPath, Fields, Value, equal_field, is_absent, without_nulls};
 
@@ -22,8 +23,13 @@ pub enum EditError {
     #[error(transparent)]
     Field(#[from] FieldError),
     /// A field or value that a project's own kind does not have.
-    #[error("{0}")]
-    Own(String),
+    #[error("{why}")]
+    Own {
+        /// What is wrong.
+        why: String,
+        /// How a command line says that the value is meant as text, if a text is wanted.
+        as_text: Option<String>,
+    },
     /// The value is a secret, which never goes this way.
     #[error("`{path}` of `{address}` is a secret")]
     Sensitive {
@@ -73,7 +79,10 @@ pub fn merge(
         fields::check_edit(kind, field, before.as_ref(), &after)?;
         refuse_secret(spec, address, &record, field, patch)?;
         if let Some(own) = &spec.definition {
-            own.check(field, &after).map_err(EditError::Own)?;
+            own.check(field, &after).map_err(|why| {
+                let text = own.fields.get(field).is_some_and(|known| known.value == OwnType::String);
+                EditError::Own { why, as_text: fields::as_text(field, &after).filter(|_| text) }
+            })?;
         }
         if equal_field(before.as_ref(), Some(&after)) {
             continue;

@@ -28,6 +28,7 @@ use crate::resource::{Address, Declaration, KindName, OrgId, Record, SourceName,
 use crate::secret::{KeyRing, SecretValues};
 use crate::vault::{self, Vault};
 
+mod allowing;
 mod blocking;
 mod kind_rows;
 mod renames;
@@ -266,6 +267,7 @@ impl<'p> Planner<'p> {
         let world = World { snapshot, org, vault, system, now };
         self.unresolved_references(world);
         self.note_takes();
+        self.note_allowed();
         self.note_renames();
         let effects = effect::foresee(world, &self.writes, &self.pending, &self.blocked_rows);
         for change in &mut self.changes {

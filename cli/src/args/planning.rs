@@ -66,7 +66,7 @@ pub(crate) struct PlanArgs {
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub(crate) message: Option<String>,
     /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::author)]
     pub(crate) author: Option<String>,
 }
 
@@ -142,7 +142,7 @@ pub(crate) struct ApplyArgs {
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub(crate) message: Option<String>,
     /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::author)]
     pub(crate) author: Option<String>,
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct ResumeArgs {
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub(crate) message: Option<String>,
     /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::author)]
     pub(crate) author: Option<String>,
 }
 
@@ -46,6 +46,6 @@ pub(crate) struct ApproveArgs {
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub(crate) message: Option<String>,
     /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::author)]
     pub(crate) author: Option<String>,
 }

@@ -60,7 +60,7 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SecretRotateArgs {
     /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::author)]
     pub(crate) author: Option<String>,
 }
 

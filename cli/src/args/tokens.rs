@@ -37,7 +37,7 @@ pub(crate) struct TokenCreateArgs {
     #[arg(long, value_name = "SPAN", default_value = "90d")]
     pub(crate) expires_in: Span,
     /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::author)]
     pub(crate) author: Option<String>,
 }
 
@@ -47,6 +47,6 @@ pub(crate) struct TokenRevokeArgs {
     /// Its name or its id
     pub(crate) token: String,
     /// Who, for the history [default: HOLDFAST_AUTHOR, else the user's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::author)]
     pub(crate) author: Option<String>,
 }

@@ -10,7 +10,8 @@ use holdfast_engine::Revision;
 use holdfast_reconciler::agents::kinds::kinds;
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::plan::Plan;
-use holdfast_reconciler::plane::{ApplyRequest, WriteOutcome, WriteReceipt};
+use holdfast_reconciler::plane::{ApplyRequest, CommitsQuery, ControlPlane, Scope, WriteOutcome, WriteReceipt};
+use holdfast_reconciler::seal::Seal;
 
 use super::Run;
 use super::plan::{Drafted, draft, missing_values, show, view};
@@ -67,6 +68,8 @@ pub(super) struct Asked<'a> {
     pub(super) consent: Consent<'a>,
     /// How long to wait until what was applied is real.
     pub(super) wait: Option<Duration>,
+    /// The command that shows the same and applies nothing.
+    pub(super) look: String,
 }
 
 /// Plans, shows, asks and applies.
@@ -74,7 +77,12 @@ pub(super) fn run(run: &Run, args: &PlanArgs) -> Result<Exit, Failure> {
     let consent = Consent::of(args)?;
     check_format(run)?;
     let drafted = draft(run, args)?;
-    run_drafted(run, &Asked { shown: args, consent, wait: args.waits() }, drafted)
+    run_drafted(run, &Asked { shown: args, consent, wait: args.waits(), look: look(run, args) }, drafted)
+}
+
+/// The command that shows the plan and nothing else; what waits for an apply does not go with it.
+pub(super) fn look(run: &Run, args: &PlanArgs) -> String {
+    if args.wait { "reconcile --dry-run".to_owned() } else { run.setting.again("--dry-run") }
 }
 
 fn check_format(run: &Run) -> Result<(), Failure> {
@@ -134,7 +142,12 @@ fn carry_out(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Result<Ended, Fa
         return Ok(Ended::NothingToDo);
     }
     if !refused && !yes {
-        if !agreed(run, asked.shown, &plan)? {
+        if let (Some(plane), Some(seal)) = (&plane, &seal)
+            && let Some(receipt) = applied_already(&**plane, &plan, seal)?
+        {
+            return Ok(Ended::Before(receipt));
+        }
+        if !agreed(run, asked, &plan)? {
             return Ok(Ended::Declined);
         }
         confirmed_deletes = plan.summary.delete;
@@ -170,12 +183,36 @@ fn carry_out(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Result<Ended, Fa
     })
 }
 
-fn agreed(run: &Run, args: &PlanArgs, plan: &Plan) -> Result<bool, Failure> {
+/// The commit that applied a sealed plan, if there is one: then there is nothing to be asked. The plane has the last word.
+fn applied_already(plane: &dyn ControlPlane, plan: &Plan, seal: &Seal) -> Result<Option<WriteReceipt>, Failure> {
+    let mut before = None;
+    loop {
+        let query = CommitsQuery { org: Some(plan.org.clone()), scope: Scope::All, before, limit: None };
+        let page = plane.commits(&query)?;
+        let since = page.commits.iter().take_while(|commit| commit.revision > seal.revision);
+        let found = since.clone().find(|commit| commit.plan.as_ref() == Some(&plan.plan_id));
+        if let Some(commit) = found {
+            let (revision, commit) = (commit.revision, commit.commit.clone());
+            return Ok(Some(WriteReceipt { revision, commit, outcome: WriteOutcome::Replayed }));
+        }
+        match page.commits.last() {
+            Some(oldest) if oldest.revision > seal.revision => before = Some(oldest.revision),
+            Some(_) | None => return Ok(None),
+        }
+    }
+}
+
+fn agreed(run: &Run, asked: &Asked<'_>, plan: &Plan) -> Result<bool, Failure> {
+    let args = asked.shown;
     if !confirm::somebody_is_there() {
         let deletes = plan.summary.delete;
-        let flags = if deletes > 0 { format!("--yes --allow-delete {deletes}") } else { "--yes".to_owned() };
-        return Err(Failure::new("E_NOT_CONFIRMED", "nobody is there to ask, so nothing was changed")
-            .help(format!("`reconcile {flags}` applies without asking, `reconcile --dry-run` only shows")));
+        let told = args.allow_delete.or(asked.consent.allow_delete).is_some();
+        let flags = match deletes {
+            1.. if !told => format!("--yes --allow-delete {deletes}"),
+            _ => "--yes".to_owned(),
+        };
+        let help = format!("`{}` applies without asking, `{}` only shows", run.setting.again(&flags), asked.look);
+        return Err(Failure::new("E_NOT_CONFIRMED", "nobody is there to ask, so nothing was changed").help(help));
     }
     if run.output.format == Format::Json {
         run.output.show(&text::plan(plan, &kinds(), view(args)));

@@ -48,7 +48,11 @@ fn agreed(run: &Run, foreseen: &Compacted) -> Result<bool, Failure> {
     let what = counted(foreseen.commits, "commit");
     if !confirm::somebody_is_there() {
         return Err(Failure::new("E_NOT_CONFIRMED", format!("nobody is there to ask whether {what} may be given up"))
-            .help("add `--yes` to give them up without asking, or `--dry-run` to see what it would be"));
+            .help(format!(
+                "`{}` gives them up without asking, `{}` only shows",
+                run.setting.again("--yes"),
+                run.setting.again("--dry-run")
+            )));
     }
     loop {
         let question =

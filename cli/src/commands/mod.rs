@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Exit {
         output.log(LogFormat::Text);
     }
     let ended = usage::check(&cli).and_then(|()| {
-        let run = Run { setting: Setting::new(cli.global.clone())?, output };
+        let run = Run { setting: Setting::new(cli.global.clone(), arguments)?, output };
         dispatch(&run, cli)
     });
     ended.unwrap_or_else(|failure| {

@@ -8,7 +8,7 @@ use holdfast_reconciler::desired::Desired;
 use holdfast_reconciler::plan::{PlanOptions, PlanRequest};
 use holdfast_reconciler::resource::SourceName;
 
-use super::apply::{Asked, Consent, run_drafted};
+use super::apply::{Asked, Consent, look, run_drafted};
 use super::plan::{Drafted, parts, present};
 use super::{Run, revision};
 use crate::args::RollbackArgs;
@@ -28,7 +28,7 @@ pub(super) fn run(run: &Run, args: &RollbackArgs) -> Result<Exit, Failure> {
         return present(run, plan, drafted);
     }
     let consent = Consent::of(plan)?;
-    run_drafted(run, &Asked { shown: plan, consent, wait: plan.waits() }, drafted)
+    run_drafted(run, &Asked { shown: plan, consent, wait: plan.waits(), look: look(run, plan) }, drafted)
 }
 
 fn draft(run: &Run, args: &RollbackArgs) -> Result<Drafted, Failure> {

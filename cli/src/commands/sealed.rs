@@ -2,6 +2,7 @@
 //!
 //! Never here: what a sealed plan holds and when it is stale; the reconciler says both.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -15,6 +16,7 @@ use holdfast_reconciler::seal::{Seal, Sealed, SealedPlan, SealedPlanError};
 use super::Run;
 use super::apply::{Asked, Consent, run_drafted};
 use super::plan::Drafted;
+use crate::again::again;
 use crate::args::{ApplyArgs, PlanArgs};
 use crate::connect;
 use crate::error::{Exit, Failure};
@@ -84,7 +86,8 @@ pub(super) fn apply(run: &Run, args: &ApplyArgs) -> Result<Exit, Failure> {
         author: args.author.as_deref(),
         message: args.message.as_deref(),
     };
-    run_drafted(run, &Asked { shown: &PlanArgs::default(), consent, wait: args.waits() }, drafted)
+    let look = again(&[OsString::new(), "show".into(), args.file.clone().into()], "").trim_end().to_owned();
+    run_drafted(run, &Asked { shown: &PlanArgs::default(), consent, wait: args.waits(), look }, drafted)
 }
 
 /// Reads the secret values again, by the references that the plan has.

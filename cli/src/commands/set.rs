@@ -2,14 +2,16 @@
 //!
 //! Never here: what an edit means and what guards it; the plane decides.
 
+use holdfast_reconciler::agents::kinds;
 use holdfast_reconciler::plane::{Edit, EditRequest, WriteOutcome, WriteReceipt};
+use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::value::{Fields, Value};
 
 use super::Run;
 use super::get::address;
 use crate::args::{EditArgs, SetArgs, UnsetArgs};
 use crate::confirm::{self, Answer};
-use crate::connect;
+use crate::connect::{self, Reached};
 use crate::error::{Exit, Failure};
 use crate::project;
 use crate::render::ink::Text;
@@ -25,7 +27,8 @@ pub(super) fn set(run: &Run, args: &SetArgs) -> Result<Exit, Failure> {
         put(&mut fields, path, parse(value))?;
     }
     let edit = if args.create { Edit::Create(fields) } else { Edit::Merge(fields) };
-    send(run, &args.address, edit, None, &args.edit)
+    let target = target(run, &args.address, args.create)?;
+    send(run, target, edit, None, &args.edit)
 }
 
 /// Takes fields out, or deletes the resource.
@@ -35,12 +38,15 @@ pub(super) fn unset(run: &Run, args: &UnsetArgs) -> Result<Exit, Failure> {
         for path in &args.fields {
             put(&mut fields, path, Value::Null)?;
         }
-        return send(run, &args.address, Edit::Merge(fields), None, &args.edit);
+        let target = target(run, &args.address, false)?;
+        return send(run, target, Edit::Merge(fields), None, &args.edit);
     }
+    let target = target(run, &args.address, false)?;
     if args.allow_delete.is_none() {
+        // What is not there is told without a question.
+        target.plane.resource(target.org.as_ref(), &target.address, None)?;
         if !confirm::somebody_is_there() {
-            let problem = Failure::new("E_NOT_CONFIRMED", "nobody is there to ask, so nothing was changed");
-            return Err(problem.help("`--allow-delete N` deletes without asking"));
+            return Err(nobody(run, &target.address));
         }
         let question = format!("Delete {} with what goes with it?", args.address);
         match confirm::ask(&run.output, &question)? {
@@ -51,26 +57,51 @@ pub(super) fn unset(run: &Run, args: &UnsetArgs) -> Result<Exit, Failure> {
             }
         }
     }
-    send(run, &args.address, Edit::Delete, args.allow_delete, &args.edit)
+    send(run, target, Edit::Delete, args.allow_delete, &args.edit)
 }
 
-fn send(
-    run: &Run,
-    address_text: &str,
-    edit: Edit,
-    allow_delete: Option<u64>,
-    args: &EditArgs,
-) -> Result<Exit, Failure> {
+fn nobody(run: &Run, address: &Address) -> Failure {
+    let help = match kinds::dependents(address).is_empty() {
+        true => format!("`{}` deletes without asking", run.setting.again("--allow-delete 1")),
+        false => format!(
+            "`{}` deletes without asking, where N is how many resources go with what belongs to it",
+            run.setting.again("--allow-delete N")
+        ),
+    };
+    Failure::new("E_NOT_CONFIRMED", "nobody is there to ask, so nothing was changed").help(help)
+}
+
+/// What an edit is about.
+struct Target<'t> {
+    plane: Reached,
+    org: Option<OrgId>,
+    address: Address,
+    /// The address as it was given.
+    text: &'t str,
+}
+
+/// Finds the plane; only making a resource may make the store too.
+fn target<'t>(run: &Run, address_text: &'t str, create: bool) -> Result<Target<'t>, Failure> {
     address(address_text, None)?;
     let directory = run.setting.project(None);
     let org = project::org(&run.setting, &directory, &run.output)?;
     let (org, address) = address(address_text, org)?;
     let store = run.setting.store(&directory);
-    // Only making a resource may make the store too.
-    let plane = match &edit {
-        Edit::Create(_) => connect::or_new(&run.setting, &store, &run.output)?,
-        Edit::Merge(_) | Edit::Delete => connect::required(&run.setting, &store, &run.output)?,
+    let plane = match create {
+        true => connect::or_new(&run.setting, &store, &run.output)?,
+        false => connect::required(&run.setting, &store, &run.output)?,
     };
+    Ok(Target { plane, org, address, text: address_text })
+}
+
+fn send(
+    run: &Run,
+    target: Target<'_>,
+    edit: Edit,
+    allow_delete: Option<u64>,
+    args: &EditArgs,
+) -> Result<Exit, Failure> {
+    let Target { plane, org, address, text } = target;
     let receipt = plane.edit(&EditRequest {
         org,
         address,
@@ -82,7 +113,7 @@ fn send(
         message: args.message.clone().unwrap_or_default(),
         request_id: Some(uuid::Uuid::new_v4().to_string()),
     })?;
-    run.output.data(&receipt, || told(address_text, &receipt))?;
+    run.output.data(&receipt, || told(text, &receipt))?;
     Ok(Exit::Done)
 }
 

@@ -40,6 +40,8 @@ pub enum FieldError {
         wanted: String,
         /// What the value is.
         found: &'static str,
+        /// How a command line says that the value is meant as text, if a text is wanted.
+        as_text: Option<String>,
     },
     /// A field or a member that must be there would be gone.
     #[error("`{field}` of `{kind}` is required")]
@@ -60,6 +62,7 @@ impl FieldError {
                 Some((within, _)) => format!("`{within}` has {}", known.join(", ")),
                 None => format!("its fields are {}", known.join(", ")),
             },
+            Self::Shape { as_text: Some(text), .. } => help_as_text(text),
             Self::Shape { wanted, .. } => format!("give {wanted}"),
             Self::Required { .. } => "a manifest must declare it; give it a value".to_owned(),
         }
@@ -122,11 +125,27 @@ fn fits(kind: &str, field: &str, shape: Shape, value: &Value, strictness: Strict
         return Ok(());
     }
     let kind = kind.to_owned();
+    let as_text = as_text(field, value).filter(|_| matches!(shape, Shape::Text));
     shape.check(value, &FieldPath::field(field), strictness).map_err(|wrong| match wrong {
         Wrong::Unknown { path, near, known } => FieldError::Unknown { kind, field: path, near, known },
-        Wrong::Shape { path, wanted, found } => FieldError::Shape { kind, field: path, wanted, found },
+        Wrong::Shape { path, wanted, found } => FieldError::Shape { kind, field: path, wanted, found, as_text },
         Wrong::Lacks { path, member } => FieldError::Required { kind, field: format!("{path}.{member}") },
     })
+}
+
+/// How a command line says that a field is the text which a boolean or number looks like.
+pub(crate) fn as_text(field: &str, value: &Value) -> Option<String> {
+    matches!(value, Value::Bool(_) | Value::Number(_)).then(|| format!("{field}='\"{value}\"'"))
+}
+
+/// What to do about a value that had to be text.
+pub(crate) fn help_as_text(text: &str) -> String {
+    format!("give a string; on a command line, `{text}`")
+}
+
+/// The names of a built-in kind's fields; none for a kind that is not this file's to judge.
+pub fn names(kind: &str) -> Option<impl Iterator<Item = &'static str>> {
+    table(kind).map(|table| table.iter().map(|(name, _)| *name))
 }
 
 fn table(kind: &str) -> Option<Fields> {
@@ -306,6 +325,7 @@ mod tests {
         assert!(unknown.help().contains("`providerModelPreferences`"), "{}", unknown.help());
         let shape = check(AGENT, "name", &json!(4)).unwrap_err();
         assert_eq!(shape.to_string(), "`name` of `agent` is a string, not a number");
+        assert!(shape.help().contains("`name='\"4\"'`"), "{}", shape.help());
     }
 
     #[test]

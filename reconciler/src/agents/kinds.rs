@@ -79,7 +79,7 @@ pub(crate) fn settings_kind() -> KindName {
 }
 
 /// The resources that go with one when an actor deletes it: exact addresses, and prefixes that end in `/`.
-pub(crate) fn dependents(address: &Address) -> Vec<String> {
+pub fn dependents(address: &Address) -> Vec<String> {
     let name = &address.name;
     match address.kind.as_str() {
         AGENT => vec![format!("{SETTINGS}/{name}"), format!("{PLATFORM}/{name}/")],

@@ -10,7 +10,7 @@ use super::request::{replayed, request_id};
 use super::writing::{
     WRITE_ATTEMPTS, actor, answer, blocked_problem, contended, guard_sessions, protected, settled, unchanged,
 };
-use crate::agents::kinds;
+use crate::agents::{fields, kinds};
 use crate::apply::Authorship;
 use crate::edit::{self, EditError};
 use crate::embedded::Plane;
@@ -174,7 +174,8 @@ fn refused(error: &EditError) -> Problem {
         EditError::UnknownKind { .. } => {
             (ProblemKind::Invalid, "E_UNKNOWN_KIND", "`reconcile status` lists the kinds that there are".to_owned())
         }
-        EditError::Own(_) => {
+        EditError::Own { as_text: Some(text), .. } => (ProblemKind::Invalid, "E_FIELD", fields::help_as_text(text)),
+        EditError::Own { as_text: None, .. } => {
             (ProblemKind::Invalid, "E_FIELD", "the kind is declared in the manifest: `[kinds.*]`".to_owned())
         }
         EditError::Field(error) => (ProblemKind::Invalid, "E_FIELD", error.help()),

@@ -1,21 +1,21 @@
-//! Writing a live value back into the manifest that declares its field, with comments and order as they were.
+//! Writing a live value back into the manifest that declares its field, with comments, order and line ends as they were.
 //!
 //! An edit is only given out if the project, read again with it, declares exactly the live value; where a field comes from
 //! YAML, from a merge of several places, or in a form that one edit cannot make, its place is named instead. Never here:
 //! writing a file, and live state.
 
-use std::collections::BTreeMap;
-
 use toml_edit::{ArrayOfTables, DocumentMut, Item as TomlItem, Table, TableLike};
 
-use super::array_edit;
 use super::limits::MARKDOWN_BYTES_MAX;
 use super::load::load;
 use super::reference::Environment;
 use super::tree::{FileTree, Item, ReadError};
+use super::value_edit::{Live, NO_PLACE, Pen};
+use super::{line_ends, value_edit};
 use crate::agents::kinds::{AGENT, SETTINGS};
 use crate::desired::{Declared, Desired};
 use crate::diagnostic::Position;
+use crate::kind::{FieldSpec, KindSpec};
 use crate::resource::Address;
 use crate::value::{Value, equal_field, is_absent};
 
@@ -125,7 +125,9 @@ impl Adoption<'_> {
                 (before.address != *address || name != field)
                     && !equal_field(after.and_then(|after| after.fields.get(name)), Some(value))
             };
-            !before.fields.iter().any(unlike)
+            // A secret has no live value that could be written, so its line stays.
+            let secrets = after.map_or(before.secrets.is_empty(), |after| after.secrets == before.secrets);
+            secrets && !before.fields.iter().any(unlike)
         });
         match (same, others) {
             (true, true) => Ok(Some(edit)),
@@ -144,7 +146,7 @@ impl Adoption<'_> {
         if let Some((path, text)) = file.ends_with(".md").then_some((file, live)) {
             let text = text.and_then(Value::as_str).unwrap_or_default();
             let before = self.text(path, MARKDOWN_BYTES_MAX)?;
-            let after = if text.is_empty() { String::new() } else { format!("{text}\n") };
+            let after = line_ends::with_text(&before, text);
             return Ok(FileEdit { path: path.to_owned(), before: Some(before), after });
         }
         if !file.ends_with(".toml") {
@@ -153,12 +155,19 @@ impl Adoption<'_> {
         let before = self.text(file, FILE_BYTES_MAX)?;
         let mut document: DocumentMut = before.parse().map_err(|_| "its file cannot be edited")?;
         let (kind, name) = (declared.address.kind.as_str(), declared.address.name.as_str());
+        let own = self.desired.kinds.iter().find(|own| own.name.as_str() == kind).map(|own| own.spec());
+        let known = FieldSpec::default();
+        let spec = own.as_ref().map_or(&known, |own: &KindSpec| own.field(field));
+        let normal = document.to_string();
+        let (root, pen) = (document.as_table_mut(), Pen::like(&before));
+        let value = Live { now: declared.fields.get(field), live, spec };
         match kind {
-            AGENT => set(document.as_table_mut(), &["agents", name, field], live)?,
-            SETTINGS => settings(document.as_table_mut(), name, field, live)?,
-            _ => set(document.as_table_mut(), &["resources", kind, name, field], live)?,
+            AGENT => set(pen, root, &["agents", name, field], value)?,
+            SETTINGS => settings(pen, root, name, field, live)?,
+            _ => set(pen, root, &["resources", kind, name, field], value)?,
         }
-        Ok(FileEdit { path: file.to_owned(), before: Some(before), after: document.to_string() })
+        let after = line_ends::kept(&before, &normal, &document.to_string()).ok_or("its file cannot be edited")?;
+        Ok(FileEdit { path: file.to_owned(), before: Some(before), after })
     }
 
     fn text(&self, path: &str, limit: u64) -> Result<String, &'static str> {
@@ -168,33 +177,37 @@ impl Adoption<'_> {
 }
 
 /// The place of an agent's settings in its tables.
-fn settings(root: &mut Table, agent: &str, field: &str, live: Option<&Value>) -> Result<(), &'static str> {
+fn settings(pen: Pen, root: &mut Table, agent: &str, field: &str, live: Option<&Value>) -> Result<(), &'static str> {
     let member = |name: &str| live.and_then(|live| live.get(name)).filter(|value| !is_absent(value));
+    let mut set = |path: &[&str], live| {
+        let path: Vec<&str> = ["agents", agent].into_iter().chain(path.iter().copied()).collect();
+        self::set(pen, root, &path, Live { now: None, live, spec: &FieldSpec::default() })
+    };
     match field {
-        "guardrails" => set(root, &["agents", agent, "guardrails"], live),
-        "guardrailsDisabled" => set(root, &["agents", agent, "guardrails_disabled"], live),
-        "preApprovedTools" => set(root, &["agents", agent, "tools", "pre_approved"], live),
-        "nixConfig" => set(root, &["agents", agent, "worker", "nix_packages"], member("packages")),
+        "guardrails" => set(&["guardrails"], live),
+        "guardrailsDisabled" => set(&["guardrails_disabled"], live),
+        "preApprovedTools" => set(&["tools", "pre_approved"], live),
+        "nixConfig" => set(&["worker", "nix_packages"], member("packages")),
         "toolsConfig" => {
-            set(root, &["agents", agent, "tools", "allowed"], member("allowedTools"))?;
-            set(root, &["agents", agent, "tools", "denied"], member("deniedTools"))?;
-            set(root, &["agents", agent, "tools", "strict"], member("strictMode"))
+            set(&["tools", "allowed"], member("allowedTools"))?;
+            set(&["tools", "denied"], member("deniedTools"))?;
+            set(&["tools", "strict"], member("strictMode"))
         }
         "egressConfig" => {
-            set(root, &["agents", agent, "egress", "extra_policy"], member("extraPolicy"))?;
-            set(root, &["agents", agent, "egress", "judge_model"], member("judgeModel"))
+            set(&["egress", "extra_policy"], member("extraPolicy"))?;
+            set(&["egress", "judge_model"], member("judgeModel"))
         }
         "networkConfig" => {
-            set(root, &["agents", agent, "network", "allowed"], member("allowedDomains"))?;
-            set(root, &["agents", agent, "network", "denied"], member("deniedDomains"))
+            set(&["network", "allowed"], member("allowedDomains"))?;
+            set(&["network", "denied"], member("deniedDomains"))
         }
-        "providerModelPreferences" => preferences(root, agent, live),
+        "providerModelPreferences" => preferences(pen, root, agent, live),
         _ => Err("it has no place of its own in the manifest"),
     }
 }
 
 /// Each preference stands in the table of its provider.
-fn preferences(root: &mut Table, agent: &str, live: Option<&Value>) -> Result<(), &'static str> {
+fn preferences(pen: Pen, root: &mut Table, agent: &str, live: Option<&Value>) -> Result<(), &'static str> {
     let agents = root.get_mut("agents").and_then(TomlItem::as_table_like_mut).ok_or(NO_PLACE)?;
     let agent = agents.get_mut(agent).and_then(TomlItem::as_table_like_mut).ok_or(NO_PLACE)?;
     let providers: &mut ArrayOfTables =
@@ -202,73 +215,26 @@ fn preferences(root: &mut Table, agent: &str, live: Option<&Value>) -> Result<()
     for provider in providers.iter_mut() {
         let Some(id) = provider.get("id").and_then(TomlItem::as_str) else { continue };
         let model = live.and_then(|live| live.get(id)).cloned();
-        put(provider, "model", model.as_ref())?;
+        let model = Live { now: None, live: model.as_ref(), spec: &FieldSpec::default() };
+        value_edit::put(pen, provider, "model", model)?;
     }
     Ok(())
 }
 
-const NO_PLACE: &str = "its table is not in the file as tables of their own";
-
 /// Sets or takes out the value at a path of tables. Tables that are not there are made only for a value.
-fn set(root: &mut Table, path: &[&str], value: Option<&Value>) -> Result<(), &'static str> {
+fn set(pen: Pen, root: &mut Table, path: &[&str], value: Live<'_>) -> Result<(), &'static str> {
     let (last, tables) = path.split_last().ok_or(NO_PLACE)?;
     let mut at: &mut dyn TableLike = root;
     for name in tables {
         if !at.contains_key(name) {
-            if value.is_none() {
+            if value.live.is_none() {
                 return Ok(());
             }
             at.insert(name, TomlItem::Table(Table::new()));
         }
         at = at.get_mut(name).and_then(TomlItem::as_table_like_mut).ok_or(NO_PLACE)?;
     }
-    put(at, last, value)
-}
-
-/// Replaces a value with its surroundings kept, so that a comment behind it stays.
-fn put(table: &mut dyn TableLike, name: &str, value: Option<&Value>) -> Result<(), &'static str> {
-    let Some(value) = value else {
-        table.remove(name);
-        return Ok(());
-    };
-    let mut new = toml_value(value)?;
-    match table.get_mut(name).and_then(TomlItem::as_value_mut) {
-        Some(old) => {
-            if let (Some(before), toml_edit::Value::Array(after)) = (old.as_array(), &new) {
-                new = array_edit::with_items(before, after.iter().cloned().collect()).into();
-            }
-            *new.decor_mut() = old.decor().clone();
-            *old = new;
-        }
-        None => {
-            table.insert(name, TomlItem::Value(new));
-        }
-    }
-    Ok(())
-}
-
-fn toml_value(value: &Value) -> Result<toml_edit::Value, &'static str> {
-    Ok(match value {
-        Value::Null => return Err("TOML has no null"),
-        Value::Bool(value) => (*value).into(),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(number), _) => number.into(),
-            (None, Some(number)) => number.into(),
-            (None, None) => return Err("TOML has no such number"),
-        },
-        Value::String(text) => text.as_str().into(),
-        Value::Array(items) => {
-            let items: Vec<toml_edit::Value> = items.iter().map(toml_value).collect::<Result<_, _>>()?;
-            toml_edit::Array::from_iter(items).into()
-        }
-        Value::Object(members) => {
-            let members: BTreeMap<&str, toml_edit::Value> = members
-                .iter()
-                .map(|(name, value)| Ok((name.as_str(), toml_value(value)?)))
-                .collect::<Result<_, &'static str>>()?;
-            toml_edit::InlineTable::from_iter(members).into()
-        }
-    })
+    value_edit::put(pen, at, last, value)
 }
 
 #[cfg(test)]
@@ -298,9 +264,14 @@ rollout = 20 # percent
 ";
 
     fn adopt(address: &str, field: &str, live: Value) -> Result<Option<FileEdit>, AdoptError> {
-        let tree = MemoryTree::new([("lobu.toml", MANIFEST), ("agents/triage/SOUL.md", "Kind.\n")]);
+        adopt_in(MANIFEST, address, field, live)
+    }
+
+    fn adopt_in(manifest: &str, address: &str, field: &str, live: Value) -> Result<Option<FileEdit>, AdoptError> {
+        let tree = MemoryTree::new([("lobu.toml", manifest), ("agents/triage/SOUL.md", "Kind.\n")]);
         let environment = Environment::default();
-        let desired = load(&tree, "p", &environment).desired.unwrap();
+        let loaded = load(&tree, "p", &environment);
+        let desired = loaded.desired.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
         let adoption = Adoption { tree: &tree, directory: "p", environment: &environment, desired: &desired };
         adoption.edit(&address.parse().unwrap(), field, Some(&live))
     }
@@ -321,6 +292,104 @@ rollout = 20 # percent
         let cleared = adopt("settings/triage", "guardrails", json!([])).unwrap().unwrap();
         assert_eq!(cleared.after, MANIFEST.replace("guardrails = [\"pii\"]\n", ""));
         assert_eq!(adopt("agent/triage", "name", json!("Triage")), Ok(None));
+    }
+
+    #[test]
+    fn a_file_keeps_its_line_ends_and_its_mark() {
+        let agents = "[agents.a]\ndir = \"a\"\nname = \"A\"\ndescription=\"d\" # c\n\n[agents.b]\ndir = \"b\"\nname = \"B\"\n\
+            description = \"\"\"one\ntwo\"\"\"\n";
+        let [windows, marked] = [agents.replace('\n', "\r\n"), format!("\u{feff}{agents}")];
+        for (manifest, address, live, from, to) in [
+            (&windows, "agent/a", "e", "\"d\"", "\"e\""),
+            (&marked, "agent/a", "e", "\"d\"", "\"e\""),
+            // What is between the quotes is the value, so no line end of it follows the file.
+            (&windows, "agent/a", "e\nf", "\"d\"", "\"e\\nf\""),
+            (&windows, "agent/b", "one\r\nsix", "\"\"\"one\r\ntwo", "\"\"\"\r\none\r\nsix"),
+        ] {
+            let edit = adopt_in(manifest, address, "description", json!(live)).unwrap().unwrap();
+            assert_eq!(edit.after, manifest.replace(from, to), "{address} {live:?}");
+        }
+    }
+
+    const OWN: &str = "\
+[kinds.flag.fields]
+m = { type = \"table\" }
+t = { type = \"table\", fields.key = { type = \"string\", sensitive = true }, fields.on = { type = \"boolean\" } }
+r = { type = \"list\", key = \"id\" }
+
+# owner is Bob
+[resources.flag.f.m] # note
+# do not raise
+\"a.b\" = 1 # never above 3
+c = 0x10 # as in the handbook
+
+# blocks
+[[resources.flag.f.r]] # first
+id = \"x\"
+size = 1 # small
+
+# of the second
+[[resources.flag.f.r]]
+id = \"y\"
+size = 2
+[resources.flag.f.r.more]
+deep = true # so
+
+[resources.flag.g]
+t = { key = \"$KEY\", on = true } # kept
+r = [
+  { id = \"x\", size = 1 }, # one
+  # next
+  { id = \"y\", size = 2 }, # two
+]
+";
+
+    #[test]
+    fn a_table_and_a_list_of_tables_are_edited_member_by_member() {
+        let second = "\n# of the second\n[[resources.flag.f.r]]\nid = \"y\"\nsize = 2\n[resources.flag.f.r.more]\ndeep = true # so\n";
+        let first = "# blocks\n[[resources.flag.f.r]] # first\nid = \"x\"\nsize = 1 # small\n";
+        let first_with_line = format!("{first}\n");
+        let one = "  { id = \"x\", size = 1 }, # one\n";
+        let three = "\n[[resources.flag.f.r]]\nid = \"z\"\nsize = 3\n";
+        let y = json!({"id": "y", "size": 2, "more": {"deep": true}});
+        for (address, field, live, from, to) in [
+            ("flag/f", "m", json!({"a.b": 2, "c": 16}), "= 1 # never", "= 2 # never".to_owned()),
+            ("flag/f", "m", json!({"a.b": 1}), "c = 0x10 # as in the handbook\n", String::new()),
+            ("flag/f", "m", json!({"a.b": 1, "c": 16, "d": "x"}), "handbook\n", "handbook\nd = \"x\"\n".to_owned()),
+            ("flag/f", "r", json!([{"id": "x", "size": 5}, y]), "= 1 # small", "= 5 # small".to_owned()),
+            ("flag/f", "r", json!([{"id": "x", "size": 1}]), second, String::new()),
+            ("flag/f", "r", json!([y]), &*first_with_line, String::new()),
+            (
+                "flag/f",
+                "r",
+                json!([{"id": "x", "size": 1}, y, {"id": "z", "size": 3}]),
+                second,
+                format!("{second}{three}"),
+            ),
+            (
+                "flag/f",
+                "r",
+                json!([{"id": "x", "size": 1}, {"id": "z", "size": 3}, y]),
+                first,
+                format!("{first}{three}"),
+            ),
+            ("flag/g", "t", json!({"on": false}), "on = true", "on = false".to_owned()),
+            ("flag/g", "r", json!([{"id": "y", "size": 2}]), one, String::new()),
+            (
+                "flag/g",
+                "r",
+                json!([{"id": "x", "size": 1}, {"id": "y", "size": 7}]),
+                "size = 2 }, # two",
+                "size = 7 }, # two".to_owned(),
+            ),
+        ] {
+            let edit = adopt_in(OWN, address, field, live.clone()).unwrap().unwrap();
+            assert_eq!(edit.after, OWN.replacen(from, &to, 1), "{address} {field} {live}");
+        }
+        // The other order: each block goes with its comments and its tables.
+        let edit = adopt_in(OWN, "flag/f", "r", json!([y, {"id": "x", "size": 1}])).unwrap().unwrap();
+        let (both, other) = (format!("\n{first}{second}"), format!("{second}\n{first}"));
+        assert_eq!(edit.after, OWN.replacen(&both, &other, 1), "the other order");
     }
 
     #[test]

@@ -6,47 +6,41 @@
 
 use toml_edit::{Array, RawString, Value};
 
-/// An item with what is about it.
-struct Item {
-    value: Value,
+/// What is about an item.
+struct About {
     /// The lines before it, from the end of the line of the item before.
     front: String,
     /// The rest of its line, behind its comma.
     tail: String,
 }
 
-/// The list `old` with the items `new`, in their order. Items that are there already are taken over with their comments.
-pub(super) fn with_items(old: &Array, new: Vec<Value>) -> Array {
+/// The list `old` with the items `new`, in their order. One that is of an item of `old`, the position of which it has, takes
+/// that one's comments over.
+pub(super) fn with_items(old: &Array, new: Vec<(Value, Option<usize>)>) -> Array {
     // Without a comma behind the last item, what stands before the end of the list is handed out as a part of that item.
     let behind = old.iter().last().and_then(|last| text(last.decor().suffix()?)).filter(|_| !old.trailing_comma());
     let end = format!("{}{}", behind.unwrap_or_default(), text(old.trailing()).unwrap_or_default());
     let fronts = old.iter().map(|value| value.decor().prefix().and_then(text).unwrap_or_default());
     let fronts = fronts.chain([end.as_str()]).map(cut);
     let (rests, fronts): (Vec<&str>, Vec<&str>) = fronts.unzip();
-    let mut left: Vec<Option<Item>> = old
-        .iter()
-        .enumerate()
-        .map(|(at, value)| {
-            let (front, tail) = (fronts[at].to_owned(), rests[at + 1].to_owned());
-            let mut value = value.clone();
-            if behind.is_some() && at + 1 == old.len() {
-                value.decor_mut().set_suffix("");
-            }
-            Some(Item { value, front, tail })
-        })
-        .collect();
     // Lines that are like the first one, without its comments.
     let own_line = fronts.first().filter(|front| front.contains('\n'));
     let indent = own_line.and_then(|front| front.rsplit('\n').next()).map(|indent| format!("\n{indent}"));
     let mut array = Array::new();
+    *array.decor_mut() = old.decor().clone();
     let mut before = rests[0].to_owned();
-    for value in new {
-        let text = bare(&value);
-        let kept = left.iter_mut().find(|item| item.as_ref().is_some_and(|item| bare(&item.value) == text));
-        let Item { mut value, front, tail } = kept.and_then(Option::take).unwrap_or_else(|| {
-            let space = if array.is_empty() { "" } else { " " };
-            Item { value, front: indent.clone().unwrap_or_else(|| space.to_owned()), tail: String::new() }
-        });
+    for (mut value, origin) in new {
+        let kept = origin.filter(|at| *at < old.len());
+        let About { front, tail } = match kept {
+            Some(at) => About { front: fronts[at].to_owned(), tail: rests[at + 1].to_owned() },
+            None => {
+                let space = if array.is_empty() { "" } else { " " };
+                About { front: indent.clone().unwrap_or_else(|| space.to_owned()), tail: String::new() }
+            }
+        };
+        if behind.is_some() && kept.is_some_and(|at| at + 1 == old.len()) {
+            value.decor_mut().set_suffix("");
+        }
         value.decor_mut().set_prefix(format!("{before}{front}"));
         array.push_formatted(value);
         before = tail;
@@ -63,14 +57,6 @@ fn text(raw: &RawString) -> Option<&str> {
 /// The rest of a line, and the lines from its end on; all of it is of the next item if there is no end.
 fn cut(text: &str) -> (&str, &str) {
     text.find('\n').map_or(("", text), |end| text.split_at(end))
-}
-
-/// A value without what stands around it, and whatever quotes it has.
-fn bare(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => Value::from(text).to_string(),
-        None => value.to_string().trim().to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -104,7 +90,12 @@ mod tests {
         ] {
             let document: toml_edit::DocumentMut = format!("x = {old}\n").parse().unwrap();
             let array = document["x"].as_array().unwrap();
-            let items = new.iter().map(|text| Value::from(*text)).collect();
+            let mut free: Vec<Option<&Value>> = array.iter().map(Some).collect();
+            let mut item = |text: &str| {
+                let at = free.iter().position(|old| old.and_then(Value::as_str) == Some(text));
+                (at.and_then(|at| free[at].take()).cloned().unwrap_or_else(|| text.into()), at)
+            };
+            let items = new.iter().map(|text| item(text)).collect();
             assert_eq!(with_items(array, items).to_string().trim(), expected, "{old:?} with {new:?}");
         }
     }

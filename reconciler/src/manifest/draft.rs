@@ -24,6 +24,8 @@ pub(crate) struct Draft {
     secrets: BTreeMap<String, SecretInput>,
     places: Vec<(Cow<'static, str>, Spot)>,
     lifecycle: Lifecycle,
+    /// Where each field that is not enforced is named, in the order of `lifecycle.ignore`.
+    ignored_at: Vec<Spot>,
     on_duplicate: &'static str,
 }
 
@@ -38,6 +40,7 @@ impl Draft {
             secrets: BTreeMap::new(),
             places: Vec::with_capacity(8),
             lifecycle: Lifecycle::default(),
+            ignored_at: Vec::new(),
             on_duplicate: "remove or rename one of the two",
         }
     }
@@ -91,10 +94,8 @@ impl Draft {
     pub(crate) fn lifecycle(&mut self, node: &Node<'_>) {
         if let Some(table) = node.get("lifecycle") {
             self.lifecycle.prevent_delete = table.get("prevent_delete").and_then(Node::boolean).unwrap_or(false);
-            self.lifecycle.ignore = table
-                .get("ignore")
-                .map(|list| list.texts().map(|(text, _)| text.to_owned()).collect())
-                .unwrap_or_default();
+            let ignored = table.get("ignore").into_iter().flat_map(Node::texts);
+            (self.lifecycle.ignore, self.ignored_at) = ignored.map(|(text, spot)| (text.to_owned(), spot)).unzip();
         }
     }
 }
@@ -142,6 +143,15 @@ impl Drafts {
         Some(list[at].1.spot)
     }
 
+    /// What `lifecycle` leaves unenforced: the kind of the resource, the field, and where it is named.
+    pub(crate) fn ignored(&self) -> impl Iterator<Item = (&KindName, &str, Spot)> {
+        let drafts = self.0.iter().flat_map(|(kind, list)| list.iter().map(move |(_, draft)| (kind, draft)));
+        drafts.flat_map(|(kind, draft)| {
+            let named = draft.lifecycle.ignore.iter().zip(&draft.ignored_at);
+            named.map(move |(field, spot)| (kind, field.as_str(), *spot))
+        })
+    }
+
     /// The resources with places that people can read.
     pub(crate) fn finish(self, files: &Files) -> Vec<Arc<Declared>> {
         let (names, mut finder) = (files.names(), files.finder());
@@ -160,7 +170,7 @@ fn declared(
     names: &Arc<[Arc<str>]>,
     finder: &mut Finder<'_>,
 ) -> Arc<Declared> {
-    let Draft { kind: _, name: _, spot, fields, secrets, places, lifecycle, on_duplicate: _ } = draft;
+    let Draft { kind: _, name: _, spot, fields, secrets, places, lifecycle, ignored_at: _, on_duplicate: _ } = draft;
     let at = Some(finder.position(spot));
     let place = |(path, spot): (Cow<'static, str>, Spot)| {
         let (line, column) = finder.line_and_column(spot);

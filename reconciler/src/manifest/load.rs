@@ -10,6 +10,7 @@ use super::check::{Path, check};
 use super::context::Context;
 use super::findings::{E_NO_MANIFEST, E_TWO_MANIFESTS, Finding};
 use super::grammar::MANIFEST;
+use super::guards;
 use super::include;
 use super::limits::PROJECT_BYTES_MAX;
 use super::moved;
@@ -93,6 +94,7 @@ fn manifest(context: &mut Context<'_>) -> Option<Header> {
         }
     }
     declare(context, &units, &mut header);
+    guards::check(context, &units[0].root);
     Some(header)
 }
 

@@ -17,8 +17,10 @@ mod fingerprint;
 mod folder;
 mod grammar;
 mod grammar_yaml;
+mod guards;
 mod include;
 mod limits;
+mod line_ends;
 mod load;
 mod mcp;
 mod models;
@@ -38,6 +40,7 @@ mod skills;
 mod source;
 mod toml;
 mod tree;
+mod value_edit;
 mod yaml;
 
 pub use adopt::{AdoptError, Adoption, FileEdit};

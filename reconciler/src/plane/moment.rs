@@ -23,7 +23,7 @@ pub enum MomentError {
     /// It looks like a revision and is none.
     #[error(transparent)]
     Revision(RevisionError),
-    /// It looks like a time and is none.
+    /// It is no revision, and no time.
     #[error("`{text}` is neither a revision, as in `r41`, nor a time, as in `2026-11-22T14:03:00Z`")]
     Time {
         /// The text.
@@ -37,7 +37,8 @@ impl FromStr for Moment {
     /// Accepts `r41`, `41` and times of RFC 3339 with their offset.
     fn from_str(text: &str) -> Result<Self, MomentError> {
         let like_a_time = text.chars().skip(1).any(|char| matches!(char, ':' | '-' | 'T'));
-        if !like_a_time {
+        let like_a_revision = text.trim_start_matches('r').chars().all(|char| char.is_ascii_digit());
+        if !like_a_time && like_a_revision {
             return text.parse().map(Self::Revision).map_err(MomentError::Revision);
         }
         match text.parse::<jiff::Timestamp>() {
@@ -98,6 +99,10 @@ mod tests {
         }
         for bad in ["", "r", "yesterday", "2023-11-14", "14:03", "2023-11-14T22:13:20", "-5", "é"] {
             assert!(bad.parse::<Moment>().is_err(), "{bad:?}");
+        }
+        for (bad, time) in [("yesterday", true), ("x", true), ("r99999999999999999999", false)] {
+            let told = bad.parse::<Moment>().unwrap_err().to_string().contains("nor a time");
+            assert_eq!(told, time, "{bad}: a time is possible too");
         }
     }
 }

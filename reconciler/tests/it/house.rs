@@ -13,7 +13,15 @@ const DOORS: &[(&str, &[&str])] = &[
     ("crc32fast", &["engine/src/codec.rs", "engine/src/codec/"]),
     ("chacha20poly1305", &["reconciler/src/secret.rs"]),
     ("toml", &["reconciler/src/manifest/"]),
-    ("toml_edit", &["reconciler/src/manifest/adopt.rs", "reconciler/src/manifest/array_edit.rs"]),
+    (
+        "toml_edit",
+        &[
+            "reconciler/src/manifest/adopt.rs",
+            "reconciler/src/manifest/array_edit.rs",
+            "reconciler/src/manifest/value_edit.rs",
+        ],
+    ),
+    ("similar", &["reconciler/src/manifest/line_ends.rs", "cli/src/render/value.rs"]),
     ("saphyr_parser", &["reconciler/src/manifest/yaml.rs"]),
     ("croner", &["reconciler/src/manifest/schedule.rs"]),
     ("rustix", &["reconciler/src/manifest/folder.rs", "cli/src/descriptors.rs"]),
