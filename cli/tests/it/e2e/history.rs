@@ -78,7 +78,7 @@ fn p9_what_differs_between_revisions_and_times_is_told_with_the_same_bytes_both_
     differs.exits(2);
     future.exits(1).complains("r9 does not exist yet, the head is r6");
     later.exits(1).complains("has not come yet");
-    word.exits(64).complains("no revision");
+    word.exits(64).complains("neither a revision");
     address.exits(64).complains("help: ");
 }
 
