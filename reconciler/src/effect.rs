@@ -70,8 +70,11 @@ fn foresee_all(
             continue;
         }
         let shared = shared.unwrap_or_else(|| both.foreseen(&agent, None));
-        let goes = blocked.iter().any(|address| address.kind.as_str() == AGENT && address.name.as_str() == agent);
-        let stays = !goes && both.stays(&agent, &mut effects.reads);
+        let goes = |address: &Address| address.kind.as_str() == AGENT && address.name.as_str() == agent;
+        // Only where sessions know it no more does it matter, and is it read.
+        let stays = matches!(shared.after.outcome, Err(Unresolved::UnknownAgent { .. }))
+            && !blocked.iter().any(goes)
+            && both.stays(&agent, &mut effects.reads);
         effects.sessions.extend(rows(world.org, &agent, stays, shared, &own));
     }
     effects
