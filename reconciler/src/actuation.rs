@@ -32,6 +32,7 @@ use crate::actuator::{Actuator, Cancel};
 use crate::backoff::Backoff;
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
+use crate::naming;
 use crate::plane::{ConditionState, reason};
 use crate::planner;
 use crate::resource::{Address, KindName, OrgId, keys};
@@ -427,11 +428,9 @@ fn later(now: Timestamp, millis: u64) -> Timestamp {
 
 /// What somebody waits for, in one line.
 fn waits_for(waits: &[table::Wait]) -> String {
-    let names: Vec<String> = waits.iter().take(3).map(|wait| format!("`{}`", wait.on().address)).collect();
-    let more =
-        if waits.len() > names.len() { format!(" and {} more", waits.len() - names.len()) } else { String::new() };
+    let names = naming::some(waits.iter().map(|wait| format!("`{}`", wait.on().address)), 3);
     match waits.first() {
-        Some(table::Wait::NeededBy(_)) => format!("it is removed after {}{more}", names.join(", ")),
-        Some(_) | None => format!("it is made after {}{more}", names.join(", ")),
+        Some(table::Wait::NeededBy(_)) => format!("it is removed after {names}"),
+        Some(_) | None => format!("it is made after {names}"),
     }
 }

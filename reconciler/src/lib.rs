@@ -37,6 +37,7 @@ mod leaves;
 mod loops;
 pub mod manifest;
 mod moves;
+mod naming;
 mod open_sessions;
 pub mod own_kind;
 pub mod places;

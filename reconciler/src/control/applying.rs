@@ -16,6 +16,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::embedded::{Plane, at_problem};
 use crate::error::{Problem, ProblemKind};
 use crate::hold::{self, Hold};
+use crate::naming;
 use crate::plan::{Plan, PlanOptions, PlanRequest};
 use crate::plane::{ApplyRequest, ApproveRequest, ResumeRequest, WriteOutcome, WriteReceipt};
 use crate::planner::{self, Planned};
@@ -297,21 +298,13 @@ impl Past<'_> {
             let told = |commit: &Arc<Commit>| {
                 let keys = commit.changes.iter().map(|change| change.key().as_str()).filter(|key| counts(key));
                 let names: BTreeSet<String> = keys.filter_map(address).collect();
-                (!names.is_empty()).then(|| format!("{} by {}: {}", commit.revision, commit.author, some(&names)))
+                (!names.is_empty())
+                    .then(|| format!("{} by {}: {}", commit.revision, commit.author, naming::some(&names, NAMES_MAX)))
             };
             commits.iter().rev().filter_map(told).take(LINES_MAX).collect()
         };
         let near = lines(&|key| reads.contains(key) || key.starts_with(&declared));
         if near.is_empty() { lines(&|key| key.starts_with(&live)) } else { near }
-    }
-}
-
-/// The first few names.
-fn some(names: &BTreeSet<String>) -> String {
-    let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMES_MAX) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
 use crate::kind::Kinds;
 use crate::kind_record::{self, KindRecord};
+use crate::naming;
 use crate::own_kind::OwnKind;
 use crate::plan::Blocked;
 use crate::plane::{ImportRequest, Imported, MissingSecret, WriteReceipt};
@@ -234,10 +235,9 @@ fn same(live: &Record, wanted: &Record) -> bool {
 
 fn differs(mut blocked: Vec<Blocked>) -> Problem {
     let count = blocked.len();
+    let names = naming::some(blocked.iter().map(|blocked| format!("`{}`", blocked.address)), NAMED_MAX);
     blocked.truncate(NAMED_MAX);
-    let names: Vec<String> = blocked.iter().map(|blocked| format!("`{}`", blocked.address)).collect();
-    let more = if count > NAMED_MAX { format!(" and {} more", count - NAMED_MAX) } else { String::new() };
-    let message = format!("{count} live resource(s) differ from the file: {}{more}", names.join(", "));
+    let message = format!("{count} live resource(s) differ from the file: {names}");
     let problem = Problem::new(ProblemKind::Blocked, "E_DIFFERS", message);
     let help = "`--overwrite` puts the file's state in their place; nothing was changed";
     Problem { blocked, ..problem }.help(help)

@@ -21,6 +21,7 @@ use crate::error::{Problem, ProblemKind};
 use crate::guard;
 use crate::kept_places::KeptPlaces;
 use crate::kind::Effect;
+use crate::naming;
 use crate::plan::{Action, Change, FieldChange, Reason};
 use crate::resource::{Address, Declaration, Record, SourceName, keys};
 use crate::secret::SecretValues;
@@ -271,12 +272,8 @@ impl<'p> Planner<'p> {
         waiting.dedup();
         waiting.retain(|field| !blocked(field));
         let Some(first) = waiting.first() else { return };
-        let names: Vec<String> = waiting.iter().take(WAITING_MAX).map(|field| format!("`{field}`")).collect();
-        let more = match waiting.len().saturating_sub(WAITING_MAX) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let message = format!("also waiting behind the block of `{}`: {}{more}", declared.address, names.join(", "));
+        let names = naming::some(waiting.iter().map(|field| format!("`{field}`")), WAITING_MAX);
+        let message = format!("also waiting behind the block of `{}`: {names}", declared.address);
         self.findings.tell(Diagnostic::note("N_WAITS_BEHIND", message), declared, first);
     }
 

@@ -13,6 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::error::Problem;
 use crate::guard::{self, Protection};
 use crate::kind::Effect;
+use crate::naming;
 use crate::plan::{Action, Change, Reason};
 use crate::resource::{Address, Record, SourceName, keys};
 use crate::secret::SecretValues;
@@ -64,14 +65,11 @@ impl Planner<'_> {
     /// Names the values of others that go with a resource.
     fn note_values_of_others(&mut self, address: &Address, live: &Record) {
         let theirs = live.owners.iter().filter(|(_, owner)| owner.as_str() != self.input.source.as_str());
-        let mut theirs: Vec<String> = theirs.map(|(field, owner)| format!("`{field}` ({owner})")).collect();
-        let more = theirs.len().saturating_sub(NAMED_MAX);
-        theirs.truncate(NAMED_MAX);
+        let theirs = naming::some(theirs.map(|(field, owner)| format!("`{field}` ({owner})")), NAMED_MAX);
         if theirs.is_empty() {
             return;
         }
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let message = format!("`{address}` goes with what others set of it: {}{more}", theirs.join(", "));
+        let message = format!("`{address}` goes with what others set of it: {theirs}");
         let help = format!("`reconcile explain {address}` shows these values");
         self.findings.list.push(Diagnostic::warning("W_DELETES_OTHERS", message).help(help));
     }
