@@ -1,11 +1,11 @@
-//! The client: a control plane over the Unix socket of a server or over the network, and how one is found.
+//! The client: a control plane over the Unix socket of a server or over the network.
 //!
 //! Never here: how a request is sent and when it is repeated (`call.rs`, `transport.rs`), and deciding anything that the plane
 //! decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::{HeaderName, Method, header};
@@ -28,7 +28,7 @@ use holdfast_reconciler::watch::{WatchFeed, WatchRequest};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::call::{Call, decode, failure, target, text};
+use crate::call::{Call, decode, target, text};
 use crate::declaring::WithoutPlaces;
 use crate::endpoint::{Endpoint, Remote};
 use crate::limits::{
@@ -36,7 +36,6 @@ use crate::limits::{
     SMALL_BODY_BYTES_MAX, TXN_BODY_BYTES_MAX,
 };
 use crate::protocol::{CREATED_HEADER, REVISION_HEADER, VERSION_HEADER, revision_of_etag};
-use crate::socket::SOCKET_NAME;
 use crate::tls::TlsTrust;
 use crate::transport::{ExchangeError, Incoming, Transport};
 use crate::watching::Watching;
@@ -44,41 +43,6 @@ use crate::wire::{
     Hello, PokeAnswer, ProfileBodyRef, ProfilesAnswer, Ready, SecretBodyRef, SecretsAnswer, SessionBody, TokenBody,
     TokenCreateBody, TokensAnswer, TxnBody,
 };
-
-/// What a store's folder says about a server.
-#[derive(Debug)]
-pub enum Discovery {
-    /// A server answers.
-    Server(Client),
-    /// A server was there and is gone: its socket is left and nobody answers.
-    Stale,
-    /// There is no socket.
-    None,
-}
-
-/// Looks for a server in a store's folder.
-///
-/// # Errors
-/// Somebody answers with whom we cannot speak: a server of another protocol, something that is no server, one that does not
-/// answer in time, or a socket of another user.
-///
-/// # Panics
-/// On a thread that drives asynchronous tasks; see [`Client`].
-pub fn discover(store_dir: impl AsRef<Path>) -> Result<Discovery, Problem> {
-    let client = Client::new(store_dir.as_ref().join(SOCKET_NAME));
-    let hello = || Call::read("/healthz").once(&client.transport, CLIENT_HELLO_TIMEOUT);
-    // A server that ends in this moment takes the connection and does not answer: the next look finds nobody.
-    let answer = match hello() {
-        Err(ExchangeError::Lost { .. }) => hello(),
-        answer => answer,
-    };
-    match answer {
-        Ok(_) => Ok(Discovery::Server(client)),
-        Err(ExchangeError::Absent) => Ok(Discovery::None),
-        Err(ExchangeError::Stale) => Ok(Discovery::Stale),
-        Err(error) => Err(failure(client.transport.endpoint(), &error, false)),
-    }
-}
 
 /// A control plane in another process, over its Unix socket or over the network.
 ///
@@ -124,6 +88,11 @@ impl Client {
     /// Where the server is.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         self.transport.endpoint()
+    }
+
+    /// Asks once whether anybody is there.
+    pub(crate) fn greet(&self) -> Result<Incoming, ExchangeError> {
+        Call::read("/healthz").once(&self.transport, CLIENT_HELLO_TIMEOUT)
     }
 
     /// Asks which program serves.

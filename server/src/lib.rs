@@ -12,6 +12,7 @@ mod body;
 mod call;
 mod client;
 mod declaring;
+mod discovery;
 mod endpoint;
 mod event_wire;
 mod events;
@@ -38,7 +39,8 @@ mod users;
 mod watching;
 mod wire;
 
-pub use client::{Client, Discovery, discover};
+pub use client::Client;
+pub use discovery::{Discovery, discover};
 pub use event_wire::watch_document;
 pub use follower::{Follower, FollowerOptions, FollowerState};
 pub use listen::{Listen, ListenError};

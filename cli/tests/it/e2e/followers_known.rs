@@ -31,6 +31,17 @@ fn until(project: &Project, name: &str, state: &str) {
     }
 }
 
+/// A served project whose only follower, `gateway-1`, was killed.
+fn with_a_dead_follower() -> (Project, Server) {
+    let project = Project::hotreload();
+    project.run(&["--yes"]).exits(0);
+    let server = project.serve();
+    let one = follower(&project, "gateway-1");
+    until(&project, "gateway-1", "following");
+    one.kill();
+    (project, server)
+}
+
 #[test]
 fn p4_after_a_restart_of_the_server_nothing_is_observed_before_the_followers_that_it_knew_tell_where_they_are() {
     let project = Project::hotreload();
@@ -70,12 +81,7 @@ fn p4_after_a_restart_of_the_server_nothing_is_observed_before_the_followers_tha
 
 #[test]
 fn an_apply_that_waits_says_at_once_for_which_dead_follower_and_how_to_go_on_without_it() {
-    let project = Project::hotreload();
-    project.run(&["--yes"]).exits(0);
-    let server = project.serve();
-    let one = follower(&project, "gateway-1");
-    until(&project, "gateway-1", "following");
-    one.kill();
+    let (project, server) = with_a_dead_follower();
     server.kill();
     let server = project.serve();
     project.set_model("glm-4.5");
@@ -99,12 +105,7 @@ fn an_apply_that_waits_says_at_once_for_which_dead_follower_and_how_to_go_on_wit
 
 #[test]
 fn p4_a_follower_whose_folder_was_copied_is_waited_for_as_one_of_its_own() {
-    let project = Project::hotreload();
-    project.run(&["--yes"]).exits(0);
-    let server = project.serve();
-    let one = follower(&project, "gateway-1");
-    until(&project, "gateway-1", "following");
-    one.kill();
+    let (project, server) = with_a_dead_follower();
     let (folder, copy) = (project.path().join(".gateway-1"), project.path().join(".gateway-2"));
     std::fs::create_dir(&copy).unwrap();
     for name in ["follower.id", "follower.scope"] {
