@@ -78,6 +78,23 @@ impl FieldPath {
         }
         Some(at)
     }
+
+    /// Takes the value out that the path leads to. A member goes; an item stays as nothing, so that the others keep their places.
+    pub fn take(&self, fields: &mut Fields) -> Option<Value> {
+        let (last, way) = self.0.split_last()?;
+        let Some((PathStep::Key(top), way)) = way.split_first() else { return fields.remove(self.top()) };
+        let mut at = fields.get_mut(top.as_str())?;
+        for step in way {
+            at = match step {
+                PathStep::Key(name) => at.get_mut(name.as_str())?,
+                PathStep::Index(position) => at.get_mut(*position)?,
+            };
+        }
+        match last {
+            PathStep::Key(name) => at.as_object_mut()?.remove(name),
+            PathStep::Index(position) => at.get_mut(*position).map(Value::take),
+        }
+    }
 }
 
 impl fmt::Display for FieldPath {
@@ -209,6 +226,28 @@ pub(crate) fn remove_nulls(value: &mut Value) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_value_is_taken_out_wherever_it_lies_and_items_keep_their_places() {
+        let all: Fields =
+            serde_json::from_value(json!({"t": 1, "c": {"pw": 2, "host": 3}, "l": [{"pw": 4}, 5]})).unwrap();
+        let taken = |path: FieldPath| {
+            let mut fields = all.clone();
+            (path.take(&mut fields), json!(fields))
+        };
+        let (table, list) = (FieldPath::field("c"), FieldPath::field("l"));
+        for (path, value, rest) in [
+            (FieldPath::field("t"), json!(1), json!({"c": {"pw": 2, "host": 3}, "l": [{"pw": 4}, 5]})),
+            (table.key("pw"), json!(2), json!({"t": 1, "c": {"host": 3}, "l": [{"pw": 4}, 5]})),
+            (list.index(0).key("pw"), json!(4), json!({"t": 1, "c": {"pw": 2, "host": 3}, "l": [{}, 5]})),
+            (list.index(1), json!(5), json!({"t": 1, "c": {"pw": 2, "host": 3}, "l": [{"pw": 4}, null]})),
+        ] {
+            assert_eq!(taken(path), (Some(value), rest));
+        }
+        for nowhere in [FieldPath::field("x"), table.key("x"), table.key("pw").key("x"), list.index(7)] {
+            assert_eq!(taken(nowhere), (None, json!(all)));
+        }
+    }
 
     #[test]
     fn equality_follows_the_rules_of_all_kinds() {

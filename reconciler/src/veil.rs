@@ -70,17 +70,13 @@ impl Veil {
         fields: &mut Fields,
         tags: &mut BTreeMap<String, String>,
     ) -> BTreeSet<String> {
-        let mut taken = Vec::new();
-        for (name, value) in fields.iter_mut() {
-            take(kind.field(name), FieldPath::field(name), value, &mut taken);
-        }
-        fields.retain(|_, value| !value.is_null());
-        let tagged = |(path, value): (FieldPath, Value)| {
-            let path = path.to_string();
+        let found = in_clear(kind, fields);
+        let hidden = |at: FieldPath| {
+            let (path, value) = (at.to_string(), at.take(fields)?);
             tags.insert(path.clone(), self.tag(address, &path, value));
-            path
+            Some(path)
         };
-        taken.into_iter().map(tagged).collect()
+        found.into_iter().filter_map(hidden).collect()
     }
 
     fn tag(&self, address: &Address, path: &str, value: Value) -> String {
@@ -118,29 +114,6 @@ fn find(spec: &FieldSpec, at: FieldPath, value: &Value, found: &mut Vec<FieldPat
         Value::Array(items) => {
             let spec = spec.item();
             items.iter().enumerate().for_each(|(place, value)| find(spec, at.index(place), value, found));
-        }
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-/// Takes the secrets out of a value. A member goes; an item stays as nothing, so that the others keep their places.
-fn take(spec: &FieldSpec, at: FieldPath, value: &mut Value, taken: &mut Vec<(FieldPath, Value)>) {
-    match value {
-        Value::Null => {}
-        _ if spec.sensitive => taken.push((at, value.take())),
-        Value::Object(members) => {
-            for (name, spec) in &spec.members {
-                if let Some(value) = members.get_mut(name) {
-                    take(spec, at.key(name), value, taken);
-                    if value.is_null() {
-                        members.remove(name);
-                    }
-                }
-            }
-        }
-        Value::Array(items) => {
-            let spec = spec.item();
-            items.iter_mut().enumerate().for_each(|(place, value)| take(spec, at.index(place), value, taken));
         }
         Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }

@@ -7,7 +7,7 @@ use crate::desired::{OnDrift, SecretInput};
 use crate::leaves::{change, parse_path, top_of};
 use crate::plan::{FieldChange, Op, Reason};
 use crate::resource::Declaration;
-use crate::value::{FieldPath, Fields, PathStep, Value};
+use crate::value::{FieldPath, Fields};
 
 impl Diff<'_> {
     /// Two sources may hold one secret if they agree about its value.
@@ -97,7 +97,7 @@ impl Diff<'_> {
         if !in_clear(&self.out.record.fields) {
             return false;
         }
-        remove_at(&mut self.out.record.to_mut().fields, at);
+        at.take(&mut self.out.record.to_mut().fields);
         true
     }
 
@@ -135,27 +135,5 @@ impl Diff<'_> {
             self.out.fields.push(FieldChange { op: Op::Remove, sensitive: true, before_tag: Some(tag), ..removed });
             self.reason(Reason::ManifestChanged);
         }
-    }
-}
-
-/// Removes the value at a path of map members.
-fn remove_at(fields: &mut Fields, at: &FieldPath) {
-    let mut names = at.steps().iter().filter_map(|step| match step {
-        PathStep::Key(name) => Some(name.as_str()),
-        PathStep::Index(_) => None,
-    });
-    let Some(top) = names.next() else { return };
-    let mut names = names.peekable();
-    if names.peek().is_none() {
-        fields.remove(top);
-        return;
-    }
-    let mut value = fields.get_mut(top);
-    while let (Some(name), Some(members)) = (names.next(), value.and_then(Value::as_object_mut)) {
-        if names.peek().is_none() {
-            members.remove(name);
-            return;
-        }
-        value = members.get_mut(name);
     }
 }
