@@ -47,6 +47,9 @@ pub const GROUP_TXNS_MAX: usize = 1024;
 pub const GROUP_WAIT: std::time::Duration = std::time::Duration::from_micros(100);
 /// A group takes no further transaction once it has this many bytes.
 pub const GROUP_BYTES_MAX: usize = 8 << 20;
+/// A group is judged again for so long while other writers of the store move the head under it; then it is refused with
+/// `Contended`.
+pub const CONTENTION_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Commits kept in memory for readers of the recent past and for watchers.
 pub const RECENT_COMMITS_MAX: usize = 4096;

@@ -241,7 +241,8 @@ pub enum CommitError {
     /// Too much is waiting for the writer. Nothing was written; try again later.
     #[error("too many commits are waiting, try again later")]
     QueueFull,
-    /// The engine of another process took the head each time this one tried. Nothing was written; try again.
+    /// Other engines on this store moved the head each time this one tried, for [`crate::limits::CONTENTION_MAX`]. Nothing was
+    /// written; try again.
     #[error("other writers moved the head {attempts} times in a row, try again")]
     Contended {
         /// How often it was tried.

@@ -7,22 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use holdfast_engine::store::{
-    Append, AppendError, CheckCursor, CheckPage, CompactTarget, Progress, Recovered, ReminderWeight, StoreStatus,
-};
-use holdfast_engine::{
-    Change, Commit, CommitError, Digest, Engine, Entry, Head, Key, MemoryStore, Note, Pending, Reminder, Revision,
-    Store, StoreError, Txn, limits,
-};
+use holdfast_engine::store::Append;
+use holdfast_engine::{Change, CommitError, Engine, MemoryStore, Pending, Revision, Txn, limits};
 
+use crate::before::Before;
 use crate::support::{Over, key, open, put};
 
-/// A store in memory whose appends wait at a gate, and that notes how large each group was.
-struct Gated {
-    store: MemoryStore,
-    gate: Arc<Gate>,
-}
-
+/// Where appends wait; it notes how large each group was.
 #[derive(Default)]
 struct Gate {
     /// Whether it is open, and how many appends have come to it.
@@ -58,77 +49,14 @@ impl Gate {
     }
 }
 
-impl Store for Gated {
-    fn recover(&mut self) -> Result<Recovered, StoreError> {
-        self.store.recover()
-    }
-
-    fn append(&mut self, group: Append<'_>) -> Result<(), AppendError> {
-        self.gate.pass(&group);
-        self.store.append(group)
-    }
-
-    fn head(&mut self) -> Result<Head, StoreError> {
-        self.store.head()
-    }
-
-    fn commits(&mut self, from: Revision, through: Revision, bytes_max: usize) -> Result<Vec<Arc<Commit>>, StoreError> {
-        self.store.commits(from, through, bytes_max)
-    }
-
-    fn version(&mut self, key: &Key, modified: Revision) -> Result<Entry, StoreError> {
-        self.store.version(key, modified)
-    }
-
-    fn sealed(&mut self, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
-        self.store.sealed(digest)
-    }
-
-    fn write_note(&mut self, note: &Note) -> Result<(), StoreError> {
-        self.store.write_note(note)
-    }
-
-    fn notes(&mut self) -> Result<Vec<Note>, StoreError> {
-        self.store.notes()
-    }
-
-    fn write_reminder(&mut self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        self.store.write_reminder(key, bytes)
-    }
-
-    fn remove_reminder(&mut self, key: &Key) -> Result<(), StoreError> {
-        self.store.remove_reminder(key)
-    }
-
-    fn reminders(&mut self) -> Result<Vec<Reminder>, StoreError> {
-        self.store.reminders()
-    }
-
-    fn reminder_weight(&mut self) -> Result<ReminderWeight, StoreError> {
-        self.store.reminder_weight()
-    }
-
-    fn floor(&mut self) -> Result<imbl::OrdMap<Key, Entry>, StoreError> {
-        self.store.floor()
-    }
-
-    fn compact(&mut self, target: &CompactTarget) -> Result<Progress, StoreError> {
-        self.store.compact(target)
-    }
-
-    fn check(&mut self, from: CheckCursor) -> Result<CheckPage, StoreError> {
-        self.store.check(from)
-    }
-
-    fn status(&self) -> StoreStatus {
-        self.store.status()
-    }
-}
-
 /// An engine whose writer stands before the closed gate with one commit, so that what follows waits in the queue.
 fn held_up() -> (Engine, Arc<Gate>, Pending) {
     let gate = Arc::new(Gate::default());
-    let engine = open(Box::new(Gated { store: MemoryStore::new(), gate: Arc::clone(&gate) })).expect("opens");
+    let store = Before::each_append(MemoryStore::new(), {
+        let gate = Arc::clone(&gate);
+        move |group| gate.pass(group)
+    });
+    let engine = open(Box::new(store)).expect("opens");
     let first = engine.submit(put("first", "x"));
     gate.await_append();
     (engine, gate, first)
