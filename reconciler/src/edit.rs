@@ -103,6 +103,10 @@ pub fn merge(
         }
     }
     if live.is_none() {
+        fields::check_made(kind, &record.fields)?;
+        if let Some(own) = &spec.definition {
+            own.check_made(&record.fields).map_err(|why| EditError::Own { why, as_text: None })?;
+        }
         record.owner = Some(actor.to_owned());
     }
     Ok(Edited { record, changed })
@@ -209,6 +213,34 @@ mod tests {
         let edited = merge(&kinds(), &address("settings/a"), Some(&live()), &patch, "ui:maria").unwrap();
         assert!(!edited.record.fields.contains_key("soulMd"));
         assert_eq!(edited.record.owners["soulMd"], "ui:maria");
+    }
+
+    #[test]
+    fn what_is_made_has_what_a_manifest_must_declare() {
+        let own: crate::own_kind::OwnKind = serde_json::from_value(json!({
+            "name": "flag",
+            "fields": {
+                "rollout": {"type": "integer", "required": true},
+                "token": {"type": "string", "required": true, "sensitive": true},
+            },
+        }))
+        .unwrap();
+        let mut kinds = kinds();
+        kinds.add([own.spec()]);
+        let made = |at: &str, patch: Value| merge(&kinds, &address(at), None, &fields(patch), "ui:maria");
+        for (at, patch, lacking) in [
+            ("agent/a", json!({"description": "x"}), "`name` of `agent` is required"),
+            ("agent/a", json!({}), "`name` of `agent` is required"),
+            ("watcher/a", json!({"agentId": "a", "name": "W", "prompt": "p"}), "`schedule` of `watcher` is required"),
+            ("flag/a", json!({}), "`rollout` of `flag` is required"),
+        ] {
+            assert_eq!(made(at, patch).unwrap_err().to_string(), lacking);
+        }
+        for (at, patch) in
+            [("agent/a", json!({"name": "A"})), ("settings/a", json!({})), ("flag/a", json!({"rollout": 3}))]
+        {
+            assert_eq!(made(at, patch).unwrap().record.owner.as_deref(), Some("ui:maria"));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::kind::{Effect, FieldSpec, KindSpec};
 use crate::resource::KindName;
 use crate::suggest::nearest;
-use crate::value::equal;
+use crate::value::{Fields, equal};
 
 /// A kind of a project's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +59,19 @@ impl OwnKind {
             Some(_) if value.is_null() => Ok(()),
             Some(known) => known.check(value, field),
         }
+    }
+
+    /// Holds the fields of a resource that is being made, and that does not come from a manifest, against the kind. A secret is
+    /// sealed beside the fields, so its absence here says nothing.
+    ///
+    /// # Errors
+    /// A required field is not there.
+    pub(crate) fn check_made(&self, made: &Fields) -> Result<(), String> {
+        let mut open = self.fields.iter().filter(|(_, field)| !field.sensitive);
+        open.try_for_each(|(name, _)| match made.get(name) {
+            None => self.check(name, &Value::Null),
+            Some(_) => Ok(()),
+        })
     }
 }
 

@@ -30,6 +30,7 @@ use crate::vault::{self, Vault};
 
 mod allowing;
 mod blocking;
+mod holding;
 mod kind_rows;
 mod renames;
 mod rows;

@@ -93,6 +93,26 @@ impl Ask {
         Ok(Some(parsed))
     }
 
+    /// Takes a parameter that is `true` or `false`.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<Option<bool>, Refusal> {
+        self.plain(name, "is `true` or `false`")
+    }
+
+    /// Takes a parameter that counts something.
+    pub(crate) fn count<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
+        self.plain(name, "is a whole number, not negative and not too large")
+    }
+
+    /// Takes a parameter whose type has no words of its own for what is wrong.
+    fn plain<T: FromStr>(&mut self, name: &str, rule: &str) -> Result<Option<T>, Refusal> {
+        let Some(text) = self.query.remove(name) else { return Ok(None) };
+        let parsed = text.parse().map_err(|_: T::Err| {
+            let message = format!("the parameter `{name}` {rule}, not `{}`", shown(&text));
+            Refusal::invalid("E_QUERY", message, "see `docs/http.md` for the parameters of this route")
+        })?;
+        Ok(Some(parsed))
+    }
+
     /// Takes a parameter that lists words with commas between them; without it the list is empty.
     pub(crate) fn take_words<C: FromIterator<String>>(&mut self, name: &str) -> C {
         let text = self.query.remove(name).unwrap_or_default();
@@ -117,7 +137,7 @@ impl Ask {
 
     /// Takes how many rows a page may hold.
     pub(crate) fn limit(&mut self) -> Result<Option<usize>, Refusal> {
-        match self.take("limit")? {
+        match self.count("limit")? {
             Some(0) => Err(Refusal::invalid(
                 "E_QUERY",
                 "the parameter `limit` is 0, and a page without rows tells nothing",

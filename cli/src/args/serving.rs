@@ -48,7 +48,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) interval: Option<u64>,
     /// Listens on this address of the network too, as in `127.0.0.1:8443`; clients show tokens of `reconcile token`
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = listen)]
     pub(crate) listen: Option<SocketAddr>,
     /// The certificate chain for TLS, in PEM form; needed unless the address is a loopback one
     #[arg(long, value_name = "FILE", requires_all = ["listen", "tls_key"])]
@@ -68,4 +68,39 @@ pub(crate) struct ServeArgs {
     /// How often it looks whether something is to be given up
     #[arg(long, value_name = "SPAN", default_value = "1h")]
     pub(crate) compact_every: Span,
+}
+
+/// An address to listen on. Names are not looked up: what is listened on must not depend on what a name server says.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    local.as_deref().unwrap_or(text).parse().map_err(|_| {
+        let port = text.trim_start_matches(':');
+        match port.parse::<u16>() {
+            Ok(port) => format!("write the address too: `127.0.0.1:{port}` for this machine, `0.0.0.0:{port}` for all"),
+            Err(_) => "write an IP address and a port, as in `127.0.0.1:8443` or `[::]:8443`".to_owned(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listen;
+
+    #[test]
+    fn an_address_to_listen_on_has_both_its_parts() {
+        for (text, address) in [
+            ("127.0.0.1:8443", "127.0.0.1:8443"),
+            ("localhost:0", "127.0.0.1:0"),
+            ("[::1]:8443", "[::1]:8443"),
+            ("0.0.0.0:1", "0.0.0.0:1"),
+        ] {
+            assert_eq!(listen(text).unwrap().to_string(), address);
+        }
+        for bare in ["8443", ":8443"] {
+            assert!(listen(bare).unwrap_err().contains("`127.0.0.1:8443` for this machine"), "{bare}");
+        }
+        for bad in ["", "localhost", "localhost:", "gateway:8443", "127.0.0.1", "127.0.0.1:99999", "::1:x"] {
+            assert!(listen(bad).unwrap_err().contains("as in `127.0.0.1:8443`"), "{bad}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Never here: what an edit means and what guards it; the plane decides.
 
 use holdfast_reconciler::agents::kinds;
-use holdfast_reconciler::plane::{Edit, EditRequest, WriteOutcome, WriteReceipt};
+use holdfast_reconciler::plane::{Edit, EditRequest, ResourcesQuery, WriteOutcome, WriteReceipt};
 use holdfast_reconciler::resource::{Address, OrgId};
 use holdfast_reconciler::value::{Fields, Value};
 
@@ -46,7 +46,7 @@ pub(super) fn unset(run: &Run, args: &UnsetArgs) -> Result<Exit, Failure> {
         // What is not there is told without a question.
         target.plane.resource(target.org.as_ref(), &target.address, None)?;
         if !confirm::somebody_is_there() {
-            return Err(nobody(run, &target.address));
+            return Err(nobody(run, &target)?);
         }
         let question = format!("Delete {} with what goes with it?", args.address);
         match confirm::ask(&run.output, &question)? {
@@ -60,15 +60,35 @@ pub(super) fn unset(run: &Run, args: &UnsetArgs) -> Result<Exit, Failure> {
     send(run, target, Edit::Delete, args.allow_delete, &args.edit)
 }
 
-fn nobody(run: &Run, address: &Address) -> Failure {
-    let help = match kinds::dependents(address).is_empty() {
-        true => format!("`{}` deletes without asking", run.setting.again("--allow-delete 1")),
-        false => format!(
-            "`{}` deletes without asking, where N is how many resources go with what belongs to it",
-            run.setting.again("--allow-delete N")
-        ),
-    };
-    Failure::new("E_NOT_CONFIRMED", "nobody is there to ask, so nothing was changed").help(help)
+fn nobody(run: &Run, target: &Target<'_>) -> Result<Failure, Failure> {
+    let more = going_along(target)?;
+    let command = run.setting.again(&format!("--allow-delete {}", more + 1));
+    let with = if more == 0 { String::new() } else { format!(", with the {more} that go with it") };
+    Ok(Failure::new("E_NOT_CONFIRMED", "nobody is there to ask, so nothing was changed")
+        .help(format!("`{command}` deletes without asking{with}")))
+}
+
+/// How many live resources go with one.
+fn going_along(target: &Target<'_>) -> Result<usize, Failure> {
+    let mut count = 0;
+    for pattern in kinds::dependents(&target.address) {
+        let Some((kind, name)) = pattern.split_once('/') else { continue };
+        let mut query = ResourcesQuery {
+            org: target.org.clone(),
+            kind: Some(kind.to_owned()),
+            prefix: Some(name.to_owned()),
+            ..ResourcesQuery::default()
+        };
+        loop {
+            let page = target.plane.resources(&query)?;
+            count += page.resources.iter().filter(|one| name.ends_with('/') || one.name == name).count();
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => break,
+            }
+        }
+    }
+    Ok(count)
 }
 
 /// What an edit is about.

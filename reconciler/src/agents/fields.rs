@@ -9,7 +9,7 @@ use crate::agents::kinds::{
     SECRET_VALUE, SETTINGS, WATCHER,
 };
 use crate::suggest;
-use crate::value::{FieldPath, Value, is_absent};
+use crate::value::{self, FieldPath, Value, is_absent};
 
 /// The fields of one kind.
 type Fields = &'static [(&'static str, Shape)];
@@ -108,6 +108,16 @@ pub(crate) fn check_removal(kind: &str, field: &str) -> Result<(), FieldError> {
         return Err(FieldError::Required { kind: kind.to_owned(), field: field.to_owned() });
     }
     Ok(())
+}
+
+/// Holds the fields of a resource that is being made against the table.
+///
+/// # Errors
+/// One that a manifest must declare is not there.
+pub(crate) fn check_made(kind: &str, made: &value::Fields) -> Result<(), FieldError> {
+    let required = REQUIRED.iter().filter(|(name, _)| *name == kind).flat_map(|(_, fields)| *fields);
+    let mut lacking = required.filter(|field| made.get(**field).is_none_or(is_absent));
+    lacking.next().map_or(Ok(()), |field| check_removal(kind, field))
 }
 
 /// Holds a value that comes from another store against the table. Fields and members that it does not name are those of other

@@ -60,6 +60,7 @@ impl<'p> Planner<'p> {
         let live = self.live(compared)?;
         let kinds = Arc::clone(&self.kinds);
         let kind = kinds.get(address.kind.as_str()).ok_or_else(|| unknown_kind(address))?;
+        self.hold(declared, kind, live.as_ref().map(|(record, _)| record.as_ref()))?;
         let (tags, takes) = (self.new_tags(declared, compared), self.takes(address));
         let before = self.before(compared)?;
         let deleted_live = before.is_some() && live.is_none() && self.input.options.rollback.is_none();

@@ -56,7 +56,7 @@ fn reach(ask: &Ask) -> Reach {
 /// `GET /v1/follow`: the state, then every commit, as server-sent events.
 pub(crate) async fn follow(State(app): State<App>, mut ask: Ask) -> Answer {
     let from: Option<String> = ask.take("token")?;
-    let sealed = ask.take::<bool>("sealed")?.unwrap_or_default();
+    let sealed = ask.flag("sealed")?.unwrap_or_default();
     let commit = ask.take::<Digest>("commit")?;
     ask.finish()?;
     if sealed {

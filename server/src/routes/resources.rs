@@ -21,7 +21,7 @@ pub(crate) async fn list(State(app): State<App>, mut ask: Ask) -> Answer {
         at: ask.moment(&app, "at").await?,
         limit: ask.limit()?,
         after: ask.take("after")?,
-        kinds: ask.take("kinds")?.unwrap_or(false),
+        kinds: ask.flag("kinds")?.unwrap_or(false),
     };
     ask.finish()?;
     let page = app.gate.call(Lane::Read, move |plane| plane.resources(&query)).await?;
@@ -81,7 +81,7 @@ pub(crate) async fn delete(State(app): State<App>, At((kind, name)): At<(String,
 }
 
 async fn edit(app: &App, mut ask: Ask, address: Address, edit: Edit) -> Answer {
-    let (allow_break, allow_delete) = (ask.take_words("allow_break"), ask.take("allow_delete")?);
+    let (allow_break, allow_delete) = (ask.take_words("allow_break"), ask.count("allow_delete")?);
     let message = ask.take("message")?.unwrap_or_default();
     ask.finish()?;
     let (if_modified, author) = (ask.if_match()?, ask.author());

@@ -23,7 +23,7 @@ pub(crate) async fn look(State(app): State<App>, At(agent): At<String>, mut ask:
         agent,
         user: ask.take("user")?,
         at: ask.take("at")?,
-        allow_missing: ask.take("allow_missing")?.unwrap_or(false),
+        allow_missing: ask.flag("allow_missing")?.unwrap_or(false),
         ephemeral: Vec::new(),
     };
     ask.finish()?;

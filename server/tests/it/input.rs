@@ -126,6 +126,37 @@ fn p5_bad_input_is_a_problem_with_a_way_out_and_changes_nothing() {
 }
 
 #[test]
+fn p5_p8_what_a_client_declares_is_held_to_its_kinds_as_manifests_are() {
+    let server = Server::start();
+    let plan = |resource: serde_json::Value| {
+        let kinds = json!([{"name": "flag", "fields": {
+            "rollout": {"type": "integer", "max": 100, "required": true},
+            "token": {"type": "string", "sensitive": true},
+        }}]);
+        let desired = json!({"source": {"name": "team"}, "digest": "", "kinds": kinds, "resources": [resource], "diagnostics": []});
+        send(&server, "POST", "/v1/plan", &[], json!({ "desired": desired }).to_string().as_bytes())
+    };
+    for (address, fields, code) in [
+        ("settings/a", json!({"soulMd": 7}), "E_FIELD"),
+        ("settings/a", json!({"installedProviders": [{"priority": 1}]}), "E_FIELD"),
+        ("agent/a", json!({"description": "x"}), "E_FIELD"),
+        ("flag/a", json!({"rollout": "x"}), "E_FIELD"),
+        ("flag/a", json!({"rollout": 101}), "E_FIELD"),
+        ("flag/a", json!({}), "E_FIELD"),
+        ("flag/a", json!({"rollout": 1, "token": SECRET}), "E_SENSITIVE"),
+        ("secret/provider:z-ai:apiKey", json!({"value": SECRET}), "E_SENSITIVE"),
+        ("nothing/a", json!({}), "E_UNKNOWN_KIND"),
+    ] {
+        let answer = plan(json!({"address": address, "fields": fields}));
+        let told = answer.problem(400, code);
+        assert!(told["detail"].as_str().is_some_and(|detail| detail.contains(address)), "{told}");
+        assert!(!answer.text().contains(SECRET), "{address}");
+    }
+    let good = plan(json!({"address": "flag/a", "fields": {"rollout": 100}}));
+    assert_eq!((good.status, &good.json()["summary"]["create"]), (200, &json!(1)), "{}", good.text());
+}
+
+#[test]
 fn p8_no_problem_repeats_a_secret_that_stands_in_a_wrong_place() {
     let server = Server::start();
     let mut request = serde_json::to_value(apply_request(&server.plane, plan_request(hotreload("glm-4.6")))).unwrap();
