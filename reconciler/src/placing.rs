@@ -28,7 +28,8 @@ pub struct Unplaced {
 }
 
 impl Plan {
-    /// Puts in the places that a request for this plan was made without. A plan that has its places stays as it is.
+    /// Puts in the places that a request for this plan was made without. A plan that has its places stays as it is, and what has none in
+    /// `desired` either is left to whoever made that without places.
     pub fn place(&mut self, desired: &Desired) {
         // A rollback is about the manifests of then.
         if self.rollback.is_some() {
@@ -57,12 +58,12 @@ impl Plan {
                 (_, None) => None,
             });
         }
-        for Unplaced { diagnostic, address, path } in std::mem::take(&mut self.unplaced) {
-            let at = declared(&address).and_then(|declared| place_of(declared, &path));
-            if let (Some(at), Some(found)) = (at, self.diagnostics.get_mut(diagnostic)) {
-                *found = found.clone().label(bare_label(at));
-            }
-        }
+        self.unplaced.retain(|Unplaced { diagnostic, address, path }| {
+            let at = declared(address).and_then(|declared| place_of(declared, path));
+            let (Some(at), Some(found)) = (at, self.diagnostics.get_mut(*diagnostic)) else { return true };
+            *found = found.clone().label(bare_label(at));
+            false
+        });
     }
 }
 

@@ -20,7 +20,7 @@ use holdfast_server::{Client, Follower, FollowerOptions, Listen, ServeOptions, m
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{SECRET, Server, apply, apply_request, eventually, hotreload, org, plan_request, plane};
+use crate::support::{SECRET, Server, apply, apply_request, eventually, hotreload, org, plan_request, plane, project};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const AGENT: &str = "hotreload-test";
@@ -476,6 +476,25 @@ fn p12_a_follower_on_the_network_lets_in_whom_its_server_does_and_no_further() {
     follower.wait_for(revoked.revision, PATIENCE).unwrap();
     assert_eq!(ours.kv_get(Some(&org("acme")), "a", None).unwrap_err().kind, ProblemKind::Denied);
     served.shut_down();
+}
+
+#[test]
+fn a_plan_through_a_follower_has_the_places_of_its_findings() {
+    let server = Server::start();
+    let folder = folder();
+    apply(&server.plane, plan_request(hotreload("glm-4.6")));
+    let follower = follow(&server, folder.path());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let served = runtime.block_on(mount(Arc::new(follower.clone()), folder.path(), ServeOptions::default())).unwrap();
+    // The key has no value here, and stays as it is sealed.
+    let request = plan_request(project("glm-4.5", None));
+    let here = server.plane.plan(&request).unwrap();
+    assert!(here.diagnostics.iter().any(|found| !found.labels.is_empty()), "{:?}", here.diagnostics);
+    for (way, through) in [("a server", server.client()), ("a follower", Client::new(served.socket().to_owned()))] {
+        assert_eq!(through.plan(&request).unwrap(), here, "through {way}");
+    }
+    runtime.block_on(served.shutdown());
+    follower.shutdown();
 }
 
 #[test]
