@@ -23,6 +23,7 @@ use crate::problem::ProblemBody;
 use crate::protocol::{AUTHOR_HEADER, PROTOCOL, REQUEST_ID_HEADER, etag};
 use crate::socket::server_pid;
 use crate::transport::{ExchangeError, Incoming, Outgoing, Streamed, Transport};
+use crate::validity::WrongTime;
 
 /// What stands encoded in a part of a path: everything but letters, digits and the four marks that mean nothing anywhere.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -161,6 +162,11 @@ impl Call {
     }
 }
 
+/// Whether the server's certificate does not count now, as the clock here says.
+fn is_about_time(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<WrongTime>())
+}
+
 /// A failed exchange as a problem; `in_doubt` says that it was a write which may have been carried out.
 pub(crate) fn failure(endpoint: &Endpoint, error: &ExchangeError, in_doubt: bool) -> Problem {
     let pid = endpoint.socket().and_then(server_pid);
@@ -172,6 +178,12 @@ pub(crate) fn failure(endpoint: &Endpoint, error: &ExchangeError, in_doubt: bool
             "E_NO_SERVER",
             format!("nobody answers at `{socket}`"),
             "check the address, and that `reconcile serve --listen` runs there",
+        ),
+        ExchangeError::Connect(error) if over_network && is_about_time(error) => (
+            ProblemKind::Unavailable,
+            "E_CONNECT",
+            format!("cannot connect to `{socket}`"),
+            "check this machine's clock; if it is right, the server needs another certificate",
         ),
         ExchangeError::Connect(_) if over_network => (
             ProblemKind::Unavailable,

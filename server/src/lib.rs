@@ -36,6 +36,7 @@ mod strict;
 mod tls;
 mod transport;
 mod users;
+mod validity;
 mod watching;
 mod wire;
 
@@ -53,4 +54,5 @@ pub use serve::{ServeOptions, ServerHandle, mount};
 pub use socket::{MountError, SOCKET_NAME};
 pub use tls::{TlsError, TlsIdentity, TlsTrust};
 pub use users::user_name;
+pub use validity::{Validity, WrongTime};
 pub use wire::Hello;

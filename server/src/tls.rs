@@ -6,12 +6,15 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use holdfast_engine::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+use crate::validity::{Validity, WrongTime};
 
 /// Why certificates cannot be used. None of these shows a piece of a key.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +59,15 @@ impl TlsIdentity {
             .with_single_cert(chain, key)
             .map_err(TlsError::Unusable)?;
         Ok(Self(Arc::new(RwLock::new(Arc::new(config)))))
+    }
+
+    /// When a certificate chain in PEM form counts; none if its dates cannot be read.
+    ///
+    /// # Errors
+    /// There is none in the text.
+    pub fn validity(certificates: &[u8]) -> Result<Option<Validity>, TlsError> {
+        let chain = certificates_of(certificates)?;
+        Ok(Validity::of_chain(chain.iter().map(AsRef::as_ref)))
     }
 
     /// Shows what `renewed` shows, to whoever comes from now on. Connections that are open stay as they are.
@@ -140,11 +152,27 @@ impl Greeting {
         &self,
         stream: S,
     ) -> io::Result<client::TlsStream<S>> {
-        self.connector.connect(self.name.clone(), stream).await
+        self.connector.connect(self.name.clone(), stream).await.map_err(dated)
     }
 }
 
-fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// What rustls says of a certificate at the wrong time has the time in seconds; it becomes a [`WrongTime`], everything else stays.
+fn dated(error: io::Error) -> io::Error {
+    let time =
+        |time: UnixTime| Timestamp::from_millis(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000));
+    let wrong = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { time: now, not_after })) => {
+            WrongTime::Expired { until: time(*not_after), now: time(*now) }
+        }
+        Some(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { time: now, not_before })) => {
+            WrongTime::Early { from: time(*not_before), now: time(*now) }
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), wrong)
+}
+
+pub(crate) fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     found.ok().filter(|found| !found.is_empty()).ok_or(TlsError::NoCertificate)
 }

@@ -6,14 +6,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdfast_engine::{Clock, Timestamp};
 use holdfast_reconciler::error::{Problem, ProblemKind};
-use holdfast_server::TlsIdentity;
+use holdfast_server::{TlsIdentity, WrongTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::Run;
 use crate::args::ServeArgs;
+use crate::clock;
 use crate::error::Failure;
 
 /// How often the files are looked at without being told to.
@@ -24,6 +26,7 @@ pub(super) struct Certificate {
     files: Files,
     chain: Vec<u8>,
     identity: TlsIdentity,
+    clock: Clock,
 }
 
 #[derive(Clone)]
@@ -39,7 +42,7 @@ impl Certificate {
         let files = Files { chain: run.setting.path(chain), key: run.setting.path(key) };
         let chain = read(&files.chain)?;
         let identity = files.identity(&chain)?;
-        Ok(Some(Self { files, chain, identity }))
+        Ok(Some(Self { files, chain, identity, clock: clock::system() }))
     }
 
     /// What the server shows; a renewed certificate reaches every clone.
@@ -51,13 +54,17 @@ impl Certificate {
     /// used leaves the one that is in use.
     pub(super) fn keep(mut self) -> std::io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
+        // Better than none: the clock may be what is wrong, and the files may hold another one in a moment.
+        if let Err(wrong) = counts(&self.chain, (self.clock)()) {
+            tracing::warn!(file = %self.files.chain.display(), error = %wrong, "clients will refuse the certificate");
+        }
         tokio::spawn(async move {
             let mut complained = None;
             loop {
                 // Either way the files are looked at: both only wake.
                 let _ = timeout(LOOK_EVERY, hangup.recv()).await;
-                let (files, chain) = (self.files.clone(), self.chain.clone());
-                let looked = tokio::task::spawn_blocking(move || files.renewed(&chain));
+                let (files, chain, now) = (self.files.clone(), self.chain.clone(), (self.clock)());
+                let looked = tokio::task::spawn_blocking(move || files.renewed(&chain, now));
                 match looked.await {
                     Ok(Ok(Some((chain, identity)))) => {
                         self.identity.replace(&identity);
@@ -85,13 +92,19 @@ impl Certificate {
 }
 
 impl Files {
-    /// The certificate that the files hold now, if it is not the one in use.
-    fn renewed(&self, in_use: &[u8]) -> Result<Option<(Vec<u8>, TlsIdentity)>, Failure> {
+    /// The certificate that the files hold now, if it is not the one in use. One that does not count now takes no place of another.
+    fn renewed(&self, in_use: &[u8], now: Timestamp) -> Result<Option<(Vec<u8>, TlsIdentity)>, Failure> {
         let chain = read(&self.chain)?;
         if chain == in_use {
             return Ok(None);
         }
         let identity = self.identity(&chain)?;
+        counts(&chain, now).map_err(|wrong| {
+            let message = format!("what is in `{}` is of no use now", self.chain.display());
+            let mut problem = Problem::new(ProblemKind::Invalid, "E_TLS", message);
+            problem.causes.push(wrong.to_string());
+            problem.help("check this machine's clock, and which certificate was installed")
+        })?;
         Ok(Some((chain, identity)))
     }
 
@@ -109,6 +122,36 @@ impl Files {
     }
 }
 
+/// Refuses a chain that does not count at a time, as far as its dates can be read.
+fn counts(chain: &[u8], now: Timestamp) -> Result<(), WrongTime> {
+    let validity = TlsIdentity::validity(chain).ok().flatten();
+    validity.map_or(Ok(()), |validity| validity.check(now))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| Failure::io("E_TLS", format!("cannot read `{}`", path.display()), &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_does_not_count_now_takes_no_place_of_another() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tls");
+        let in_use = std::fs::read(root.join("server.pem")).unwrap();
+        let looked = |name: &str, now: i64| {
+            let files = Files { chain: root.join(name), key: root.join("renewed.key") };
+            let renewed = files.renewed(&in_use, Timestamp::from_millis(now * 1000));
+            renewed.map(|renewed| renewed.is_some()).map_err(|failure| (failure.problem.code, failure.problem.causes))
+        };
+        let refused = |why: &str| Err(("E_TLS".to_owned(), vec![why.to_owned()]));
+        let now = 1_798_761_600;
+        assert_eq!(looked("renewed.pem", now), Ok(true));
+        let expired = "the certificate expired at 2020-01-31T00:00:00.000Z, and it is 2027-01-01T00:00:00.000Z by the clock of this machine";
+        assert_eq!(looked("expired.pem", now), refused(expired));
+        let early = "the certificate counts only from 2090-01-01T00:00:00.000Z on, and it is 2027-01-01T00:00:00.000Z by the clock of this machine";
+        assert_eq!(looked("early.pem", now), refused(early));
+        assert_eq!(looked("early.pem", 3_786_998_400), Ok(true), "it is taken when its time has come");
+    }
 }

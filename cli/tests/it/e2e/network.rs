@@ -18,6 +18,8 @@ fn pem(name: &str) -> PathBuf {
 struct Listening {
     child: Child,
     log: BufReader<ChildStderr>,
+    /// What it said before it listened.
+    begun: String,
     url: String,
 }
 
@@ -31,13 +33,14 @@ impl Listening {
         let arguments = [&["serve", "--listen", "127.0.0.1:0"], flags.as_slice()].concat();
         let mut child = project.command(&arguments).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
+        let (mut begun, mut line) = (String::new(), String::new());
         while !line.starts_with("listening on ") {
+            begun.push_str(&line);
             line.clear();
             assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended before it listened");
         }
         let url = line["listening on ".len()..].split(',').next().unwrap().to_owned();
-        Self { child, log, url }
+        Self { child, log, begun, url }
     }
 
     fn signal(&self, signal: Signal) {
@@ -46,7 +49,7 @@ impl Listening {
 
     fn stop(mut self) -> String {
         self.signal(Signal::TERM);
-        let mut log = String::new();
+        let mut log = std::mem::take(&mut self.begun);
         self.log.read_to_string(&mut log).unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "{log}");
         log
@@ -151,4 +154,27 @@ fn a_renewed_certificate_is_taken_over_without_a_restart() {
     assert!(!trusting("authority.pem"));
     let log = server.stop();
     assert!(log.contains("took over a renewed certificate"), "{log}");
+}
+
+#[test]
+fn a_certificate_at_the_wrong_time_is_told_with_its_date_by_the_server_and_by_who_asks_it() {
+    let project = Project::with(TRIAGE);
+    assert_eq!(project.run_with(&["--yes"], &[("Z_KEY", CANARY)], "").code, Some(0));
+    let token = token(&project, &["reader", "--role", "read"]);
+    for (name, when) in [
+        ("expired.pem", "the certificate expired at 2020-01-31T00:00:00.000Z"),
+        ("early.pem", "the certificate counts only from 2090-01-01T00:00:00.000Z on"),
+    ] {
+        let server = Listening::start_with(&project, &pem(name), &pem("renewed.key"));
+        let authority = pem(name);
+        let variables = [("HOLDFAST_TOKEN", token.as_str()), ("SSL_CERT_FILE", authority.to_str().unwrap())];
+        let asked = project.run_with(&["--server", &server.url, "status"], &variables, "");
+        assert_eq!(asked.code, Some(1));
+        for part in ["E_CONNECT", when, "by the clock of this machine", "help: check this machine's clock"] {
+            assert!(asked.stderr.contains(part), "{part}: {}", asked.stderr);
+        }
+        assert!(!asked.stderr.contains("UNIX"), "{}", asked.stderr);
+        let log = server.stop();
+        assert!(log.contains("clients will refuse the certificate") && log.contains(when), "{log}");
+    }
 }
