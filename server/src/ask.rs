@@ -3,6 +3,7 @@
 //!
 //! Never here: bodies, and what a route does with it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
@@ -133,6 +134,16 @@ impl Ask {
     /// Whether it came over the Unix socket, which asks for no token.
     pub(crate) fn is_trusted(&self) -> bool {
         self.peer.trusted
+    }
+
+    /// Takes the parameter that names a user; the empty name is nobody's.
+    pub(crate) fn user(&mut self) -> Result<Option<String>, Refusal> {
+        match self.take::<String>("user")? {
+            Some(user) if user.is_empty() => {
+                Err(Refusal::invalid("E_QUERY", "the parameter `user` is empty", "name a user, or leave it out"))
+            }
+            user => Ok(user),
+        }
     }
 
     /// Takes how many rows a page may hold.
@@ -283,6 +294,10 @@ impl Ask {
 /// The parameters of a query; one that stands twice is refused.
 fn query(text: &str) -> Result<BTreeMap<String, String>, Refusal> {
     let help = "see `docs/http.md` for the parameters of this route";
+    if decoded(text).is_none() {
+        let message = "the query is not percent-encoded UTF-8";
+        return Err(Refusal::invalid("E_QUERY", message, "encode each name and value"));
+    }
     let mut found = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
         if found.len() == QUERY_PARAMS_MAX {
@@ -314,13 +329,20 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Refusa
     }
 }
 
+/// A percent-encoded text; none if a `%` begins no byte, or the bytes are not UTF-8.
+fn decoded(encoded: &str) -> Option<Cow<'_, str>> {
+    let begins_byte =
+        |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    let whole = encoded.split('%').skip(1).all(begins_byte);
+    percent_encoding::percent_decode_str(encoded).decode_utf8().ok().filter(|_| whole)
+}
+
 /// The author of the request's header, decoded.
 fn author(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let Some(encoded) = text(headers, &AUTHOR_HEADER)? else { return Ok(None) };
-    let author = percent_encoding::percent_decode_str(&encoded).decode_utf8().map(|author| author.into_owned());
-    match author {
-        Ok(author) if is_author(&author) => Ok(Some(author)),
-        Ok(_) | Err(_) => Err(Refusal::invalid(
+    match decoded(&encoded) {
+        Some(author) if is_author(&author) => Ok(Some(author.into_owned())),
+        Some(_) | None => Err(Refusal::invalid(
             "E_AUTHOR",
             "the author is malformed",
             format!("use 1 to {AUTHOR_BYTES_MAX} bytes of UTF-8 without control characters, percent-encoded"),

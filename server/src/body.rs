@@ -70,8 +70,9 @@ impl Bodies {
         Self { budget: Arc::new(Semaphore::new(ALL_BODIES_BYTES_MAX / BODY_UNIT_BYTES)), patience }
     }
 
-    /// Reads a body of at most `limit` bytes.
+    /// Reads a body of at most `limit` bytes, which must be the whole value as it is.
     pub(crate) async fn read(&self, headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+        plain_and_whole(headers)?;
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > limit) {
@@ -96,6 +97,17 @@ impl Bodies {
         }
         Ok(Bytes { bytes, _share: share.permit })
     }
+}
+
+/// Refuses a body that is not what it stands for: a compressed one (RFC 9110, 15.5.16), or a part of one (14.5).
+fn plain_and_whole(headers: &HeaderMap) -> Result<(), Refusal> {
+    for encoding in headers.get_all(header::CONTENT_ENCODING) {
+        let encoding = String::from_utf8_lossy(encoding.as_bytes());
+        if !encoding.split(',').all(|coding| coding.trim().eq_ignore_ascii_case("identity")) {
+            return Err(Refusal::encoded(&encoding));
+        }
+    }
+    if headers.contains_key(header::CONTENT_RANGE) { Err(Refusal::part()) } else { Ok(()) }
 }
 
 /// The part of the budget that one body has taken.

@@ -92,7 +92,7 @@ fn answers(operation: &Operation) -> Map<String, Value> {
         statuses.extend([401, 403, 429]);
     }
     if !matches!(takes, Takes::Nothing) {
-        statuses.extend([408, 413]);
+        statuses.extend([408, 413, 415]);
     }
     if query.contains(&"at") || query.contains(&"to") || path.contains("{revision}") {
         // What is meant may be compacted.
@@ -156,6 +156,7 @@ fn parameter(place: &str, name: &str) -> Value {
         "address" => {
             json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}/[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
         }
+        "user" if place == "query" => json!({"type": "string", "minLength": 1}),
         "user" if place == "path" => {
             json!({"type": "string", "minLength": 1, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"})
         }
@@ -170,11 +171,13 @@ fn parameter(place: &str, name: &str) -> Value {
         "field" => json!({"type": "string", "minLength": 1}),
         "model" => json!({"type": "string", "pattern": "^[!-~]{1,200}$"}),
         "If-Match" => json!({"type": "string", "pattern": "^\"[0-9]{1,15}\"$"}),
+        "If-None-Match=*" => json!({"type": "string", "const": "*"}),
         "Idempotency-Key" => json!({"type": "string", "pattern": "^[!-~]{1,128}$"}),
         "Last-Event-ID" => json!({"type": "string", "pattern": "^[0-9]{0,15}$"}),
         "org" => json!({"type": "string", "pattern": "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"}),
         _ => json!({"type": "string"}),
     };
     let (name, marked) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
+    let name = name.strip_suffix("=*").unwrap_or(name);
     json!({"in": place, "name": name, "required": marked || place == "path", "schema": schema})
 }

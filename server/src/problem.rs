@@ -133,9 +133,12 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// What is wrong with a JSON text, without any piece of it that could be a value: the rule and the place.
 pub(crate) fn json_problem(what: &str, error: &serde_json::Error) -> Problem {
+    let help = "see `docs/http.md` for the form of the body";
+    if error.is_eof() && error.column() == 0 && error.line() <= 1 {
+        return Problem::new(ProblemKind::Invalid, "E_JSON", format!("the {what} is empty")).help(help);
+    }
     let message = format!("malformed {what} at line {}, column {}", error.line(), error.column());
-    let mut problem =
-        Problem::new(ProblemKind::Invalid, "E_JSON", message).help("see `docs/http.md` for the form of the body");
+    let mut problem = Problem::new(ProblemKind::Invalid, "E_JSON", message).help(help);
     problem.causes.push(without_values(&error.to_string()));
     problem
 }
@@ -233,6 +236,8 @@ mod tests {
         use holdfast_reconciler::plane::ImportRequest;
         let put = r#"{"ops": [{"put": {"key": "a", "value": 5}}]}"#;
         assert_eq!(cause::<SecretBody>("[1]"), "invalid type, expected an object");
+        let empty = json_problem("JSON body", &crate::body::from_json::<SecretBody>(b"").unwrap_err());
+        assert_eq!((empty.message.as_str(), empty.causes), ("the JSON body is empty", Vec::new()));
         assert_eq!(cause::<SecretBody>("7"), "invalid type, expected an object");
         assert_eq!(
             cause::<holdfast_reconciler::raw_value::RawValue>("5"),

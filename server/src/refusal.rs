@@ -111,6 +111,26 @@ impl Refusal {
         )
     }
 
+    /// The body is in an encoding that is not taken apart here; to store it as it came would store something else.
+    pub(crate) fn encoded(encoding: &str) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ProblemKind::Invalid,
+            "E_CONTENT_ENCODING",
+            format!("a body with `Content-Encoding: {}` is not taken", shown(encoding)),
+            "send it as it is, without the header",
+        )
+    }
+
+    /// The body is a part of a value; to take it for the whole would lose the rest.
+    pub(crate) fn part() -> Self {
+        Self::invalid(
+            "E_CONTENT_RANGE",
+            "the body is a part of a value, as `Content-Range` says, and only whole ones are taken",
+            "send the whole value, without the header",
+        )
+    }
+
     /// The body ended before it was whole.
     pub(crate) fn broken_body() -> Self {
         Self::invalid("E_BROKEN_BODY", "the body ended before it was whole", "send the request again")
@@ -153,6 +173,9 @@ impl IntoResponse for Refusal {
         }
         if matches!(status, StatusCode::UNAUTHORIZED) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE) {
+            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         response.extensions_mut().insert(Refused { problem });
         response

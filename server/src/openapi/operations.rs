@@ -14,7 +14,7 @@ pub(super) struct Operation {
     pub(super) takes: Takes,
     /// Its good answer.
     pub(super) gives: (u16, Gives),
-    /// The headers that it heeds, beside those of every route.
+    /// The headers that it heeds, beside those of every route; one that takes nothing but `*` ends in `=*`.
     pub(super) headers: &'static [&'static str],
     /// The statuses of its problems, beside those of every route of its kind.
     pub(super) refuses: &'static [u16],
@@ -128,23 +128,32 @@ pub(super) const OPERATIONS: &[Operation] = &[
         headers: &["Idempotency-Key"],
         ..post("/v1/apply", "Applies what a plan showed", Takes::Json("ApplyRequest"), 200, "Receipt", &[409, 410, 422])
     },
-    post(
-        "/v1/rollback",
-        "Puts an earlier revision back",
-        Takes::Json("RollbackRequest"),
-        200,
-        "Receipt",
-        &[409, 410, 422],
-    ),
-    post("/v1/resume", "Lets a held source go on", Takes::MaybeJson("ResumeRequest"), 200, "Receipt", &[409, 422]),
-    post(
-        "/v1/approve",
-        "Applies a plan that a loop left to somebody",
-        Takes::Json("ApproveRequest"),
-        200,
-        "Receipt",
-        &[409, 410, 422],
-    ),
+    Operation {
+        headers: &["Idempotency-Key"],
+        ..post(
+            "/v1/rollback",
+            "Puts an earlier revision back",
+            Takes::Json("RollbackRequest"),
+            200,
+            "Receipt",
+            &[409, 410, 422],
+        )
+    },
+    Operation {
+        headers: &["Idempotency-Key"],
+        ..post("/v1/resume", "Lets a held source go on", Takes::MaybeJson("ResumeRequest"), 200, "Receipt", &[409, 422])
+    },
+    Operation {
+        headers: &["Idempotency-Key"],
+        ..post(
+            "/v1/approve",
+            "Applies a plan that a loop left to somebody",
+            Takes::Json("ApproveRequest"),
+            200,
+            "Receipt",
+            &[409, 410, 422],
+        )
+    },
     post("/v1/poke", "Makes the loops look at their sources now", Takes::Nothing, 200, "Poked", &[]),
     post("/v1/import", "Takes exported resources in", Takes::Json("ImportRequest"), 200, "Imported", &[409, 422]),
     read("/v1/commits", "Commits, newest first", &["address", "key", "prefix", "before", "limit"], "Commits"),
@@ -162,7 +171,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         query: EDIT_QUERY,
-        headers: &["If-Match"],
+        headers: &["If-Match", "If-None-Match=*", "Idempotency-Key"],
         ..write(
             "patch",
             "/v1/resources/{kind}/{name}",
@@ -174,7 +183,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         query: EDIT_QUERY,
-        headers: &["If-Match"],
+        headers: &["If-Match", "Idempotency-Key"],
         ..write(
             "delete",
             "/v1/resources/{kind}/{name}",
@@ -268,7 +277,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ..read("/v1/kv/{key}", "A raw value; the key may contain `/`", &["at"], "")
     },
     Operation {
-        headers: &["If-Match", "Idempotency-Key"],
+        headers: &["If-Match", "If-None-Match=*", "Idempotency-Key"],
         ..write("put", "/v1/kv/{key}", "Writes a raw value", Takes::Bytes, Gives::Json("Written"), &[412])
     },
     Operation {

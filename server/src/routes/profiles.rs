@@ -15,7 +15,7 @@ use crate::wire::{ProfileBody, ProfilesAnswer};
 
 /// `GET /v1/profiles`: users, providers, scopes and tags.
 pub(crate) async fn list(State(app): State<App>, mut ask: Ask) -> Answer {
-    let user = ask.take("user")?;
+    let user = ask.user()?;
     ask.finish()?;
     let query = ProfilesQuery { org: ask.org, user };
     let profiles = app.gate.call(Lane::Read, move |plane| plane.profiles(&query)).await?;

@@ -21,7 +21,7 @@ pub(crate) async fn look(State(app): State<App>, At(agent): At<String>, mut ask:
     let request = SessionRequest {
         org: ask.org.clone(),
         agent,
-        user: ask.take("user")?,
+        user: ask.user()?,
         at: ask.take("at")?,
         allow_missing: ask.flag("allow_missing")?.unwrap_or(false),
         ephemeral: Vec::new(),
@@ -36,7 +36,7 @@ pub(crate) async fn explain(State(app): State<App>, At(agent): At<String>, mut a
     let request = SessionRequest {
         org: ask.org.clone(),
         agent,
-        user: ask.take("user")?,
+        user: ask.user()?,
         at: ask.take("at")?,
         ..SessionRequest::default()
     };
