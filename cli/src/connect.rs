@@ -85,7 +85,10 @@ pub(crate) fn nothing(setting: &Setting) -> Result<Reached, Failure> {
     let engine = Engine::open(Box::new(MemoryStore::new()), Options { clock: clock.clone() })
         .map_err(|error| Problem::from_error(ProblemKind::Internal, "E_STORE", &error))?;
     let system = SystemEnvironment::NotKnown;
-    Ok(Box::new(Plane::new(engine, PlaneOptions { keys: setting.keys(), system, clock, holder: None })))
+    Ok(Box::new(Plane::new(
+        engine,
+        PlaneOptions { keys: setting.keys(), system, clock, elapsed: clock::elapsed(), holder: None },
+    )))
 }
 
 /// Finds the plane of a store that a server must hold, because what is asked for only happens there.
@@ -221,7 +224,7 @@ fn open(setting: &Setting, store: &Path, embedded: Embedded) -> Result<Plane, Re
     let clock = clock::system();
     let engine = Engine::open(Box::new(opened), Options { clock: clock.clone() })
         .map_err(|error| Refused::Failed(unrecovered(store, &error)))?;
-    Ok(Plane::new(engine, PlaneOptions { keys: setting.keys(), system, clock, holder }))
+    Ok(Plane::new(engine, PlaneOptions { keys: setting.keys(), system, clock, elapsed: clock::elapsed(), holder }))
 }
 
 /// What to do about a store that cannot be read back.

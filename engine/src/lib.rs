@@ -75,7 +75,7 @@ pub use replica::{
     CheckpointError, Replica, ReplicaChange, ReplicaCommit, ReplicaEntry, ReplicaError, ReplicaState, read_checkpoint,
     write_checkpoint,
 };
-pub use restore::{Existing, RestoreError, Restored, restore, restore_with};
+pub use restore::{Existing, Inherited, RestoreError, Restored, restore, restore_with};
 pub use revision::{Revision, RevisionError, Timestamp};
 pub use sealed::SealedView;
 pub use snapshot::{Head, Snapshot};

@@ -3,6 +3,9 @@
 //! A restored store goes on under the same id in a new epoch, and its revision jumps, so that no cache and no resume token
 //! can take it for the one it was made from. The state at the jump is its oldest.
 //!
+//! A backup has no reminders: they speak of the world around one store. Where the new store takes the place of another, that world
+//! is still there, so those that the caller names come over from the old one.
+//!
 //! Never here: reading a backup (`backup.rs`), or which file takes the place of which (`store/replace.rs`).
 
 use std::io::{self, BufRead};
@@ -13,19 +16,38 @@ use crate::codec::BackupHeader;
 use crate::error::StoreError;
 use crate::limits::RESTORE_REVISION_JUMP;
 use crate::planted::planted;
+use crate::reminders::Reminder;
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::Identity;
 use crate::store::embedded::SledStore;
 use crate::store::opening::{Seed, SledOptions, StoreOpenError};
+use crate::store::replace::Replaced;
 
 /// What is done with a store that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
+pub enum Existing<'a> {
     /// The restore is refused.
     Refuse,
     /// The new store takes its place; its files are kept in a folder `aside-N` within the store's.
-    KeepAside,
+    KeepAside {
+        /// The new store takes those of its reminders over whose key begins with this.
+        reminders: &'a str,
+    },
+}
+
+/// What became of the reminders of a store that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inherited {
+    /// There was no store.
+    Nothing,
+    /// That many are in the new store.
+    Reminders(usize),
+    /// The old store cannot be read, so that nobody knows which it had.
+    Unknown {
+        /// Why, in one line.
+        reason: String,
+    },
 }
 
 /// What a restore made.
@@ -39,6 +61,8 @@ pub struct Restored {
     pub keys: u64,
     /// The folder with the files of the store that was there before.
     pub kept_aside: Option<PathBuf>,
+    /// What it has of that store's reminders.
+    pub inherited: Inherited,
 }
 
 /// Why a backup was not restored.
@@ -100,22 +124,24 @@ pub fn restore_with(
     input: &mut dyn BufRead,
     path: &Path,
     options: SledOptions,
-    existing: Existing,
+    existing: Existing<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Restored, RestoreError> {
     let Content { header, entries, sealed, requests, .. } = read(input)?;
     let BackupHeader { identity, head } = header;
     let keys = entries.len() as u64;
-    let seed = |epoch: u64, newest: Revision| {
+    let seed = |epoch: u64, newest: Revision, reminders: Vec<Reminder>| {
         let older =
             if planted("restore-forgets-the-store-before") { identity.epoch } else { identity.epoch.max(epoch) };
         let identity = Identity { epoch: older.saturating_add(1), ..identity };
         let newest = head.revision.max(newest).get();
         let head = Head { revision: Revision::new(newest.saturating_add(RESTORE_REVISION_JUMP)), ..head };
-        Seed { identity, head, entries, requests, sealed }
+        Seed { identity, head, entries, requests, sealed, reminders }
     };
     match SledStore::replace(path, options, existing, seed, progress) {
-        Ok((identity, head, kept_aside)) => Ok(Restored { identity, head, keys, kept_aside }),
+        Ok(Replaced { identity, head, kept_aside, inherited }) => {
+            Ok(Restored { identity, head, keys, kept_aside, inherited })
+        }
         Err(StoreOpenError::Occupied { path }) => Err(RestoreError::Occupied { path }),
         Err(StoreOpenError::Storage(error)) => Err(RestoreError::Storage(error)),
         Err(error) => Err(RestoreError::Open(error)),

@@ -16,7 +16,7 @@ mod reclaim;
 mod records;
 mod recovery;
 mod reminding;
-mod replace;
+pub(crate) mod replace;
 mod sled;
 pub(crate) mod sync;
 #[cfg(all(feature = "failpoints", debug_assertions))]

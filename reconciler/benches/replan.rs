@@ -70,7 +70,16 @@ fn planes() -> (Plane, Plane) {
     let plane = |holder| {
         let keys = KeySource::Text(SecretText::new("ab".repeat(32)));
         let system = SystemEnvironment::Known(BTreeMap::from([("Z_AI_API_KEY".to_owned(), "host".to_owned())]));
-        Plane::new(engine.clone(), PlaneOptions { keys, system, clock: Arc::clone(&clock), holder })
+        Plane::new(
+            engine.clone(),
+            PlaneOptions {
+                keys,
+                system,
+                clock: Arc::clone(&clock),
+                elapsed: Arc::new(|| std::time::Duration::ZERO),
+                holder,
+            },
+        )
     };
     (plane(Some(Holder { pid: std::process::id(), version: "bench".to_owned() })), plane(None))
 }

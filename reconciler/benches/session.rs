@@ -44,7 +44,13 @@ fn plane(agents: usize) -> Plane {
     });
     let engine = Engine::open(Box::new(MemoryStore::new()), Options { clock: Arc::clone(&clock) }).unwrap();
     let key = SecretText::new("00112233445566778899aabbccddeeff".repeat(2));
-    let options = PlaneOptions { keys: KeySource::Text(key), system: SystemEnvironment::NotKnown, clock, holder: None };
+    let options = PlaneOptions {
+        keys: KeySource::Text(key),
+        system: SystemEnvironment::NotKnown,
+        clock,
+        elapsed: Arc::new(|| std::time::Duration::ZERO),
+        holder: None,
+    };
     let plane = Plane::new(engine, options);
     let indices: Vec<usize> = (0..agents).collect();
     for chunk in indices.chunks(10_000) {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{Write, stdout};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use holdfast_engine::{Digest, Engine, Key, MemoryStore, Options, Revision, Timestamp, Txn};
 use holdfast_reconciler::agents::resolver::SystemEnvironment;
@@ -49,7 +49,11 @@ impl Resolver for Flags {
 fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::open(Box::new(MemoryStore::new()), Options::new(now))?;
     let (keys, system) = (KeySource::None("flags have no secrets".to_owned()), SystemEnvironment::NotKnown);
-    let plane = Plane::new(engine, PlaneOptions { keys, system, clock: Arc::new(now), holder: None });
+    let begun = Instant::now();
+    let plane = Plane::new(
+        engine,
+        PlaneOptions { keys, system, clock: Arc::new(now), elapsed: Arc::new(move || begun.elapsed()), holder: None },
+    );
     let (org, flags) = (OrgId::default(), Flags { kind: KindName::new("feature-flag")? });
 
     set(&plane, &org, &flags, &[("dark-mode", 100), ("new-ui", 50), ("old-api", 0)])?;

@@ -205,11 +205,11 @@ impl ControlPlane for Plane {
     }
 
     fn follower_told(&self, report: &FollowerReport) -> Result<(), Problem> {
-        self.followers().told(report, self.now())
+        self.followers().told(report, self.both_clocks())
     }
 
     fn follower_left(&self, removal: &FollowerRemoval) -> Result<(), Problem> {
-        self.followers().left(removal, self.now())
+        self.followers().left(removal, self.both_clocks())
     }
 
     fn storage(&self) -> Result<Storage, Problem> {

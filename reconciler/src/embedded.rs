@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use holdfast_engine::{AtError, Clock, Engine, Revision, Snapshot, Timestamp};
 
@@ -17,7 +18,7 @@ use crate::agents::session::{AgentResolver, asked};
 use crate::control::Standings;
 use crate::desired::SecretText;
 use crate::error::{Problem, ProblemKind};
-use crate::followers::Followers;
+use crate::followers::{Followers, Now};
 use crate::keyfile::{KeySource, Keys};
 use crate::kind::Kinds;
 use crate::kind_record;
@@ -33,6 +34,9 @@ use crate::watch::Watchers;
 
 mod planning;
 
+/// How much time went by since some moment, by a clock that nobody sets, such as that of [`std::time::Instant`].
+pub type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// What the host passes in.
 pub struct PlaneOptions {
     /// Where the master key is.
@@ -41,6 +45,8 @@ pub struct PlaneOptions {
     pub system: SystemEnvironment,
     /// The clock; the engine has its own.
     pub clock: Clock,
+    /// What ages are measured by, of followers that tell nothing any more: the clock may be set meanwhile.
+    pub elapsed: Elapsed,
     /// The process that holds the store, if it is one that stays.
     pub holder: Option<Holder>,
 }
@@ -61,6 +67,7 @@ struct Inner {
     keys: Keys,
     system: SystemEnvironment,
     clock: Clock,
+    elapsed: Elapsed,
     holder: Option<Holder>,
     kinds: Kinds,
     open: OpenSessions,
@@ -87,17 +94,18 @@ impl fmt::Debug for Plane {
 impl Plane {
     /// Takes an engine and what the host passes in.
     pub fn new(engine: Engine, options: PlaneOptions) -> Self {
-        let PlaneOptions { keys, system, clock, holder } = options;
+        let PlaneOptions { keys, system, clock, elapsed, holder } = options;
         let keys = Keys::new(keys);
         let (open, applying, retention) = (OpenSessions::default(), Mutex::new(()), Mutex::new(None));
         let (kinds, loops) = (kinds::kinds(), Loops::default());
         let (standings, actuation) = (Standings::default(), RwLock::new(None));
-        let followers = Followers::new(engine.clone(), clock());
+        let followers = Followers::new(engine.clone(), Now { time: clock(), elapsed: elapsed() });
         Self(Arc::new(Inner {
             engine,
             keys,
             system,
             clock,
+            elapsed,
             holder,
             kinds,
             open,
@@ -252,6 +260,11 @@ impl Plane {
 
     pub(crate) fn now(&self) -> Timestamp {
         (self.0.clock)()
+    }
+
+    /// The time of the wall, and the one that ages are measured by.
+    pub(crate) fn both_clocks(&self) -> Now {
+        Now { time: self.now(), elapsed: (self.0.elapsed)() }
     }
 
     /// The master key, if it is there.

@@ -6,39 +6,46 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use holdfast_engine::{Engine, Key, ReminderError, ResumeToken, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::access_token::{self, TokenRecord};
 use crate::embedded::rfc3339;
 use crate::error::{Problem, ProblemKind};
-use crate::plane::{FollowerInfo, FollowerRemoval, FollowerReport, FollowerStanding, Reach};
+use crate::plane::{FOLLOWER_REMINDERS, FollowerInfo, FollowerRemoval, FollowerReport, FollowerStanding, Reach};
 use crate::resource::{OrgId, is_id};
 
 /// How many followers are remembered.
 const FOLLOWERS_MAX: usize = 1_000;
 /// How many of them one owner may have.
 const OWNER_FOLLOWERS_MAX: usize = 100;
-/// After how long without a word a follower counts as silent, in milliseconds: three of its reports.
-const SILENT_AFTER_MS: i64 = 15 * 1000;
-/// After how long without a word it is forgotten, in milliseconds. Only time counts in which this process could be told.
-const FORGOTTEN_AFTER_MS: i64 = 10 * 60 * 1000;
+/// After how long without a word a follower counts as silent: three of its reports.
+const SILENT_AFTER: Duration = Duration::from_secs(15);
+/// After how long without a word it is forgotten. Only time counts in which this process could be told.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(10 * 60);
 /// How many starts of a follower are remembered after another replaced them.
 const REPLACED_MAX: usize = 16;
-/// What stands before the keys of all reminders of followers.
-const PREFIX: &str = "follower/";
 /// In such a key, the owner of those that came over the socket. No access token has this id.
 const SOCKET: &str = "socket";
 
 /// An owner, and an id that is unique for it.
 type Name = (String, String);
 
+/// A moment: by the clock on the wall, which is shown, and by one that nobody sets, which ages are measured by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) time: Timestamp,
+    pub(crate) elapsed: Duration,
+}
+
 /// All followers that are known.
 #[derive(Debug)]
 pub(crate) struct Followers {
     engine: Engine,
     /// When this process began.
-    began: Timestamp,
+    began: Now,
     /// None until the reminders were read.
     known: Mutex<Option<BTreeMap<Name, Known>>>,
 }
@@ -49,7 +56,7 @@ struct Known {
     place: Option<ResumeToken>,
     since: Timestamp,
     /// When it was heard of last; for one that is known from before, when this process began.
-    seen: Timestamp,
+    seen: Now,
     /// The start of it that tells now.
     run: Option<String>,
     /// Those that it replaced, the oldest first.
@@ -68,12 +75,12 @@ struct Who {
 }
 
 impl Known {
-    fn age_ms(&self, now: Timestamp) -> i64 {
-        now.as_millis().saturating_sub(self.seen.as_millis())
+    fn age(&self, now: Now) -> Duration {
+        now.elapsed.saturating_sub(self.seen.elapsed)
     }
 
-    fn standing(&self, now: Timestamp) -> FollowerStanding {
-        match (self.heard, self.age_ms(now) >= SILENT_AFTER_MS) {
+    fn standing(&self, now: Now) -> FollowerStanding {
+        match (self.heard, self.age(now) >= SILENT_AFTER) {
             (false, _) => FollowerStanding::Awaited,
             (true, true) => FollowerStanding::Silent,
             (true, false) => FollowerStanding::Following,
@@ -83,12 +90,12 @@ impl Known {
 
 impl Followers {
     /// Those of a store, in a process that begins now.
-    pub(crate) fn new(engine: Engine, began: Timestamp) -> Self {
+    pub(crate) fn new(engine: Engine, began: Now) -> Self {
         Self { engine, began, known: Mutex::new(None) }
     }
 
     /// Takes what a follower tells. One that is new is remembered by the store before this returns.
-    pub(crate) fn told(&self, report: &FollowerReport, now: Timestamp) -> Result<(), Problem> {
+    pub(crate) fn told(&self, report: &FollowerReport, now: Now) -> Result<(), Problem> {
         let FollowerReport { owner, reach, id, name, place, run } = report;
         check_id(id)?;
         run.as_deref().map_or(Ok(()), check_id)?;
@@ -107,7 +114,7 @@ impl Followers {
             }
             let who = Who { name: name.clone(), reach: reach.clone() };
             let before = known.get(&key);
-            let since = before.filter(|known| known.heard && known.place == place).map_or(now, |known| known.since);
+            let since = before.filter(|known| known.heard && known.place == place).map_or(now.time, |known| known.since);
             let (last, mut replaced) =
                 before.map_or_else(Default::default, |known| (known.run.clone(), known.replaced.clone()));
             if let (Some(run), Some(last)) = (run, last)
@@ -128,7 +135,7 @@ impl Followers {
     }
 
     /// Forgets a follower, here and in the store.
-    pub(crate) fn left(&self, removal: &FollowerRemoval, now: Timestamp) -> Result<(), Problem> {
+    pub(crate) fn left(&self, removal: &FollowerRemoval, now: Now) -> Result<(), Problem> {
         let FollowerRemoval { owner, within, id } = removal;
         check_id(id)?;
         self.with(now, |known| {
@@ -146,23 +153,39 @@ impl Followers {
     }
 
     /// The followers of an organisation, by name.
-    pub(crate) fn list(&self, org: &OrgId, now: Timestamp) -> Result<Vec<FollowerInfo>, Problem> {
-        let (identity, head) = (self.engine.identity(), self.engine.head().revision);
-        let info = |id: &str, known: &Known| {
+    pub(crate) fn list(&self, org: &OrgId, now: Now) -> Result<Vec<FollowerInfo>, Problem> {
+        let snapshot = self.engine.snapshot();
+        let (identity, head) = (self.engine.identity(), snapshot.revision());
+        let voucher = |owner: &str| {
+            let entry = snapshot.get(&format!("{}{owner}", access_token::KEYS))?;
+            // A record that cannot be read lets nobody in.
+            let token = TokenRecord::of(entry).ok()?;
+            (!token.is_expired(now.time)).then_some(token)
+        };
+        let info = |owner: &str, id: &str, known: &Known| {
             // A revision of another epoch, or one that is not there yet, says nothing about this store.
             let here = known.place.filter(|place| place.identity == identity && place.revision <= head);
             FollowerInfo {
                 id: id.to_owned(),
                 name: known.who.name.clone(),
+                token: voucher(owner).map(|token| token.name.clone()),
                 revision: here.map(|place| place.revision),
                 since: rfc3339(known.since),
-                seen: known.heard.then(|| rfc3339(known.seen)),
+                seen: known.heard.then(|| rfc3339(known.seen.time)),
                 state: known.standing(now),
             }
         };
         let mut list: Vec<_> = self.with(now, |known| {
+            // One whose token counts no more is given nothing and tells nothing, under this owner.
+            known.retain(|name, found| {
+                let counts = name.0.is_empty() || voucher(&name.0).is_some();
+                if !counts {
+                    self.gone(name, found);
+                }
+                counts
+            });
             let of_org = known.iter().filter(|(_, known)| known.who.reach.allows(org));
-            Ok(of_org.map(|((_, id), known)| info(id, known)).collect())
+            Ok(of_org.map(|((owner, id), known)| info(owner, id, known)).collect())
         })?;
         list.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
         Ok(list)
@@ -171,7 +194,7 @@ impl Followers {
     /// Does something with those that are known, without those that were silent for too long.
     fn with<T>(
         &self,
-        now: Timestamp,
+        now: Now,
         done: impl FnOnce(&mut BTreeMap<Name, Known>) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         let mut known = self.lock();
@@ -180,27 +203,33 @@ impl Followers {
             None => known.insert(self.remembered().map_err(|error| unremembered(&error))?),
         };
         known.retain(|name, found| {
-            let stays = found.age_ms(now) < FORGOTTEN_AFTER_MS;
-            if !stays && let Err(error) = self.forget(name) {
-                // The next process waits for it once more.
-                tracing::warn!(%error, follower = found.who.name, "the store still remembers a follower that is forgotten");
+            let stays = found.age(now) < FORGOTTEN_AFTER;
+            if !stays {
+                self.gone(name, found);
             }
             stays
         });
         done(known)
     }
 
+    /// Has the store forget one that is known no longer. Where it does not, the next process waits for it once more.
+    fn gone(&self, name: &Name, found: &Known) {
+        if let Err(error) = self.forget(name) {
+            tracing::warn!(%error, follower = found.who.name, "the store still remembers a follower that is forgotten");
+        }
+    }
+
     /// Those that the store remembers, none of which was heard of yet.
     fn remembered(&self) -> Result<BTreeMap<Name, Known>, ReminderError> {
         let read = |key: &Key, bytes: &[u8]| {
-            let (owner, id) = key.as_str().strip_prefix(PREFIX)?.split_once('/')?;
+            let (owner, id) = key.as_str().strip_prefix(FOLLOWER_REMINDERS)?.split_once('/')?;
             let owner = if owner == SOCKET { String::new() } else { owner.to_owned() };
             let who: Who = serde_json::from_slice(bytes).ok()?;
-            let (since, seen, replaced) = (self.began, self.began, VecDeque::new());
+            let (since, seen, replaced) = (self.began.time, self.began, VecDeque::new());
             let known = Known { who, place: None, since, seen, run: None, replaced, heard: false, kept: true };
             Some(((owner, id.to_owned()), known))
         };
-        let reminders = match self.engine.reminders(PREFIX) {
+        let reminders = match self.engine.reminders(FOLLOWER_REMINDERS) {
             // There is no store behind it: a follower's own engine, which cannot be followed, or one that ended.
             Err(ReminderError::Closed) => Vec::new(),
             reminders => reminders?,
@@ -230,7 +259,7 @@ impl Followers {
 
 fn key((owner, id): &Name) -> Option<Key> {
     let owner = if owner.is_empty() { SOCKET } else { owner };
-    Key::new(format!("{PREFIX}{owner}/{id}")).ok()
+    Key::new(format!("{FOLLOWER_REMINDERS}{owner}/{id}")).ok()
 }
 
 /// One that was replaced under its id tells again, so that both run.
@@ -271,9 +300,42 @@ mod tests {
         engine
     }
 
+    /// Both clocks, as long as nobody sets one.
+    fn now(ms: i64) -> Now {
+        set(ms, ms)
+    }
+
+    /// Makes access tokens, by their ids, that count for a minute.
+    fn make_tokens(followers: &Followers, ids: impl IntoIterator<Item = String>) {
+        let record = |id: &str| TokenRecord {
+            name: format!("of-{id}"),
+            role: crate::plane::Role::Read,
+            reach: Reach::All,
+            digest: holdfast_engine::Digest::of(id.as_bytes()),
+            owner: "cli:maria".to_owned(),
+            created_ms: 0,
+            expires_ms: 60_000,
+        };
+        for id in ids {
+            let key = Key::new(format!("{}{id}", access_token::KEYS)).unwrap();
+            let bytes = serde_json::to_vec(&record(&id)).unwrap();
+            followers.engine.commit(Txn::new().author("a").put(key, bytes)).unwrap();
+        }
+    }
+
+    fn ms(duration: Duration) -> i64 {
+        duration.as_millis().try_into().unwrap()
+    }
+
+    /// A moment after the clock was set.
+    fn set(time_ms: i64, elapsed_ms: i64) -> Now {
+        let elapsed = Duration::from_millis(elapsed_ms.try_into().unwrap());
+        Now { time: Timestamp::from_millis(time_ms), elapsed }
+    }
+
     /// A process that begins.
     fn begin(store: &MemoryStore, now_ms: i64) -> Followers {
-        Followers::new(engine(store), Timestamp::from_millis(now_ms))
+        Followers::new(engine(store), now(now_ms))
     }
 
     fn report(owner: &str, id: &str, place: Option<&str>) -> FollowerReport {
@@ -286,18 +348,18 @@ mod tests {
     }
 
     fn list(followers: &Followers, org: &str, now_ms: i64) -> Vec<FollowerInfo> {
-        followers.list(&OrgId::new(org).unwrap(), Timestamp::from_millis(now_ms)).unwrap()
+        followers.list(&OrgId::new(org).unwrap(), now(now_ms)).unwrap()
     }
 
     fn leave(followers: &Followers, owner: &str, within: Option<Reach>, id: &str) {
         let removal = FollowerRemoval { owner: owner.to_owned(), within, id: id.to_owned() };
-        followers.left(&removal, Timestamp::ZERO).unwrap();
+        followers.left(&removal, now(0)).unwrap();
     }
 
     #[test]
     fn a_follower_is_told_with_its_age_then_silent_then_forgotten() {
         let followers = begin(&MemoryStore::new(), 0);
-        let tell = |place: &str, ms| followers.told(&report("", "a", Some(place)), Timestamp::from_millis(ms)).unwrap();
+        let tell = |place: &str, ms| followers.told(&report("", "a", Some(place)), now(ms)).unwrap();
         tell(&at(&followers, 7), 1_000);
         tell(&at(&followers, 7), 6_000);
         let shown = &list(&followers, "acme", 7_000)[0];
@@ -312,10 +374,10 @@ mod tests {
             "follower `a` runs r7, as it told at 1970-01-01T00:00:06.000Z"
         );
         assert!(!shown.is_missing());
-        let silent = &list(&followers, "acme", 6_000 + SILENT_AFTER_MS)[0];
+        let silent = &list(&followers, "acme", 6_000 + ms(SILENT_AFTER))[0];
         assert_eq!(silent.state, FollowerStanding::Silent);
         assert!(silent.lags(Revision::new(8)).unwrap().contains("heard of last") && silent.is_missing());
-        assert!(list(&followers, "acme", 6_000 + FORGOTTEN_AFTER_MS).is_empty());
+        assert!(list(&followers, "acme", 6_000 + ms(FORGOTTEN_AFTER)).is_empty());
         let elsewhere = "00000000-0000-0000-0000-000000000001:1:7".to_owned();
         for other in [elsewhere, at(&followers, HEAD + 1)] {
             tell(&other, 10_000);
@@ -326,11 +388,26 @@ mod tests {
     }
 
     #[test]
+    fn p4_a_clock_that_is_set_makes_no_follower_gone_and_none_that_is_gone_alive() {
+        let (store, org) = (MemoryStore::new(), OrgId::new("acme").unwrap());
+        let followers = begin(&store, 0);
+        let day = 24 * 60 * 60 * 1000;
+        followers.told(&report("", "a", Some(&at(&followers, 7))), set(day, 1_000)).unwrap();
+        let stands = |time, elapsed| followers.list(&org, set(time, elapsed)).unwrap().first().map(|info| info.state);
+        assert_eq!(stands(2 * day, 2_000), Some(FollowerStanding::Following), "the clock was set forward");
+        let (silent, forgotten) = (1_000 + ms(SILENT_AFTER), 1_000 + ms(FORGOTTEN_AFTER));
+        assert_eq!(stands(0, silent), Some(FollowerStanding::Silent), "it was set back");
+        assert_eq!(stands(2 * day, forgotten - 1), Some(FollowerStanding::Silent));
+        assert_eq!(list(&begin(&store, 2 * day), "acme", 2 * day).len(), 1, "the store remembers it");
+        assert_eq!(stands(0, forgotten), None);
+    }
+
+    #[test]
     fn p4_who_was_known_before_a_restart_is_awaited_until_it_tells_or_leaves_or_is_forgotten() {
         let store = MemoryStore::new();
         let first = begin(&store, 0);
         for id in ["back", "dead", "left", "taken-off"] {
-            first.told(&report("", id, Some(&at(&first, HEAD))), Timestamp::from_millis(1)).unwrap();
+            first.told(&report("", id, Some(&at(&first, HEAD))), now(1)).unwrap();
         }
         leave(&first, "", None, "left");
         drop(first);
@@ -345,7 +422,7 @@ mod tests {
             assert!(info.is_missing() && info.lags(Revision::new(1)).unwrap().contains("not heard of since"));
         }
         leave(&second, "", Some(Reach::All), "taken-off");
-        second.told(&report("", "back", Some(&at(&second, HEAD))), Timestamp::from_millis(began + 5)).unwrap();
+        second.told(&report("", "back", Some(&at(&second, HEAD))), now(began + 5)).unwrap();
         let shown = list(&second, "acme", began + 6);
         let back = (shown[0].lags(Revision::new(HEAD)), shown[0].state, shown[0].seen.is_some());
         assert_eq!(
@@ -353,7 +430,7 @@ mod tests {
             ((None, FollowerStanding::Following, true), vec!["back".into(), "dead".into()])
         );
         assert_eq!(shown[1].state, FollowerStanding::Awaited);
-        let later = began + FORGOTTEN_AFTER_MS;
+        let later = began + ms(FORGOTTEN_AFTER);
         assert_eq!(names(&list(&second, "acme", later)), ["back"]);
         drop(second);
         assert_eq!(names(&list(&begin(&store, later), "acme", later)), ["back"], "the store forgot it too");
@@ -363,7 +440,8 @@ mod tests {
     fn p12_a_follower_is_shown_to_its_organisations_and_taken_off_by_its_owner_or_who_is_over_all_of_it() {
         let store = MemoryStore::new();
         let followers = begin(&store, 0);
-        let now = Timestamp::from_millis(1);
+        make_tokens(&followers, ["one", "two", "three"].map(str::to_owned));
+        let now = now(1);
         let reach = |org: &str| Reach::one(OrgId::new(org).unwrap());
         let of = |owner: &str, org: &str, revision: u64| FollowerReport {
             reach: reach(org),
@@ -391,11 +469,31 @@ mod tests {
     }
 
     #[test]
+    fn one_that_comes_back_with_another_token_is_not_waited_for_under_the_one_that_counts_no_more() {
+        let store = MemoryStore::new();
+        let followers = begin(&store, 0);
+        make_tokens(&followers, ["before", "after"].map(str::to_owned));
+        let tell = |owner: &str| followers.told(&report(owner, "a", Some(&at(&followers, 3))), now(1)).unwrap();
+        let tokens = |now_ms| {
+            let list = list(&followers, "acme", now_ms).into_iter();
+            list.map(|info| info.token.unwrap_or("socket".to_owned())).collect::<Vec<_>>()
+        };
+        ["before", "after", ""].into_iter().for_each(tell);
+        assert_eq!(tokens(2), ["socket", "of-after", "of-before"], "both may live");
+        let key = Key::new(format!("{}before", access_token::KEYS)).unwrap();
+        followers.engine.commit(Txn::new().author("a").delete(key)).unwrap();
+        assert_eq!(tokens(2), ["socket", "of-after"], "it was revoked");
+        assert_eq!(tokens(60_000), ["socket"], "it expired");
+        drop(followers);
+        assert_eq!(list(&begin(&store, 3), "acme", 3).len(), 1, "the store forgot them too");
+    }
+
+    #[test]
     fn p4_two_that_run_at_once_under_one_id_do_not_pass_for_one_and_a_restart_is_none() {
         let followers = begin(&MemoryStore::new(), 0);
         let tell = |run: &str| {
             let told = FollowerReport { run: Some(run.to_owned()), ..report("", "a", Some(&at(&followers, 3))) };
-            followers.told(&told, Timestamp::ZERO).map_err(|problem| problem.code)
+            followers.told(&told, now(0)).map_err(|problem| problem.code)
         };
         let twin: Result<(), String> = Err("E_FOLLOWER_TWIN".to_owned());
         // Killed and started again, twice.
@@ -410,9 +508,11 @@ mod tests {
     fn the_table_is_bounded_for_each_owner_and_in_all() {
         let followers = begin(&MemoryStore::new(), 0);
         let mut refused = 0;
-        for owner in 0..FOLLOWERS_MAX / OWNER_FOLLOWERS_MAX + 1 {
+        let owners = 0..FOLLOWERS_MAX / OWNER_FOLLOWERS_MAX + 1;
+        make_tokens(&followers, owners.clone().map(|owner| owner.to_string()));
+        for owner in owners {
             for number in 0..=OWNER_FOLLOWERS_MAX {
-                let told = followers.told(&report(&owner.to_string(), &format!("f{number}"), None), Timestamp::ZERO);
+                let told = followers.told(&report(&owner.to_string(), &format!("f{number}"), None), now(0));
                 refused += usize::from(told.is_err_and(|problem| problem.code == "E_TOO_MANY"));
             }
         }
@@ -422,7 +522,7 @@ mod tests {
             [("A", "a", None), ("", "a", None), ("a", "", None), ("a", "a\n", None), ("a", "a", Some("x"))]
         {
             let report = FollowerReport { name: name.to_owned(), ..report("", id, place) };
-            assert!(followers.told(&report, Timestamp::ZERO).is_err(), "{report:?}");
+            assert!(followers.told(&report, now(0)).is_err(), "{report:?}");
         }
     }
 }

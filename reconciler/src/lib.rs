@@ -61,4 +61,4 @@ mod veil;
 pub mod watch;
 pub mod worker_token;
 
-pub use embedded::{Plane, PlaneOptions, Upstream};
+pub use embedded::{Elapsed, Plane, PlaneOptions, Upstream};

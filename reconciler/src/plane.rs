@@ -32,7 +32,9 @@ pub use compare::{
 pub use conditions::{Condition, ConditionState, not_yet, reason};
 pub use editing::{Edit, EditRequest};
 pub use explaining::{DeclaredBy, Origin, OriginQuery, Origins, Previous, SeenBy, SetBy};
-pub use followers::{FollowRequest, FollowerInfo, FollowerRemoval, FollowerReport, FollowerStanding, Following};
+pub use followers::{
+    FOLLOWER_REMINDERS, FollowRequest, FollowerInfo, FollowerRemoval, FollowerReport, FollowerStanding, Following,
+};
 pub use history::{CommitChange, CommitInfo, CommitsPage, CommitsQuery};
 pub use kv::{KvCompare, KvEntry, KvOp, KvTxn, KvTxnResult};
 pub use measures::{Measures, SourceMeasures};

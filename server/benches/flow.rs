@@ -55,7 +55,7 @@ fn plane(store: Box<dyn Store>) -> Plane {
     let keys = KeySource::Text(SecretText::new("00112233445566778899aabbccddeeff".repeat(2)));
     let system = SystemEnvironment::Known(BTreeMap::from([("Z_AI_API_KEY".to_owned(), "host".to_owned())]));
     let holder = Some(Holder { pid: std::process::id(), version: "bench".to_owned() });
-    Plane::new(engine, PlaneOptions { keys, system, clock, holder })
+    Plane::new(engine, PlaneOptions { keys, system, clock, elapsed: Arc::new(|| std::time::Duration::ZERO), holder })
 }
 
 fn applies(runtime: &Runtime, plane: &Plane, folder: &Path, clients: usize) {

@@ -135,7 +135,16 @@ fn keys() -> KeySource {
 fn plane() -> Plane {
     let engine = Engine::open(Box::new(MemoryStore::new()), Options { clock: clock() }).unwrap();
     let system = SystemEnvironment::Known(BTreeMap::new());
-    let plane = Plane::new(engine, PlaneOptions { keys: keys(), system, clock: clock(), holder: None });
+    let plane = Plane::new(
+        engine,
+        PlaneOptions {
+            keys: keys(),
+            system,
+            clock: clock(),
+            elapsed: Arc::new(|| std::time::Duration::ZERO),
+            holder: None,
+        },
+    );
     for chunk in (0..AGENTS).collect::<Vec<_>>().chunks(10_000) {
         let txn = chunk.iter().fold(Txn::new().author("bench"), |txn, index| {
             txn.put(Key::new(format!("org/default/live/settings/agent-{index}")).unwrap(), FIELDS.as_bytes())

@@ -82,7 +82,10 @@ fn plane() -> Plane {
     let engine = Engine::open(Box::new(MemoryStore::new()), Options { clock: Arc::clone(&clock) }).unwrap();
     let keys = KeySource::Text(SecretText::new("00112233445566778899aabbccddeeff".repeat(2)));
     let system = SystemEnvironment::Known(BTreeMap::new());
-    let plane = Plane::new(engine, PlaneOptions { keys, system, clock, holder: None });
+    let plane = Plane::new(
+        engine,
+        PlaneOptions { keys, system, clock, elapsed: Arc::new(|| std::time::Duration::ZERO), holder: None },
+    );
     for chunk in (0..AGENTS).collect::<Vec<_>>().chunks(10_000) {
         let txn = chunk.iter().fold(Txn::new().author("bench"), |txn, index| {
             txn.put(Key::new(format!("org/default/live/settings/agent-{index}")).unwrap(), FIELDS.as_bytes())

@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use axum::extract::{Path as Segment, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -58,7 +58,9 @@ async fn run(store: &str, port: u16) -> Result<(), Box<dyn Error>> {
     // `reconcile` sends secrets to this program, which seals them: only it needs the key.
     let keys = KeySource::of(&variables, ".".as_ref());
     let system = SystemEnvironment::Known(variables);
-    let options = PlaneOptions { keys, system, clock: Arc::new(now), holder: Some(holder) };
+    let begun = Instant::now();
+    let elapsed = Arc::new(move || begun.elapsed());
+    let options = PlaneOptions { keys, system, clock: Arc::new(now), elapsed, holder: Some(holder) };
     let plane = Plane::new(engine, options);
 
     // The one call that lets `reconcile` in: it finds the socket in the store's folder.

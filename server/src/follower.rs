@@ -114,8 +114,10 @@ impl Follower {
         let begin = folder.read();
         let has_state = begin.is_some();
         let replica = begin.map_or_else(Replica::new, Replica::of);
-        let plane =
-            Plane::new(replica.engine().clone(), PlaneOptions { keys, system, clock: Arc::clone(&clock), holder });
+        // What it measures is how long followers are silent, and nobody follows a follower.
+        let elapsed = Arc::new(|| Duration::ZERO);
+        let options = PlaneOptions { keys, system, clock: Arc::clone(&clock), elapsed, holder };
+        let plane = Plane::new(replica.engine().clone(), options);
         let (asks, asked) = Asks::new();
         let shared = Arc::new(Shared::new(plane, server.place(), clock, has_state, asks));
         shared.plane.follows(shared.upstream());

@@ -45,7 +45,10 @@ fn pick(known: Vec<FollowerInfo>, meant: &str) -> Result<FollowerInfo, Problem> 
         return Ok(found.clone());
     }
     let mut named = known.into_iter().filter(|follower| follower.name == meant);
-    match (named.next(), named.next()) {
+    let first = named.next();
+    // One that shows another token than before is known twice under its id, and goes as a whole.
+    let other = named.find(|other| first.as_ref().is_some_and(|first| first.id != other.id));
+    match (first, other) {
         (Some(found), None) => Ok(found),
         (None, _) => {
             let message = format!("no follower `{}` is known", meant.escape_default());

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::BufReader;
 
-use holdfast_engine::{Existing, RestoreError, Restored, SledOptions, restore_with};
+use holdfast_engine::{Existing, Inherited, RestoreError, Restored, SledOptions, restore_with};
 use holdfast_reconciler::error::{Problem, ProblemKind};
+use holdfast_reconciler::plane::FOLLOWER_REMINDERS;
 
 use super::Run;
 use crate::args::RestoreArgs;
@@ -12,13 +13,14 @@ use crate::closed::{closed, refused};
 use crate::connect::Refused;
 use crate::error::{Exit, Failure};
 use crate::render::keeping::{self, Made};
+use crate::render::text::counted;
 
 /// Restores a backup.
 pub(super) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit, Failure> {
     let setting = &run.setting;
     let file = setting.path(&args.file);
     let store = setting.store(&setting.project(None));
-    let existing = if args.replace { Existing::KeepAside } else { Existing::Refuse };
+    let existing = if args.replace { Existing::KeepAside { reminders: FOLLOWER_REMINDERS } } else { Existing::Refuse };
     let restored = closed(setting, &store, &run.output, "restore", || {
         let opened = File::open(&file).map_err(|error| {
             Refused::Failed(Failure::io("E_RESTORE", format!("the backup `{}` cannot be read", file.display()), &error))
@@ -30,7 +32,7 @@ pub(super) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit, Failure> {
         let mut input = BufReader::new(opened);
         restore_with(&mut input, &store, SledOptions::default(), existing, &mut told).map_err(failure)
     })?;
-    let Restored { identity, head, keys, kept_aside } = restored;
+    let Restored { identity, head, keys, kept_aside, inherited } = restored;
     let told = Made {
         store: identity.store.to_string(),
         epoch: identity.epoch,
@@ -39,6 +41,19 @@ pub(super) fn run(run: &Run, args: &RestoreArgs) -> Result<Exit, Failure> {
         kept_aside: kept_aside.map(|path| path.display().to_string()),
     };
     run.output.data(&told, || keeping::restored(&told))?;
+    match inherited {
+        Inherited::Nothing | Inherited::Reminders(0) => {}
+        Inherited::Reminders(known) => {
+            let followers = counted(known as u64, "follower");
+            run.output.say(format!(
+                "{followers} of the store before may still run its state: `reconcile wait --observed` waits for them"
+            ));
+        }
+        Inherited::Unknown { reason } => run.output.insist(format!(
+            "which followers the store before had is not known, so `reconcile wait --observed` waits only for those that are \
+             heard of again; restart the others: {reason}"
+        )),
+    }
     run.output.say("sessions need the master key that the store was sealed under; `reconcile session AGENT` tries it");
     Ok(Exit::Done)
 }

@@ -20,13 +20,15 @@ pub(crate) fn listed(followers: &[FollowerInfo]) -> Text {
     let with_id = |follower: &FollowerInfo| {
         let mut cells = row(follower);
         cells.insert(1, (Role::Quiet, follower.id.clone()));
+        let over = follower.token.as_ref().map_or("over the socket".to_owned(), |token| format!("by token {token}"));
+        cells.push((Role::Quiet, over));
         cells
     };
     table(&followers.iter().map(with_id).collect::<Vec<_>>(), 0)
 }
 
 fn row(follower: &FollowerInfo) -> Vec<(Role, String)> {
-    let FollowerInfo { id: _, name, revision, since, seen, state } = follower;
+    let FollowerInfo { id: _, name, token: _, revision, since, seen, state } = follower;
     let role = match state {
         FollowerStanding::Following => Role::Create,
         FollowerStanding::Silent | FollowerStanding::Awaited => Role::Warning,

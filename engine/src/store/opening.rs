@@ -16,6 +16,7 @@ use crate::error::StoreError;
 use crate::failpoint::failpoint;
 use crate::key::Key;
 use crate::limits::{BASE_LAG_BYTES_MIN, COMPACT_SLICE_BYTES, RECLAIM_BYTES_MIN, RECLAIM_SLICE_BYTES};
+use crate::reminders::Reminder;
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::base::BaseWriter;
@@ -124,6 +125,7 @@ pub(crate) struct Seed {
     pub(crate) entries: OrdMap<Key, Entry>,
     pub(crate) requests: Vec<Request>,
     pub(crate) sealed: Vec<(Digest, Arc<[u8]>)>,
+    pub(crate) reminders: Vec<Reminder>,
 }
 
 impl SledStore {
@@ -230,7 +232,7 @@ impl SledStore {
         seed: Seed,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), StoreOpenError> {
-        let Seed { identity, head, entries, requests, sealed } = seed;
+        let Seed { identity, head, entries, requests, sealed, reminders } = seed;
         let mut store = Self::open(path, SledOptions { create: true, ..options })?;
         // Until the last step the new store is empty, under an id of its own, and marked as one that had more.
         let Head { revision, id, time: _ } = head;
@@ -244,6 +246,14 @@ impl SledStore {
             }
             store.disk.apply(changes)?;
             failpoint("seed-sealed");
+        }
+        for page in reminders.chunks(64) {
+            let mut changes = Changes::default();
+            for Reminder { key, bytes } in page {
+                put_piece(&mut changes, &layout::reminder(key), bytes);
+            }
+            store.disk.apply(changes)?;
+            failpoint("seed-reminders");
         }
         let total = entries.len() as u64;
         let mut writer = BaseWriter::begin(head, entries, &requests);

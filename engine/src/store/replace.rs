@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
 use crate::failpoint::failpoint;
-use crate::restore::Existing;
+use crate::reminders::Reminder;
+use crate::restore::{Existing, Inherited};
 use crate::revision::Revision;
 use crate::snapshot::Head;
 use crate::store::Identity;
@@ -22,24 +23,34 @@ use crate::store::opening::{Seed, SledOptions, StoreOpenError};
 use crate::store::sled::successor::{SUCCESSOR, remove_residue};
 use crate::store::sync::{DiskSyncer, Syncer as _};
 
+/// What a replacement made.
+pub(crate) struct Replaced {
+    pub(crate) identity: Identity,
+    pub(crate) head: Head,
+    /// The folder of what was there, if there was something.
+    pub(crate) kept_aside: Option<PathBuf>,
+    pub(crate) inherited: Inherited,
+}
+
 impl SledStore {
-    /// Makes the store that `seed` gives, which is told the epoch and the newest commit of the one that is there; gives the
-    /// folder of what was there, if there was something. Killed at any instant, the folder holds what it held or the new store.
+    /// Makes the store that `seed` gives, which is told the epoch, the newest commit and the reminders that are to be taken over
+    /// of the one that is there. Killed at any instant, the folder holds what it held or the new store.
     pub(crate) fn replace(
         path: &Path,
         options: SledOptions,
-        existing: Existing,
-        seed: impl FnOnce(u64, Revision) -> Seed,
+        existing: Existing<'_>,
+        seed: impl FnOnce(u64, Revision, Vec<Reminder>) -> Seed,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(Identity, Head, Option<PathBuf>), StoreOpenError> {
+    ) -> Result<Replaced, StoreOpenError> {
         let look = folder::look(path)?;
-        match (&look, existing) {
+        let wanted = match (&look, existing) {
             (Look::Foreign, _) => return Err(StoreOpenError::NotAStore { path: path.to_owned() }),
             (Look::Store | Look::Gutted, Existing::Refuse) => {
                 return Err(StoreOpenError::Occupied { path: path.to_owned() });
             }
-            (Look::Empty, _) | (Look::Store | Look::Gutted, Existing::KeepAside) => {}
-        }
+            (Look::Empty, _) => None,
+            (Look::Store | Look::Gutted, Existing::KeepAside { reminders }) => Some(reminders),
+        };
         for made in folder::make(path)? {
             sync(&made)?;
         }
@@ -49,18 +60,41 @@ impl SledStore {
             TakeError::Io(error) => error.into(),
         })?;
         let (epoch, newest) = folder.witness().map_or((0, Revision::ZERO), |known| (known.epoch, known.revision));
-        let seed = seed(epoch, newest);
-        let (identity, head) = (seed.identity, seed.head);
         remove_residue(path)?;
+        let (inherited, reminders) = match wanted.map(|prefix| reminders(path, prefix)) {
+            None => (Inherited::Nothing, Vec::new()),
+            Some(Ok(reminders)) => (Inherited::Reminders(reminders.len()), reminders),
+            Some(Err(error)) => (Inherited::Unknown { reason: error.to_string() }, Vec::new()),
+        };
+        remove_residue(path)?;
+        failpoint("replace-read");
+        let seed = seed(epoch, newest, reminders);
+        let (identity, head) = (seed.identity, seed.head);
         let next = path.join(SUCCESSOR);
         Self::seed(&next, options, seed, progress)?;
         failpoint("replace-made");
-        let aside = if look == Look::Empty { None } else { Some(keep_aside(path)?) };
+        let kept_aside = if look == Look::Empty { None } else { Some(keep_aside(path)?) };
         failpoint("replace-kept-aside");
         take_over(path, &next)?;
         drop(folder);
-        Ok((identity, head, aside))
+        Ok(Replaced { identity, head, kept_aside, inherited })
     }
+}
+
+/// The reminders of the store in `path` whose key begins with `prefix`. They are read from a copy, which is left as residue: opening
+/// a damaged store may change it.
+fn reminders(path: &Path, prefix: &str) -> Result<Vec<Reminder>, StoreOpenError> {
+    let copy = path.join(SUCCESSOR);
+    fs::DirBuilder::new().mode(0o700).create(&copy).map_err(io("make", &copy))?;
+    for name in files(path)? {
+        let from = path.join(&name);
+        fs::copy(&from, copy.join(&name)).map_err(io("copy", &from))?;
+    }
+    failpoint("replace-copied");
+    let mut store = SledStore::open(&copy, SledOptions { create: false, ..SledOptions::default() })?;
+    let mut reminders = store.read_reminders()?;
+    reminders.retain(|reminder| reminder.key.as_str().starts_with(prefix));
+    Ok(reminders)
 }
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

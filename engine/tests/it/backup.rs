@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use holdfast_engine::{
-    AtError, Digest, Engine, Existing, Outcome, RestoreError, Restored, ResyncReason, Revision, SledOptions, SledStore,
-    StoreOpenError, Txn, WatchEvent, WatchFrom, WatchOptions, check_backup, restore, restore_with,
+    AtError, Digest, Engine, Existing, Inherited, Outcome, RestoreError, Restored, ResyncReason, Revision, SledOptions,
+    SledStore, StoreOpenError, Txn, WatchEvent, WatchFrom, WatchOptions, check_backup, restore, restore_with,
 };
 
 use crate::support::{Bed, MemoryBed, SledBed, id, key, open, put, value};
@@ -114,7 +114,8 @@ fn replace(file: &[u8], path: &std::path::Path) -> Result<Restored, RestoreError
     let mut steps = Vec::new();
     let mut input = file;
     let note = &mut |done, total| steps.push((done, total));
-    let restored = restore_with(&mut input, path, SledOptions::default(), Existing::KeepAside, note)?;
+    let existing = Existing::KeepAside { reminders: "world/" };
+    let restored = restore_with(&mut input, path, SledOptions::default(), existing, note)?;
     assert_eq!(steps.last(), Some(&(restored.keys, restored.keys)), "the progress ends at the end");
     Ok(restored)
 }
@@ -143,6 +144,7 @@ fn a_restore_over_a_damaged_store_keeps_its_files_aside() {
     assert!(std::fs::read(path.join("db")).expect("there") == broken, "a refused restore touches nothing");
 
     let restored = replace(&file, &path).expect("restored");
+    assert!(matches!(&restored.inherited, Inherited::Unknown { reason } if reason.contains("damaged")), "{restored:?}");
     let aside = restored.kept_aside.expect("there was a store");
     assert!(std::fs::read(aside.join("db")).expect("kept") == broken, "its files are as they were");
     let engine = open(Box::new(open_store().expect("opens"))).expect("recovers");
@@ -152,6 +154,47 @@ fn a_restore_over_a_damaged_store_keeps_its_files_aside() {
     assert!(engine.verify(|_, _| ControlFlow::Continue(())).expect("readable").is_sound());
     drop(engine);
     assert!(aside.join("db").exists(), "opening the new store leaves the old one's files");
+}
+
+#[test]
+fn a_store_in_the_place_of_another_takes_those_of_its_reminders_over_that_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let open = || open(Box::new(SledStore::open(&path, SledOptions::default()).expect("opens"))).expect("recovers");
+    let engine = open();
+    fill(&engine);
+    engine.remind(&key("world/before"), b"1").expect("taken");
+    let file = backup(&engine);
+    engine.remind(&key("world/after"), b"2").expect("taken");
+    engine.remind(&key("other"), b"3").expect("taken");
+    engine.forget(&key("world/before")).expect("taken away");
+    drop(engine);
+    let before = std::fs::read(path.join("db")).expect("there");
+
+    let restored = replace(&file, &path).expect("restored");
+    assert_eq!(restored.inherited, Inherited::Reminders(1));
+    let aside = restored.kept_aside.expect("there was a store");
+    assert!(std::fs::read(aside.join("db")).expect("kept") == before, "its files are as they were");
+    assert!(!path.join("next").exists(), "nothing of the work is left");
+    let engine = open();
+    let told = |engine: &Engine| {
+        let found = engine.reminders("").expect("readable").into_iter();
+        found.map(|found| (found.key.as_str().to_owned(), found.bytes)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(&engine),
+        [("world/after".to_owned(), b"2".to_vec())],
+        "as they were at the end, not at the backup"
+    );
+    assert!(engine.verify(|_, _| ControlFlow::Continue(())).expect("readable").is_sound());
+    engine.forget(&key("world/after")).expect("taken away");
+    drop(engine);
+
+    std::fs::remove_file(path.join("db")).expect("removed");
+    let restored = replace(&file, &path).expect("restored");
+    assert!(matches!(&restored.inherited, Inherited::Unknown { reason } if reason.contains("gone")), "{restored:?}");
+    let elsewhere = replace(&file, &folder.path().join("elsewhere")).expect("restored");
+    assert_eq!(elsewhere.inherited, Inherited::Nothing);
 }
 
 #[test]

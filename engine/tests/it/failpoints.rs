@@ -14,7 +14,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use holdfast_engine::{
-    Engine, Existing, Keep, SledOptions, SledStore, StoreOpenError, Txn, check_backup, failpoint, repair, restore_with,
+    Engine, Existing, Inherited, Keep, SledOptions, SledStore, StoreOpenError, Txn, check_backup, failpoint, repair,
+    restore_with,
 };
 
 use crate::child::{Mode, acknowledge, acknowledged, command, say};
@@ -116,8 +117,13 @@ fn restore_twice(folder: &Path) {
         fs::rename(&fresh, &over).expect("moved");
     }
     say("over");
-    let replaced =
-        restore_with(&mut backup(), &over, options(), Existing::KeepAside, &mut |_, _| {}).expect("restored");
+    let there = engine(&over);
+    there.remind(&key("world/stays"), b"stays").expect("taken");
+    there.close();
+    say("over remembers");
+    let existing = Existing::KeepAside { reminders: "world/" };
+    let replaced = restore_with(&mut backup(), &over, options(), existing, &mut |_, _| {}).expect("restored");
+    assert_eq!(replaced.inherited, Inherited::Reminders(1));
     say(&format!("replaced {}", replaced.head.revision.get()));
 }
 
@@ -194,6 +200,8 @@ fn judge(folder: &Path, said: &str, before: u64, place: &str) -> u64 {
     if said_line("over") {
         let over = engine(&folder.join("over"));
         check_whole(&over);
+        let kept = over.reminders("world/").expect("readable").len();
+        assert!(kept == 1 || !said_line("over remembers"), "{place}: the reminder got lost on the way");
         let replaced = said.lines().find_map(|line| line.strip_prefix("replaced ")?.parse().ok());
         assert!(over.head().revision.get() >= replaced.unwrap_or(0), "{place}");
         drop(over);

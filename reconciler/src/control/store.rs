@@ -112,7 +112,7 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
         conditions_ready: ready,
         conditions,
         conditions_omitted: omitted,
-        followers: plane.followers().list(&org, plane.now())?,
+        followers: plane.followers().list(&org, plane.both_clocks())?,
         following: None,
         holder: plane.holder(),
         open_sessions: plane.open_sessions().by_revision(),

@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::tokens::Reach;
 use crate::error::{Problem, ProblemKind};
 
+/// What stands before the keys of the reminders by which a store knows its followers. They go on following when a backup takes the
+/// store's place, so whoever restores one has these taken over.
+pub const FOLLOWER_REMINDERS: &str = "follower/";
+
 /// Asks to be fed the state of some organisations, and every commit after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowRequest {
@@ -99,6 +103,8 @@ pub struct FollowerInfo {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// The name of the access token that it shows; null for one that comes over the socket.
+    pub token: Option<String>,
     /// The revision that it runs; null if that is not known, as before its first state or after this store was restored.
     pub revision: Option<Revision>,
     /// Since when it is at that revision, in RFC 3339; of one that is awaited, since when.
@@ -112,7 +118,7 @@ pub struct FollowerInfo {
 impl FollowerInfo {
     /// What keeps it from running a revision, in one line; none if it does.
     pub fn lags(&self, wanted: Revision) -> Option<String> {
-        let Self { id: _, name, revision, since, seen, state } = self;
+        let Self { id: _, name, token: _, revision, since, seen, state } = self;
         if revision.is_some_and(|revision| revision >= wanted) {
             return None;
         }

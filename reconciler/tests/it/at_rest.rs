@@ -64,7 +64,10 @@ fn p8_no_store_file_and_no_backup_ever_holds_a_value() {
         let engine = Engine::open(Box::new(sled), Options { clock: Arc::clone(&clock) }).unwrap();
         let keys = KeySource::File(folder.path().join("keys/master.key"));
         let (system, clock) = (SystemEnvironment::NotKnown, Arc::clone(&clock));
-        Plane::new(engine, PlaneOptions { keys, system, clock, holder: None })
+        Plane::new(
+            engine,
+            PlaneOptions { keys, system, clock, elapsed: Arc::new(|| std::time::Duration::ZERO), holder: None },
+        )
     };
     let (plane, org) = (open(), OrgId::default());
     let mut resources = agent("triage", "z-ai", "glm-4.6");

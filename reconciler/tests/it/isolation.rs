@@ -46,7 +46,10 @@ fn plane() -> Plane {
     let engine = Engine::open(Box::new(MemoryStore::new()), Options { clock: Arc::clone(&clock) }).unwrap();
     let keys = KeySource::Text(SecretText::new("ab".repeat(32)));
     let system = SystemEnvironment::Known(BTreeMap::from([("GROQ_API_KEY".to_owned(), "host".to_owned())]));
-    Plane::new(engine, PlaneOptions { keys, system, clock, holder: None })
+    Plane::new(
+        engine,
+        PlaneOptions { keys, system, clock, elapsed: Arc::new(|| std::time::Duration::ZERO), holder: None },
+    )
 }
 
 /// One write of one organisation.

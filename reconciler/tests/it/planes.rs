@@ -44,7 +44,10 @@ impl World {
     pub(crate) fn with_another_key(&self) -> Plane {
         let keys = KeySource::Text(SecretText::new("ab".repeat(32)));
         let (system, clock) = (SystemEnvironment::NotKnown, self.clock.clock());
-        Plane::new(self.plane.engine().clone(), PlaneOptions { keys, system, clock, holder: None })
+        Plane::new(
+            self.plane.engine().clone(),
+            PlaneOptions { keys, system, clock, elapsed: Arc::new(|| std::time::Duration::ZERO), holder: None },
+        )
     }
 }
 
@@ -57,7 +60,16 @@ pub(crate) fn world_with(system: SystemEnvironment) -> World {
     let engine = Engine::open(Box::new(MemoryStore::new()), Options { clock: clock.clock() }).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let keys = KeySource::File(folder.path().join("master.key"));
-    let plane = Plane::new(engine, PlaneOptions { keys, system, clock: clock.clock(), holder: None });
+    let plane = Plane::new(
+        engine,
+        PlaneOptions {
+            keys,
+            system,
+            clock: clock.clock(),
+            elapsed: Arc::new(|| std::time::Duration::ZERO),
+            holder: None,
+        },
+    );
     World { plane, clock, folder }
 }
 

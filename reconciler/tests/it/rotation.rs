@@ -30,7 +30,10 @@ fn keys_of(world: &World) -> Vec<String> {
 fn again(world: &World, keys: KeySource) -> Plane {
     let clock: holdfast_engine::Clock = Arc::new(|| holdfast_engine::Timestamp::ZERO);
     let (system, holder) = (SystemEnvironment::NotKnown, None);
-    Plane::new(world.plane.engine().clone(), PlaneOptions { keys, system, clock, holder })
+    Plane::new(
+        world.plane.engine().clone(),
+        PlaneOptions { keys, system, clock, elapsed: Arc::new(|| std::time::Duration::ZERO), holder },
+    )
 }
 
 /// An organisation with a declared secret, one set by hand, and a profile.

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::io::{Read, Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use actuator::Files;
 use holdfast_engine::{Engine, Options, SledOptions, SledStore, Timestamp};
@@ -42,8 +42,10 @@ async fn run(store: &str, folder: &str) -> Result<(), Box<dyn Error>> {
     let engine = Engine::open(Box::new(SledStore::open(store.as_ref(), SledOptions::default())?), Options::new(now))?;
     let holder = Holder { pid: std::process::id(), version: concat!("files ", env!("CARGO_PKG_VERSION")).to_owned() };
     let keys = KeySource::None("this program seals nothing".to_owned());
+    let begun = Instant::now();
+    let elapsed = Arc::new(move || begun.elapsed());
     let options =
-        PlaneOptions { keys, system: SystemEnvironment::NotKnown, clock: Arc::new(now), holder: Some(holder) };
+        PlaneOptions { keys, system: SystemEnvironment::NotKnown, clock: Arc::new(now), elapsed, holder: Some(holder) };
     let plane = Plane::new(engine, options);
 
     // From here on what is committed is made, until the answer is dropped.

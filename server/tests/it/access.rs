@@ -180,7 +180,10 @@ fn expected(expect: Expect, role: Role, reach: &Reach, asked: Option<&str>) -> &
 fn at_time(plane: &Plane, millis: i64) -> Plane {
     let clock: holdfast_engine::Clock = Arc::new(move || Timestamp::from_millis(millis));
     let (keys, system) = (KeySource::None("none".to_owned()), SystemEnvironment::NotKnown);
-    Plane::new(plane.engine().clone(), PlaneOptions { keys, system, clock, holder: None })
+    Plane::new(
+        plane.engine().clone(),
+        PlaneOptions { keys, system, clock, elapsed: Arc::new(|| std::time::Duration::ZERO), holder: None },
+    )
 }
 
 #[test]

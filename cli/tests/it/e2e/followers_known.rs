@@ -80,6 +80,23 @@ fn p4_after_a_restart_of_the_server_nothing_is_observed_before_the_followers_tha
 }
 
 #[test]
+fn p4_after_a_restore_over_the_store_its_followers_are_waited_for() {
+    let (project, server) = with_a_dead_follower();
+    project.run(&["backup", "before.backup"]).exits(0);
+    assert!(server.stop().success());
+    project.run(&["restore", "before.backup", "--replace"]).exits(0).complains("1 follower of the store before");
+    wait(&project, "0").exits(5).complains("gateway-1").complains("reconcile follower remove");
+    // Nobody can tell who followed a store that cannot be read.
+    std::fs::write(project.path().join(".holdfast/db"), vec![0xa5; 1 << 16]).unwrap();
+    let made = project.run(&["restore", "before.backup", "--replace"]).exits(0);
+    made.complains("which followers the store before had is not known").complains("is damaged");
+    wait(&project, "0").exits(0);
+    // Elsewhere nobody follows it.
+    project.run(&["--store", "elsewhere", "restore", "before.backup", "--replace"]).exits(0);
+    project.run(&["--store", "elsewhere", "wait", "--observed", "--timeout", "0"]).exits(0);
+}
+
+#[test]
 fn an_apply_that_waits_says_at_once_for_which_dead_follower_and_how_to_go_on_without_it() {
     let (project, server) = with_a_dead_follower();
     server.kill();

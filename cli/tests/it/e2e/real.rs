@@ -52,7 +52,16 @@ fn plane() -> Plane {
     let clock: holdfast_engine::Clock = Arc::new(|| Timestamp::from_millis(1_000));
     let engine = Engine::open(Box::new(MemoryStore::new()), Options { clock: Arc::clone(&clock) }).unwrap();
     let keys = KeySource::Text(SecretText::new("ab".repeat(32)));
-    Plane::new(engine, PlaneOptions { keys, system: SystemEnvironment::NotKnown, clock, holder: None })
+    Plane::new(
+        engine,
+        PlaneOptions {
+            keys,
+            system: SystemEnvironment::NotKnown,
+            clock,
+            elapsed: Arc::new(|| std::time::Duration::ZERO),
+            holder: None,
+        },
+    )
 }
 
 #[test]

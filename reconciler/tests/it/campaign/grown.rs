@@ -75,7 +75,7 @@ impl Grown {
         let system = SystemEnvironment::Known(BTreeMap::from([("GEMINI_API_KEY".to_owned(), "host".to_owned())]));
         let options = |holder| {
             let (keys, system, clock) = (keys.clone(), system.clone(), Arc::clone(&clock));
-            PlaneOptions { keys, system, clock, holder }
+            PlaneOptions { keys, system, clock, elapsed: Arc::new(|| std::time::Duration::ZERO), holder }
         };
         let whole = Plane::new(engine.clone(), options(None));
         let plane = Plane::new(engine, options(Some(Holder { pid: 1, version: "test".to_owned() })));

@@ -120,7 +120,10 @@ fn open(folder: &Path) -> Plane {
     let clock: holdfast_engine::Clock = Arc::new(|| Timestamp::from_millis(0));
     let engine = Engine::open(Box::new(store), Options { clock: Arc::clone(&clock) }).unwrap();
     let (keys, system) = (KeySource::None("none".to_owned()), SystemEnvironment::NotKnown);
-    Plane::new(engine, PlaneOptions { keys, system, clock, holder: None })
+    Plane::new(
+        engine,
+        PlaneOptions { keys, system, clock, elapsed: Arc::new(|| std::time::Duration::ZERO), holder: None },
+    )
 }
 
 /// What there is in the end.

@@ -88,7 +88,16 @@ fn plane_with_clock(folder: &Path, looked_at: impl Fn() + Send + Sync + 'static)
     };
     let keys = KeySource::File(folder.join("key/master.key"));
     let system = SystemEnvironment::Known(BTreeMap::new());
-    Plane::new(engine, PlaneOptions { keys, system, clock: Arc::new(clock), holder: None })
+    Plane::new(
+        engine,
+        PlaneOptions {
+            keys,
+            system,
+            clock: Arc::new(clock),
+            elapsed: Arc::new(|| std::time::Duration::ZERO),
+            holder: None,
+        },
+    )
 }
 
 /// A plane whose plans and sessions a test can hold up.
