@@ -12,7 +12,7 @@ use holdfast_reconciler::agents::resolver::SystemEnvironment;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plane::{ControlPlane, Holder};
 use holdfast_reconciler::{Plane, PlaneOptions};
-use holdfast_server::{Client, Discovery, discover};
+use holdfast_server::{Client, Discovery, discover, is_followers};
 
 use crate::clock;
 use crate::error::Failure;
@@ -233,6 +233,12 @@ pub(crate) const DAMAGED_HELP: &str = "`reconcile verify` shows what is damaged,
 /// The engine's words hold the way out already; here what, why and help stand apart.
 pub(crate) fn store_failure(error: &StoreOpenError) -> Failure {
     let (code, message, help) = match error {
+        StoreOpenError::NotAStore { path } if is_followers(path) => {
+            let message = format!("`{}` is the folder of a follower that does not run", path.display());
+            let problem = Problem::new(ProblemKind::Unavailable, "E_NO_SERVER", message);
+            let help = "start it with `reconcile serve --follow SERVER --store FOLDER`, or ask the server that it follows";
+            return problem.help(help).into();
+        }
         StoreOpenError::NotAStore { path } => (
             "E_NOT_A_STORE",
             format!("`{}` is not a store: it holds other files", path.display()),

@@ -41,8 +41,16 @@ fn read(path: &Path) -> Result<SecretText, Failure> {
     let failed = |error: &std::io::Error| {
         Failure::io("E_TOKEN_FILE", format!("cannot read the token file `{}`", path.display()), error)
     };
+    // Looked at before it is opened: to open a pipe waits for who writes into it.
+    let found = std::fs::metadata(path).map_err(|error| failed(&error))?;
+    if !found.is_file() {
+        let message = format!("the token file `{}` is no regular file", path.display());
+        return Err(
+            Failure::new("E_TOKEN_FILE", message).help("name the file itself, or give the token in `HOLDFAST_TOKEN`")
+        );
+    }
     let file = File::open(path).map_err(|error| failed(&error))?;
-    let mode = file.metadata().map_err(|error| failed(&error))?.mode() & 0o777;
+    let mode = found.mode() & 0o777;
     if mode & 0o077 != 0 {
         let message = format!("the token file `{}` can be read by others (mode {mode:03o})", path.display());
         return Err(Failure::new("E_TOKEN_FILE", message).help(format!("run `chmod 600 {}`", path.display())));

@@ -14,6 +14,7 @@ use crate::compact::Holds;
 use crate::counter::Counters;
 use crate::digest::Digest;
 use crate::error::{OpenError, StoreError};
+use crate::limits::CLOCK_BEHIND_MS_MIN;
 use crate::pending::{Pending, block_on};
 use crate::queue::Queue;
 use crate::recent::{Applied, Recent};
@@ -43,6 +44,11 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options").finish_non_exhaustive()
     }
+}
+
+/// How far a clock is behind the newest commit, in milliseconds; 0 if it is not.
+fn behind(now: Timestamp, head: Head) -> i64 {
+    head.time.as_millis().saturating_sub(now.as_millis()).max(0)
 }
 
 /// A handle on an open store. Cloning is cheap; the store is closed with the last handle, or by [`Engine::close`].
@@ -101,6 +107,9 @@ pub struct EngineStatus {
     pub disk_bytes: Option<u64>,
     /// Why no commits are taken, if that is so.
     pub poisoned: Option<String>,
+    /// How far the clock is behind the newest commit, in milliseconds, if that is more than two machines may differ by. Until it is past
+    /// it, new commits have that one's time: times never go back.
+    pub clock_behind_ms: Option<i64>,
 }
 
 impl Engine {
@@ -114,6 +123,11 @@ impl Engine {
         let (published, applied) = writer.published();
         let mut recent = Recent::default();
         applied.into_iter().for_each(|applied| recent.push(applied));
+        let behind = behind((options.clock)(), recovered.head);
+        if behind >= CLOCK_BEHIND_MS_MIN {
+            let newest = recovered.head.revision;
+            tracing::warn!(behind_ms = behind, %newest, "the clock is behind the newest commit; until it is past it, commits have its time");
+        }
         let core = Arc::new(Core {
             queue: Queue::default(),
             clock: options.clock,
@@ -219,6 +233,10 @@ impl Engine {
             trail_lag: snapshot.revision().get().saturating_sub(store.trailed.get()),
             disk_bytes: store.disk_bytes,
             poisoned: core.poison.cause().map(|error| error_text(error)),
+            // A replica makes no commits.
+            clock_behind_ms: (!core.is_replica)
+                .then(|| behind((core.clock)(), snapshot.head()))
+                .filter(|behind| *behind >= CLOCK_BEHIND_MS_MIN),
         }
     }
 

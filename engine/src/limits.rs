@@ -98,3 +98,5 @@ const _: () = assert!(CHUNK_BYTES_MAX * 16 < 128 << 10, "a leaf of sixteen piece
 const _: () = assert!(REMINDER_BYTES_MAX + 64 < CHUNK_BYTES_MAX, "a reminder fits in one piece");
 const _: () = assert!(KEY_BYTES_MAX + 64 < CHUNK_BYTES_MAX, "a key fits in one piece");
 const _: () = assert!(RECENT_COMMITS_MAX <= REQUEST_IDS_KEPT, "request ids outlive the commits in memory");
+/// A clock that is this far behind the newest commit is told of, in milliseconds: two machines may differ by less.
+pub const CLOCK_BEHIND_MS_MIN: i64 = 60 * 1000;

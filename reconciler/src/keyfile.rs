@@ -257,7 +257,7 @@ fn make(path: &Path) -> Result<(), KeyError> {
     let failed = |source| KeyError::Make { path: path.to_owned(), source };
     let (_, text) = KeyRing::generate().map_err(|error| KeyError::Random(io::Error::other(error.to_string())))?;
     let folder = folder_of(path);
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    private_folder(folder).map_err(failed)?;
     let unfinished = folder.join(format!(".master.key.{}", std::process::id()));
     let written = write_private(&unfinished, text.as_bytes()).and_then(|()| std::fs::hard_link(&unfinished, path));
     let removed = std::fs::remove_file(&unfinished);
@@ -267,6 +267,14 @@ fn make(path: &Path) -> Result<(), KeyError> {
         Ok(()) => removed.map_err(failed)?,
     }
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// Makes the folder and those above it that are missing: for its owner only, whatever the umask says.
+fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -293,6 +301,12 @@ mod tests {
         let second = Keys::new(KeySource::File(path.clone()));
         assert_eq!(second.existing_or_new().unwrap().newest(), made);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        #[cfg(unix)]
+        for made in ["a", "a/b"] {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(folder.path().join(made)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{made}");
+        }
     }
 
     #[cfg(unix)]

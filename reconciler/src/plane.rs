@@ -366,6 +366,10 @@ pub trait ControlPlane: Send + Sync {
 }
 
 fn not_followed() -> Problem {
-    Problem::new(ProblemKind::Failed, "E_NOT_FOLLOWED", "this plane cannot be followed")
-        .help("follow the server that holds the store")
+    Problem::new(
+        ProblemKind::Failed,
+        "E_NOT_FOLLOWED",
+        "what answers here holds no store, and only what holds one can be followed",
+    )
+    .help("follow the server that holds the store")
 }

@@ -21,7 +21,7 @@ use crate::endpoint::{Endpoint, authorization};
 use crate::limits::{CLIENT_RETRY_MAX, CLIENT_RETRY_REST};
 use crate::problem::ProblemBody;
 use crate::protocol::{AUTHOR_HEADER, PROTOCOL, REQUEST_ID_HEADER, etag};
-use crate::socket::server_pid;
+use crate::socket::{is_closed_off, server_pid};
 use crate::transport::{ExchangeError, Incoming, Outgoing, Streamed, Transport};
 use crate::validity::WrongTime;
 
@@ -202,6 +202,12 @@ pub(crate) fn failure(endpoint: &Endpoint, error: &ExchangeError, in_doubt: bool
             "E_STALE_SOCKET",
             format!("a server was at `{socket}` and is gone"),
             "start it again with `reconcile serve`; it replaces the socket",
+        ),
+        ExchangeError::Connect(_) if endpoint.socket().is_some_and(is_closed_off) => (
+            ProblemKind::Unavailable,
+            "E_CONNECT",
+            format!("the folder of `{socket}` cannot be entered"),
+            "it is another user's: run this as that user, or ask a server of that store with `--server`",
         ),
         ExchangeError::Connect(_) => (
             ProblemKind::Unavailable,

@@ -7,6 +7,7 @@
 
 mod control;
 mod disk;
+pub use disk::is_followers;
 mod feed;
 mod line;
 mod report;

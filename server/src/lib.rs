@@ -43,7 +43,7 @@ mod wire;
 pub use client::Client;
 pub use discovery::{Discovery, discover};
 pub use event_wire::watch_document;
-pub use follower::{Follower, FollowerOptions, FollowerState};
+pub use follower::{Follower, FollowerOptions, FollowerState, is_followers};
 pub use listen::{Listen, ListenError};
 pub use problem::{PROBLEM_TYPE, ProblemBody, status};
 pub use protocol::{

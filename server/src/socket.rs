@@ -104,6 +104,11 @@ pub(crate) fn server_pid(socket: &Path) -> Option<u32> {
     text.trim().parse().ok()
 }
 
+/// Whether the folder of a socket may not be entered, so that nobody knows whether there is one.
+pub(crate) fn is_closed_off(socket: &Path) -> bool {
+    fs::symlink_metadata(socket).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
 /// Binds the socket of a store's folder, replacing one that nobody answers on.
 pub(crate) fn bind(folder: &Path) -> Result<(UnixListener, Bound), MountError> {
     let lock = lock(folder)?;

@@ -122,7 +122,12 @@ pub(super) fn run_drafted(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Res
 
 /// Waits until what a revision holds is real outside the store too.
 fn observed(run: &Run, store: &Path, plan: &Plan, revision: Revision, timeout: Duration) -> Result<(), Failure> {
-    let status = Waiting { run, store, org: Some(&plan.org), timeout }.observed(revision)?;
+    let waited = Waiting { run, store, org: Some(&plan.org), timeout }.observed(revision);
+    let status = waited.map_err(|mut late| {
+        // Whoever reads only the error must not apply again.
+        late.problem.message = format!("{revision} is applied; {}", late.problem.message);
+        late
+    })?;
     run.output.say(match (status.actuators.is_empty(), status.followers.is_empty()) {
         (true, true) => format!("{revision} is in force; nothing outside the store depends on it, as far as is known"),
         (false, true) => format!("{revision} is real outside the store too"),

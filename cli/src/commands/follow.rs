@@ -3,7 +3,7 @@
 //!
 //! Never here: following itself (the server crate does), and holding a store (`serve.rs`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use holdfast_reconciler::agents::resolver::SystemEnvironment;
@@ -23,6 +23,11 @@ use crate::remote;
 /// Follows until SIGTERM or SIGINT.
 pub(super) fn run(run: &Run, args: &ServeArgs, server: &str, folder: &Path) -> Result<Exit, Failure> {
     let (listen, certificate) = listen(run, args)?;
+    if !server.contains("://") && is_same(&socket_of(run, server), &folder.join(SOCKET_NAME)) {
+        let message = format!("`{}` would follow itself", folder.display());
+        return Err(Failure::new("E_FOLLOW_FOLDER", message)
+            .help("`--follow` names the server, and `--store` a folder of the follower's own"));
+    }
     let server = client(run, server)?;
     if folder.exists() && !folder.is_dir() {
         let message = format!("`{}` is no folder", folder.display());
@@ -74,7 +79,21 @@ fn client(run: &Run, server: &str) -> Result<Client, Failure> {
     if server.contains("://") {
         return remote::client(&run.setting, server);
     }
+    Ok(Client::new(socket_of(run, server)))
+}
+
+/// The socket of a server that is named by its store's folder, or by the socket itself.
+fn socket_of(run: &Run, server: &str) -> PathBuf {
     let path = run.setting.path(Path::new(server));
     let is_socket = path.file_name().is_some_and(|name| name == SOCKET_NAME);
-    Ok(Client::new(if is_socket { path } else { path.join(SOCKET_NAME) }))
+    if is_socket { path } else { path.join(SOCKET_NAME) }
+}
+
+/// Whether two sockets, which need not be there, are in one folder.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let folder = |socket: &Path| {
+        let folder = socket.parent().unwrap_or(socket);
+        std::fs::canonicalize(folder).or_else(|_| std::path::absolute(folder)).unwrap_or_else(|_| folder.to_owned())
+    };
+    folder(one) == folder(other)
 }

@@ -227,6 +227,7 @@ pub(crate) fn status(status: &Status) -> Text {
         durability,
         keys,
         storage,
+        clock_behind_ms,
         actuators: _,
         conditions: _,
         conditions_ready: _,
@@ -261,6 +262,10 @@ pub(crate) fn status(status: &Status) -> Text {
     text.append(table(&named(facts), 2));
     if let Some(cause) = &storage.poisoned {
         text.plain("  ").add(Role::Error, "takes no commits").plain(format!(": {cause}")).end();
+    }
+    if let Some(behind) = clock_behind_ms {
+        let message = format!("the clock is {} behind the newest commit", roughly(*behind));
+        text.plain("  ").add(Role::Warning, &message).plain("; until it is past it, times stand still").end();
     }
     if !sources.is_empty() {
         text.end().add(Role::Strong, "Sources:").end();
@@ -357,6 +362,13 @@ fn history_kept(storage: &Storage) -> String {
     let lag = storage.compaction_lag.filter(|lag| *lag > 0);
     let lag = lag.map(|lag| format!(", {} to be given up", counted(lag, "commit"))).unwrap_or_default();
     format!("{since}; the server keeps {rules}{lag}")
+}
+
+/// A span of time to two of its units or a few more, whole minutes at least.
+fn roughly(millis: i64) -> String {
+    let units = [86_400_000, 3_600_000, 60_000];
+    let unit = units.into_iter().find(|unit| millis / unit >= 2).unwrap_or(60_000);
+    keeping::span(millis / unit * unit)
 }
 
 fn on_disk(storage: &Storage) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 
-use holdfast_engine::{Change, Engine, Keep, Key, Revision, Txn};
+use holdfast_engine::{Change, Engine, Keep, Key, MemoryStore, Options, Revision, Timestamp, Txn};
 
 use crate::support::{Bed, MemoryBed, SledBed, key, put, value};
 
@@ -143,4 +143,31 @@ fn compacting_to_the_revision_of_a_base_keeps_that_base() {
     let snapshot = engine.snapshot();
     drop(engine);
     assert!(bed.open().snapshot().iter().eq(snapshot.iter()));
+}
+
+#[test]
+fn a_clock_that_is_behind_the_newest_commit_is_told_of_and_times_stand_still_meanwhile() {
+    let hour = 60 * 60 * 1000;
+    let store = MemoryStore::new();
+    let time = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(10 * hour));
+    let open = || {
+        let time = std::sync::Arc::clone(&time);
+        let clock = move || Timestamp::from_millis(time.load(std::sync::atomic::Ordering::Relaxed));
+        Engine::open(Box::new(store.clone()), Options::new(clock)).expect("recovers")
+    };
+    let engine = open();
+    engine.commit(put("a", "1")).expect("holds");
+    let set = |millis| time.store(millis, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(engine.status().clock_behind_ms, None);
+    set(10 * hour - 59_999);
+    assert_eq!(engine.status().clock_behind_ms, None, "so much two machines may differ by");
+    set(4 * hour);
+    assert_eq!(engine.status().clock_behind_ms, Some(6 * hour));
+    drop(engine);
+    let engine = open();
+    let head = engine.commit(put("a", "2")).map(|_| engine.head()).expect("holds");
+    assert_eq!((head.time.as_millis(), engine.status().clock_behind_ms), (10 * hour, Some(6 * hour)));
+    set(11 * hour);
+    engine.commit(put("a", "3")).expect("holds");
+    assert_eq!((engine.head().time.as_millis(), engine.status().clock_behind_ms), (11 * hour, None));
 }

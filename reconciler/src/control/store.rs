@@ -118,6 +118,7 @@ pub(super) fn status(plane: &Plane, org: Option<&OrgId>) -> Result<Status, Probl
         open_sessions: plane.open_sessions().by_revision(),
         watchers: plane.watchers().of(&org),
         durability: engine.durability.to_owned(),
+        clock_behind_ms: engine.clock_behind_ms,
         storage: super::upkeep::storage(plane),
         keys: snapshot.prefix(&keys::org(&org)).count() as u64,
         org,

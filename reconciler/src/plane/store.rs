@@ -79,6 +79,10 @@ pub struct Status {
     pub durability: String,
     /// How many keys the store holds of the organisation.
     pub keys: u64,
+    /// How far the clock is behind the newest commit, in milliseconds, if that is more than a minute: until it is past it, new commits
+    /// have that one's time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_behind_ms: Option<i64>,
     /// The store on its disk.
     pub storage: Storage,
 }

@@ -27,6 +27,11 @@ const IGNORED: &str = ".gitignore";
 /// What only the folder of a store has.
 const STORE: &str = "db";
 
+/// Whether a folder is one that a follower keeps its state in, whether it runs or not.
+pub fn is_followers(folder: &Path) -> bool {
+    folder.join(ID).is_file() && !folder.join(STORE).exists()
+}
+
 /// A folder that this process has for itself.
 #[derive(Debug)]
 pub(super) struct Folder {

@@ -1,6 +1,8 @@
 //! Waiting for the followers that a store knows: also after a restart of the server, which then has heard of none, and until one that
 //! is gone for good is taken off. Applied means effective (P4): nothing is called observed while a follower may still run what was before.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
 use std::time::Instant;
 
 use super::bench::{PATIENCE, Project, Ran, Server, reconcile};
@@ -80,6 +82,40 @@ fn p4_after_a_restart_of_the_server_nothing_is_observed_before_the_followers_tha
 }
 
 #[test]
+fn what_is_asked_in_the_folder_of_a_follower_that_does_not_run_says_so_also_after_an_apply_through_it() {
+    let (project, server) = with_a_dead_follower();
+    let silent = project.run(&["--store", ".gateway-1", "status"]).exits(1);
+    silent.complains("E_NO_SERVER").complains("the folder of a follower that does not run").complains("serve --follow");
+    let follower = follower(&project, "gateway-1");
+    until(&project, "gateway-1", "following");
+    let other = self::follower(&project, "gateway-2");
+    until(&project, "gateway-2", "following");
+    other.kill();
+    project.set_model("glm-4.5");
+    // It waits for the one that is dead, through the one that dies.
+    let mut command = project.command(&reconcile());
+    command
+        .args(["--store", ".gateway-1", "--yes", "--wait", "--timeout", "5"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null());
+    let mut waits = command.spawn().unwrap();
+    let mut said = BufReader::new(waits.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("waiting; ") {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "it waits");
+    }
+    follower.kill();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(waits.wait().unwrap().code(), Some(5), "{rest}");
+    for part in ["E_TIMEOUT", "r2 is applied", "the folder of a follower that does not run"] {
+        assert!(rest.contains(part), "{part}: {rest}");
+    }
+    assert!(server.stop().success());
+}
+
+#[test]
 fn p4_after_a_restore_over_the_store_its_followers_are_waited_for() {
     let (project, server) = with_a_dead_follower();
     project.run(&["backup", "before.backup"]).exits(0);
@@ -94,6 +130,15 @@ fn p4_after_a_restore_over_the_store_its_followers_are_waited_for() {
     // Elsewhere nobody follows it.
     project.run(&["--store", "elsewhere", "restore", "before.backup", "--replace"]).exits(0);
     project.run(&["--store", "elsewhere", "wait", "--observed", "--timeout", "0"]).exits(0);
+}
+
+#[test]
+fn a_follower_does_not_follow_itself() {
+    let project = Project::hotreload();
+    for (follow, store) in [(".one", ".one"), (".one/server.sock", "./.one/"), (".", ".")] {
+        let refused = project.run(&["serve", "--follow", follow, "--store", store]).exits(1);
+        refused.complains("E_FOLLOW_FOLDER").complains("would follow itself").complains("`--store` a folder");
+    }
 }
 
 #[test]

@@ -178,3 +178,19 @@ fn a_certificate_at_the_wrong_time_is_told_with_its_date_by_the_server_and_by_wh
         assert!(log.contains("clients will refuse the certificate") && log.contains(when), "{log}");
     }
 }
+
+#[test]
+fn a_token_file_that_is_no_regular_one_is_refused_before_it_is_opened() {
+    let project = Project::with(TRIAGE);
+    let pipe = project.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [project.path(), pipe.as_path()] {
+        let path = path.to_str().unwrap();
+        let refused = project.run(&["--server", "http://127.0.0.1:9", "--token-file", path, "status"]);
+        assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+        for part in ["E_TOKEN_FILE", "is no regular file", "HOLDFAST_TOKEN"] {
+            assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+        }
+        assert!(!refused.stderr.contains("chmod"), "{}", refused.stderr);
+    }
+}
