@@ -22,7 +22,7 @@ const ASIDE: &str = "aside-";
 /// The file that whoever holds a store has locked.
 const LOCK: &str = "store.lock";
 /// The file that the store itself is in.
-const DATA: &str = "db";
+pub(crate) const DATA: &str = "db";
 
 /// What to do about files of which nothing can be read.
 const UNREADABLE_HELP: &str = "nothing more of it can be read: `reconcile restore FILE --replace` puts a backup in its place and \

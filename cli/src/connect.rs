@@ -234,8 +234,9 @@ pub(crate) const DAMAGED_HELP: &str = "`reconcile verify` shows what is damaged,
 pub(crate) fn store_failure(error: &StoreOpenError) -> Failure {
     let (code, message, help) = match error {
         StoreOpenError::NotAStore { path } if is_followers(path) => {
+            // It may be started again in a moment, so who waits goes on waiting.
             let message = format!("`{}` is the folder of a follower that does not run", path.display());
-            let problem = Problem::new(ProblemKind::Unavailable, "E_NO_SERVER", message);
+            let problem = Problem::new(ProblemKind::Unavailable, "E_NOT_A_STORE", message);
             let help = "start it with `reconcile serve --follow SERVER --store FOLDER`, or ask the server that it follows";
             return problem.help(help).into();
         }

@@ -16,6 +16,7 @@ use super::certificate::Certificate;
 use super::serve::{Signals, end_at_second, listen, ready};
 use crate::args::ServeArgs;
 use crate::clock;
+use crate::closed::DATA;
 use crate::descriptors;
 use crate::error::{Exit, Failure};
 use crate::remote;
@@ -23,7 +24,9 @@ use crate::remote;
 /// Follows until SIGTERM or SIGINT.
 pub(super) fn run(run: &Run, args: &ServeArgs, server: &str, folder: &Path) -> Result<Exit, Failure> {
     let (listen, certificate) = listen(run, args)?;
-    if !server.contains("://") && is_same(&socket_of(run, server), &folder.join(SOCKET_NAME)) {
+    // A folder with a store is refused as such.
+    let own = folder.join(SOCKET_NAME);
+    if !server.contains("://") && is_same(&socket_of(run, server), &own) && !folder.join(DATA).exists() {
         let message = format!("`{}` would follow itself", folder.display());
         return Err(Failure::new("E_FOLLOW_FOLDER", message)
             .help("`--follow` names the server, and `--store` a folder of the follower's own"));

@@ -85,7 +85,10 @@ fn p4_after_a_restart_of_the_server_nothing_is_observed_before_the_followers_tha
 fn what_is_asked_in_the_folder_of_a_follower_that_does_not_run_says_so_also_after_an_apply_through_it() {
     let (project, server) = with_a_dead_follower();
     let silent = project.run(&["--store", ".gateway-1", "status"]).exits(1);
-    silent.complains("E_NO_SERVER").complains("the folder of a follower that does not run").complains("serve --follow");
+    silent
+        .complains("E_NOT_A_STORE")
+        .complains("the folder of a follower that does not run")
+        .complains("serve --follow");
     let follower = follower(&project, "gateway-1");
     until(&project, "gateway-1", "following");
     let other = self::follower(&project, "gateway-2");
@@ -135,7 +138,7 @@ fn p4_after_a_restore_over_the_store_its_followers_are_waited_for() {
 #[test]
 fn a_follower_does_not_follow_itself() {
     let project = Project::hotreload();
-    for (follow, store) in [(".one", ".one"), (".one/server.sock", "./.one/"), (".", ".")] {
+    for (follow, store) in [(".one", ".one"), (".one/server.sock", "./.one/"), ("two", "two")] {
         let refused = project.run(&["serve", "--follow", follow, "--store", store]).exits(1);
         refused.complains("E_FOLLOW_FOLDER").complains("would follow itself").complains("`--store` a folder");
     }

@@ -184,7 +184,7 @@ fn a_token_file_that_is_no_regular_one_is_refused_before_it_is_opened() {
     let project = Project::with(TRIAGE);
     let pipe = project.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    for path in [project.path(), pipe.as_path()] {
+    for path in [project.path(), pipe] {
         let path = path.to_str().unwrap();
         let refused = project.run(&["--server", "http://127.0.0.1:9", "--token-file", path, "status"]);
         assert_eq!(refused.code, Some(1), "{}", refused.stderr);
