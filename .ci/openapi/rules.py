@@ -54,6 +54,9 @@ def right(case, query):
             query.pop(name)
     if not isinstance(body, dict):
         return
+    if "Idempotency-Key" in (case.headers or {}):
+        # The request's id is that of the header or that of the body, which must not differ.
+        body.pop("request_id", None)
     request = body["plan"] if isinstance(body.get("plan"), dict) else body
     if body.get("org") or request.get("org") or (request.get("desired") or {}).get("org"):
         # The organisation is that of the query or that of the body, which must not differ.

@@ -364,11 +364,11 @@ fn history_kept(storage: &Storage) -> String {
     format!("{since}; the server keeps {rules}{lag}")
 }
 
-/// A span of time to two of its units or a few more, whole minutes at least.
+/// A span of time, rounded to the largest unit of which it has two or more; to minutes at least.
 fn roughly(millis: i64) -> String {
     let units = [86_400_000, 3_600_000, 60_000];
     let unit = units.into_iter().find(|unit| millis / unit >= 2).unwrap_or(60_000);
-    keeping::span(millis / unit * unit)
+    keeping::span((millis + unit / 2) / unit * unit)
 }
 
 fn on_disk(storage: &Storage) -> String {
