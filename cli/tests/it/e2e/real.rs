@@ -80,7 +80,7 @@ fn p5_an_apply_waits_until_it_is_real_outside_and_says_what_is_not() {
     let late = project.run(&["--yes", "--wait", "--timeout", "2"]);
     assert_eq!(late.code, Some(5), "{}", late.stderr);
     assert!(late.stdout.ends_with("\nApplied as r1 (1 create)\n"), "{}", late.stdout);
-    let told = "error[E_TIMEOUT]: it took longer than 2 s: `file/motd` is reconciling";
+    let told = "error[E_TIMEOUT]: r1 is applied; it took longer than 2 s: `file/motd` is reconciling";
     assert!(late.stderr.contains(told) && late.stderr.contains("waiting; `file/motd`"), "{}", late.stderr);
 
     project.write("holdfast.toml", &MANIFEST.replace("one", "two"));
