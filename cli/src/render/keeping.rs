@@ -145,6 +145,13 @@ pub(crate) fn span(millis: i64) -> String {
     counted(u64::try_from(seconds / length).unwrap_or(0), noun)
 }
 
+/// A span of time, rounded to the largest unit of which it has two or more; to minutes at least.
+pub(crate) fn roughly(millis: i64) -> String {
+    let units = [86_400_000, 3_600_000, 60_000];
+    let unit = units.into_iter().find(|unit| millis / unit >= 2).unwrap_or(60_000);
+    span((millis + unit / 2) / unit * unit)
+}
+
 fn aside(text: &mut Text, kept: Option<&str>) {
     if let Some(kept) = kept {
         text.line(format!("  the files that were there are kept in {kept}"));

@@ -265,7 +265,7 @@ pub(crate) fn status(status: &Status) -> Text {
         text.plain("  ").add(Role::Error, "takes no commits").plain(format!(": {cause}")).end();
     }
     if let Some(behind) = clock_behind_ms {
-        let message = format!("the clock is {} behind the newest commit", roughly(*behind));
+        let message = format!("the clock is {} behind the newest commit", keeping::roughly(*behind));
         text.plain("  ").add(Role::Warning, &message).plain("; until it is past it, times stand still").end();
     }
     if !sources.is_empty() {
@@ -369,13 +369,6 @@ fn history_kept(storage: &Storage) -> String {
     let lag = storage.compaction_lag.filter(|lag| *lag > 0);
     let lag = lag.map(|lag| format!(", {} to be given up", counted(lag, "commit"))).unwrap_or_default();
     format!("{since}; the server keeps {rules}{lag}")
-}
-
-/// A span of time, rounded to the largest unit of which it has two or more; to minutes at least.
-fn roughly(millis: i64) -> String {
-    let units = [86_400_000, 3_600_000, 60_000];
-    let unit = units.into_iter().find(|unit| millis / unit >= 2).unwrap_or(60_000);
-    keeping::span((millis + unit / 2) / unit * unit)
 }
 
 fn on_disk(storage: &Storage) -> String {
