@@ -105,7 +105,7 @@ fn is_unsealed(kind: &KindSpec, fields: &Fields) -> bool {
 fn find(spec: &FieldSpec, at: FieldPath, value: &Value, found: &mut Vec<FieldPath>) {
     match value {
         Value::Null => {}
-        _ if spec.sensitive => found.push(at),
+        _ if spec.sensitive => found.extend(holds_something(value).then_some(at)),
         Value::Object(members) => {
             for (name, spec) in &spec.members {
                 members.get(name).into_iter().for_each(|value| find(spec, at.key(name), value, found));
@@ -116,6 +116,16 @@ fn find(spec: &FieldSpec, at: FieldPath, value: &Value, found: &mut Vec<FieldPat
             items.iter().enumerate().for_each(|(place, value)| find(spec, at.index(place), value, found));
         }
         Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Whether there is a value in it: of a table whose members are all sealed the empty table is left.
+fn holds_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Object(members) => members.values().any(holds_something),
+        Value::Array(items) => items.iter().any(holds_something),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 
@@ -145,6 +155,8 @@ mod tests {
         let address: Address = "flag/f".parse().unwrap();
         let paths: Vec<String> = in_clear(&kind(), &fields).iter().map(ToString::to_string).collect();
         assert_eq!(paths, ["c.pw", "l[0].pw", "t"]);
+        let left: Fields = serde_json::from_value(json!({"t": {"a": [], "b": {"c": null}}, "c": {}})).unwrap();
+        assert_eq!(in_clear(&kind(), &left), [], "what is sealed leaves its table");
         for ring in [None, Some(Arc::new(KeyRing::generate().unwrap().0))] {
             let veil = Veil { org: org.clone(), kinds: Kinds::new([kind()]), ring: ring.clone() };
             let record = Arc::new(Record { fields: fields.clone(), ..Record::default() });
