@@ -3,12 +3,14 @@
 //! The only file that reads the process environment and the working directory; everything behind it gets them passed in.
 //! Never here: opening anything.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use holdfast_reconciler::keyfile::KeySource;
+use holdfast_reconciler::plan::Plan;
 use holdfast_reconciler::resource::OrgId;
 use holdfast_server::user_name;
 
@@ -54,6 +56,11 @@ impl Setting {
     /// The command that was given, with more flags, to be pasted.
     pub(crate) fn again(&self, flags: &str) -> String {
         again::again(&self.arguments, flags)
+    }
+
+    /// The plan with ways out that can be pasted.
+    pub(crate) fn with_ways_out<'p>(&self, plan: &'p Plan) -> Cow<'p, Plan> {
+        again::with_ways_out(&self.arguments, &self.global, plan)
     }
 
     /// A variable; an empty one counts as unset.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::diagnostic::{Diagnostic, Position};
+use crate::moves;
 use crate::own_kind::OwnKind;
 use crate::places::Places;
 use crate::resource::{Address, OrgId, SourceName};
@@ -208,7 +209,8 @@ pub struct SourceHint {
 }
 
 impl Desired {
-    /// Nothing at all, of a source that is named or left to be found: what a rollback sends.
+    /// Nothing at all, of a source that is named or left to be found: what a rollback sends where no manifests were read, which the
+    /// missing digest tells.
     pub fn nothing(source: Option<SourceName>) -> Self {
         Self {
             source: SourceHint { name: source, directory: None },
@@ -223,6 +225,11 @@ impl Desired {
             resources: Vec::new(),
             diagnostics: Vec::new(),
         }
+    }
+
+    /// The addresses under which a declared resource may still be live, as `[[moved]]` says it.
+    pub fn former_addresses(&self, address: &Address) -> Vec<Address> {
+        moves::former(&self.moved, address)
     }
 
     /// Takes over from an earlier reading of the same manifests what is the same in both, so that it is kept once and a plan

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::agents::fields::{self, FieldError};
+use crate::agents::shapes;
 use crate::kind::{FieldSpec, KindSpec, Kinds};
 use crate::own_kind::OwnType;
 use crate::resource::{Address, Record};
@@ -38,6 +39,16 @@ pub enum EditError {
         /// The path of the secret.
         path: String,
     },
+    /// Members are given to a value that has none.
+    #[error("`{path}` of `{address}` is {found}, which has no members that could be changed one by one")]
+    NoMembers {
+        /// The resource.
+        address: Address,
+        /// Where.
+        path: String,
+        /// What is there.
+        found: &'static str,
+    },
     /// The field keeps the value that it was made with.
     #[error("`{field}` of `{address}` cannot be changed")]
     Immutable {
@@ -57,7 +68,8 @@ pub struct Edited {
     pub changed: BTreeSet<String>,
 }
 
-/// Merges a patch into a record as RFC 7396 does, field by field. The actor becomes the owner of each top-level field whose
+/// Merges a patch into a record as RFC 7396 does, field by field, but for one thing: members never take the place of a list or of
+/// a plain value, as whoever gives them means to change a part and not to lose the whole. The actor becomes the owner of each top-level field whose
 /// value changes; a field that is removed keeps an owner if it had one, so that its source learns who removed it.
 ///
 /// # Errors
@@ -75,6 +87,9 @@ pub fn merge(
     let mut changed = BTreeSet::new();
     for (field, patch) in patch {
         let before = record.fields.get(field).cloned();
+        if let Some((path, found)) = without_members(&FieldPath::field(field), before.as_ref(), patch) {
+            return Err(EditError::NoMembers { address: address.clone(), path: path.to_string(), found });
+        }
         let after = merged(before.clone(), patch);
         fields::check_edit(kind, field, before.as_ref(), &after)?;
         refuse_secret(spec, address, &record, field, patch)?;
@@ -110,6 +125,18 @@ pub fn merge(
         record.owner = Some(actor.to_owned());
     }
     Ok(Edited { record, changed })
+}
+
+/// The first place where a patch has members for a value that has none, and what that value is.
+fn without_members(at: &FieldPath, before: Option<&Value>, patch: &Value) -> Option<(FieldPath, &'static str)> {
+    let before = before.filter(|before| !is_absent(before))?;
+    let patch = patch.as_object()?;
+    match before {
+        Value::Object(members) => {
+            patch.iter().find_map(|(name, patch)| without_members(&at.key(name), members.get(name), patch))
+        }
+        plain => Some((at.clone(), shapes::with_article(plain))),
+    }
 }
 
 /// RFC 7396 for one value; null members end up absent.
@@ -213,6 +240,32 @@ mod tests {
         let edited = merge(&kinds(), &address("settings/a"), Some(&live()), &patch, "ui:maria").unwrap();
         assert!(!edited.record.fields.contains_key("soulMd"));
         assert_eq!(edited.record.owners["soulMd"], "ui:maria");
+    }
+
+    #[test]
+    fn p7_members_never_take_the_place_of_a_value_that_has_none() {
+        let live = Record {
+            fields: fields(json!({"guardrails": ["a", "b"], "soulMd": "kind", "mcpServers": {"s": {"args": ["x"]}}})),
+            ..Record::default()
+        };
+        let merged = |patch: Value| merge(&kinds(), &address("settings/a"), Some(&live), &fields(patch), "ui:maria");
+        for (patch, what) in [
+            (json!({"guardrails": {"0": null}}), "`guardrails` of `settings/a` is a list"),
+            (json!({"soulMd": {"line": null}}), "`soulMd` of `settings/a` is a string"),
+            (json!({"mcpServers": {"s": {"args": {"0": "y"}}}}), "`mcpServers.s.args` of `settings/a` is a list"),
+        ] {
+            let refused = merged(patch).unwrap_err().to_string();
+            assert!(refused.starts_with(what), "{refused}");
+        }
+        // The whole is given, or there is nothing that would be lost.
+        for patch in [
+            json!({"guardrails": null}),
+            json!({"guardrails": ["c"]}),
+            json!({"mcpServers": {"s": {"args": ["y"]}, "t": {"args": ["z"]}}}),
+            json!({"providerModelPreferences": {"z-ai": "x"}}),
+        ] {
+            assert!(merged(patch.clone()).is_ok(), "{patch}");
+        }
     }
 
     #[test]

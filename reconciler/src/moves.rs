@@ -98,6 +98,14 @@ impl Moves {
     }
 }
 
+/// The addresses under which a declared resource may still be live.
+pub(crate) fn former(moved: &[Moved], address: &Address) -> Vec<Address> {
+    let ends = ends(moved).unwrap_or_default();
+    let named = ends.iter().filter(|(_, to)| to == address).map(|(from, _)| from.clone());
+    let along = ends.iter().filter_map(|(from, to)| follow(to, from, address));
+    named.chain(along).collect()
+}
+
 /// Every entry with the end of its chain, the shortest ways first: of two live resources of one chain the later one counts.
 fn ends(moved: &[Moved]) -> Result<Vec<(Address, Address)>, Problem> {
     let next: BTreeMap<&Address, &Address> = moved.iter().map(|one| (&one.from, &one.to)).collect();

@@ -38,13 +38,16 @@ pub(crate) fn record_changes(
         .collect();
     let paths: BTreeSet<&String> = before.tags.keys().chain(after.tags.keys()).collect();
     changes.extend(paths.into_iter().filter_map(|path| secret(path, before.tags.get(path), after.tags.get(path))));
-    if before.expires_ms != after.expires_ms {
-        let shown = |ms: Option<i64>| ms.map(|ms| Value::String(rfc3339(Timestamp::from_millis(ms))));
-        let (old, new) = (shown(before.expires_ms), shown(after.expires_ms));
-        changes.push(change(FieldPath::field(EXPIRES), old.as_ref(), new.as_ref()));
-    }
+    changes.extend(expiry(before.expires_ms, after.expires_ms));
     changes.sort_by(|left, right| left.path.cmp(&right.path));
     changes
+}
+
+/// What differs in when a secret stops counting.
+pub(crate) fn expiry(before_ms: Option<i64>, after_ms: Option<i64>) -> Option<FieldChange> {
+    let shown = |ms: Option<i64>| ms.map(|ms| Value::String(rfc3339(Timestamp::from_millis(ms))));
+    let (old, new) = (shown(before_ms), shown(after_ms));
+    (before_ms != after_ms).then(|| change(FieldPath::field(EXPIRES), old.as_ref(), new.as_ref()))
 }
 
 fn secret(path: &str, before: Option<&String>, after: Option<&String>) -> Option<FieldChange> {

@@ -17,6 +17,7 @@ use crate::kind_record;
 use crate::own_kind::OwnKind;
 use crate::planner::{self, damaged};
 use crate::resource::{Address, Declaration, OrgId, Record, SourceName, keys};
+use crate::vault;
 use crate::veil;
 
 /// How many of them a refusal names.
@@ -74,7 +75,8 @@ pub(crate) fn one_source(
     }
 }
 
-/// What the source declared at the past revision, under the policy of now. Secrets stay out: they are as they are. So are
+/// What the source declared at the past revision, under the policy of now: that of its manifests, if they were read, else what
+/// the source declared last is protected as it was. Secrets stay out: they are as they are. So are
 /// sensitive values of other kinds, as far as they are still sealed; a finding names each that is not.
 ///
 /// # Errors
@@ -121,13 +123,28 @@ pub(crate) fn desired(
         git: None,
         digest: Digest::of_parts("holdfast rollback", &[text.as_bytes()]).to_string(),
         on_drift: policy.on_drift,
-        protect: policy.protect.clone(),
+        protect: match policy.digest.is_empty() {
+            true => protected(snapshot, org, source)?,
+            false => policy.protect.clone(),
+        },
         loop_policy: policy.loop_policy,
         moved: Vec::new(),
         kinds: ours.map(|(_, record)| record.definition).collect(),
         resources,
         diagnostics,
     })
+}
+
+/// The resources that the source's `protect` named when it was applied last.
+fn protected(snapshot: &Snapshot, org: &OrgId, source: &SourceName) -> Result<Vec<String>, Problem> {
+    let prefix = keys::desired_prefix(org, source);
+    let mut protected = Vec::new();
+    for (key, entry) in snapshot.prefix(&prefix) {
+        if vault::declaration(entry).map_err(|_| damaged(key.as_str()))?.protect {
+            protected.push(key.as_str()[prefix.len()..].to_owned());
+        }
+    }
+    Ok(protected)
 }
 
 /// Refuses a rollback that would put back in clear what is a secret now: values of then that the kinds of now call secrets, else

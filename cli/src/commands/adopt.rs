@@ -9,7 +9,9 @@ use std::path::Path;
 use holdfast_reconciler::desired::Desired;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::manifest::{AdoptError, Adoption, FileEdit, Folder, environment};
-use holdfast_reconciler::plane::ResourceInfo;
+use holdfast_reconciler::plane::{ControlPlane, ResourceInfo};
+use holdfast_reconciler::resource::{Address, OrgId};
+use holdfast_reconciler::value::Value;
 use serde::Serialize;
 
 use super::Run;
@@ -35,15 +37,15 @@ pub(super) fn run(run: &Run, args: &AdoptArgs) -> Result<Exit, Failure> {
     let mut desired = Project::read(&run.setting, &directory)?.into_desired()?;
     let (plane, org) = run.ask()?;
     let (org, address) = address(&args.address, org)?;
-    let live = plane.resource(org.as_ref(), &address, None)?;
+    let live = live(&*plane, org.as_ref(), &address, &desired)?;
     let fields = match &args.field {
         Some(field) => vec![field.clone()],
-        None => differing(&desired, &live),
+        None => differing(&desired, &address, &live),
     };
     let mut edits: Vec<FileEdit> = Vec::new();
     for field in &fields {
         // Each edit is made on what the one before left.
-        if let Some(edit) = self::edit(run, &directory, &desired, &live, field)? {
+        if let Some(edit) = self::edit(run, &directory, &desired, &address, live.record.fields.get(field), field)? {
             if !args.dry_run {
                 write(&directory, &edit)?;
                 desired = Project::read(&run.setting, &directory)?.into_desired()?;
@@ -59,9 +61,22 @@ pub(super) fn run(run: &Run, args: &AdoptArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// The live resource; one that a plan would move is still found under the address that it leaves.
+fn live(
+    plane: &dyn ControlPlane,
+    org: Option<&OrgId>,
+    address: &Address,
+    desired: &Desired,
+) -> Result<ResourceInfo, Problem> {
+    plane.resource(org, address, None).or_else(|problem| {
+        let former = desired.former_addresses(address).into_iter();
+        former.filter_map(|former| plane.resource(org, &former, None).ok()).next().ok_or(problem)
+    })
+}
+
 /// The declared fields of the resource that are not as they are live.
-fn differing(desired: &Desired, live: &ResourceInfo) -> Vec<String> {
-    let declared = desired.resources.iter().find(|declared| declared.address == live.address);
+fn differing(desired: &Desired, address: &Address, live: &ResourceInfo) -> Vec<String> {
+    let declared = desired.resources.iter().find(|declared| declared.address == *address);
     let fields = declared.into_iter().flat_map(|declared| &declared.fields);
     let differs = fields
         .filter(|(name, value)| !holdfast_reconciler::value::equal_field(live.record.fields.get(*name), Some(value)));
@@ -72,7 +87,8 @@ fn edit(
     run: &Run,
     directory: &Path,
     desired: &Desired,
-    live: &ResourceInfo,
+    address: &Address,
+    live: Option<&Value>,
     field: &str,
 ) -> Result<Option<FileEdit>, Failure> {
     let folder = Folder::open(directory).map_err(|error| {
@@ -81,7 +97,7 @@ fn edit(
     let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (environment, _) = environment(&folder, run.setting.environment.clone());
     let adoption = Adoption { tree: &folder, directory: &name, environment: &environment, desired };
-    adoption.edit(&live.address, field, live.record.fields.get(field)).map_err(|error| refused(&error))
+    adoption.edit(address, field, live).map_err(|error| refused(&error))
 }
 
 fn refused(error: &AdoptError) -> Failure {

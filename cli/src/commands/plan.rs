@@ -146,10 +146,11 @@ fn request(setting: &Setting, args: &PlanArgs, desired: Desired) -> Result<PlanR
 
 /// Shows a plan in the form that was asked for.
 pub(super) fn show(run: &Run, args: &PlanArgs, plan: &Plan) -> Result<(), Failure> {
+    let told = run.setting.with_ways_out(plan);
     match run.output.format {
-        Format::Text | Format::Json => run.output.data(plan, || text::plan(plan, &kinds(), view(args))),
-        Format::Markdown => run.output.raw(&markdown::plan(plan, &kinds())),
-        Format::Github => run.output.raw(&github::plan(plan)),
+        Format::Text | Format::Json => run.output.data(plan, || text::plan(&told, &kinds(), view(args))),
+        Format::Markdown => run.output.raw(&markdown::plan(&told, &kinds())),
+        Format::Github => run.output.raw(&github::plan(&told)),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use holdfast_reconciler::desired::Desired;
+use holdfast_reconciler::desired::{Desired, SourceHint};
 use holdfast_reconciler::plan::{PlanOptions, PlanRequest};
 use holdfast_reconciler::resource::SourceName;
 
@@ -53,18 +53,24 @@ fn draft(run: &Run, args: &RollbackArgs) -> Result<Drafted, Failure> {
     Ok(Drafted { request, plan, store, plane: Some(plane), seal })
 }
 
-/// What the project says of its name, of drift and of protection. A manifest that is broken must not stand in the way: it
-/// may be why somebody rolls back.
+/// What the project says of its name, of drift and of protection, if it is the source that is meant. A manifest that is broken must
+/// not stand in the way: it may be why somebody rolls back.
 fn policy(run: &Run, directory: &Path, named: Option<&SourceName>) -> Result<Desired, Failure> {
     let read = Project::read(&run.setting, directory).ok().and_then(|project| project.desired);
-    if let Some(Desired { mut source, on_drift, protect, loop_policy, .. }) = read {
+    // The manifests of one project say nothing about another one.
+    let is_meant = |of: &SourceHint| named.is_none() || named == of.name.as_ref().or(of.directory.as_ref());
+    if let Some(Desired { mut source, digest, on_drift, protect, loop_policy, .. }) =
+        read.filter(|desired| is_meant(&desired.source))
+    {
         source.name = named.cloned().or(source.name);
-        return Ok(Desired { source, on_drift, protect, loop_policy, ..Desired::nothing(None) });
+        return Ok(Desired { source, digest, on_drift, protect, loop_policy, ..Desired::nothing(None) });
     }
     let name = match named {
         Some(name) => Some(name.clone()),
         None => project::name_of_broken(directory)?,
     };
-    run.output.say("note: no manifest is read here, so `protect` and `on_drift` of a project do not count");
+    run.output.say(
+        "note: no manifest of the source is read here: what it protected stays protected, and what somebody set live blocks",
+    );
     Ok(Desired::nothing(name))
 }

@@ -20,7 +20,7 @@ use crate::render::ink::{Role, Text};
 pub(super) fn set(run: &Run, args: &SetArgs) -> Result<Exit, Failure> {
     let mut fields = Fields::new();
     for assignment in &args.assignments {
-        let (path, value) = assignment.split_once('=').ok_or_else(|| {
+        let (path, value) = assigned(assignment).ok_or_else(|| {
             Failure::usage(format!("`{assignment}` sets nothing"))
                 .help("write `FIELD=VALUE`; `reconcile unset` takes a field out")
         })?;
@@ -60,10 +60,7 @@ pub(super) fn unset(run: &Run, args: &UnsetArgs) -> Result<Exit, Failure> {
 }
 
 fn agreed(run: &Run, address: &str, more: &[String]) -> Result<bool, Failure> {
-    let with = match more.len() {
-        0 => String::new(),
-        count => format!(" with the {count} that go with it"),
-    };
+    let with = with(more.len()).map(|with| format!(" {with}")).unwrap_or_default();
     loop {
         match confirm::ask(&run.output, &format!("Delete {address}{with}?"))? {
             Answer::Yes => return Ok(true),
@@ -81,9 +78,17 @@ fn agreed(run: &Run, address: &str, more: &[String]) -> Result<bool, Failure> {
 
 fn nobody(run: &Run, more: usize) -> Failure {
     let command = run.setting.again(&format!("--allow-delete {}", more + 1));
-    let with = if more == 0 { String::new() } else { format!(", with the {more} that go with it") };
+    let with = with(more).map(|with| format!(", {with}")).unwrap_or_default();
     Failure::new("E_NOT_CONFIRMED", "nobody is there to ask, so nothing was changed")
         .help(format!("`{command}` deletes without asking{with}"))
+}
+
+fn with(more: usize) -> Option<String> {
+    match more {
+        0 => None,
+        1 => Some("with the one that goes with it".to_owned()),
+        more => Some(format!("with the {more} that go with it")),
+    }
 }
 
 /// The live resources that go with one.
@@ -167,6 +172,16 @@ fn told(address: &str, receipt: &WriteReceipt) -> Text {
     text
 }
 
+/// The path and the value; a `=` in double quotes is part of the path.
+fn assigned(assignment: &str) -> Option<(&str, &str)> {
+    let mut quoted = false;
+    let at = assignment.find(|char| {
+        quoted ^= char == '"';
+        char == '=' && !quoted
+    })?;
+    Some((&assignment[..at], &assignment[at + 1..]))
+}
+
 /// JSON if it reads as JSON, else text.
 fn parse(value: &str) -> Value {
     serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()))
@@ -242,6 +257,16 @@ mod tests {
             assert!(all(&[(path, json!(1))]).is_err(), "{path}");
         }
         assert!(all(&[("a", json!(1)), ("a.b", json!(2))]).is_err());
+    }
+
+    #[test]
+    fn a_value_begins_after_the_first_sign_that_is_not_quoted() {
+        for (text, path, value) in
+            [("a=b=c", "a", "b=c"), ("m.\"a=b\"=1", "m.\"a=b\"", "1"), ("a=\"x=y\"", "a", "\"x=y\""), ("=x", "", "x")]
+        {
+            assert_eq!(assigned(text), Some((path, value)), "{text}");
+        }
+        assert_eq!((assigned("a"), assigned("\"a=b")), (None, None));
     }
 
     #[test]

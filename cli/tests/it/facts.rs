@@ -93,6 +93,16 @@ fn check_header(name: &str, text: &str, plan: &Value) {
     assert_eq!(ready, !text.contains("\nNot applyable yet"), "{name}\n{text}");
 }
 
+/// What a way out adds to the command that was given, which only the forms for people write down whole.
+fn help_of(way: &str) -> String {
+    let flag = ["--allow-delete ", "--allow-break ", "--take "].into_iter().filter_map(|flag| way.rfind(flag)).max();
+    let place = [" -C ", " --store ", " --org "].into_iter().filter_map(|flag| way.find(flag)).min();
+    match flag {
+        Some(at) => way[at..].to_owned(),
+        None => way[..place.unwrap_or(way.len())].to_owned(),
+    }
+}
+
 fn texts(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
 }
@@ -126,12 +136,7 @@ fn of_json(plan: &Value) -> Facts {
     let mut blocked: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for block in plan["blocked"].as_array().unwrap() {
         let (code, address) = (block["code"].as_str().unwrap(), block["address"].as_str().unwrap());
-        let command = match plan["rollback"].as_u64() {
-            Some(back) => format!("reconcile rollback r{back}"),
-            None => "reconcile".to_owned(),
-        };
-        let pasteable = |way: &String| if way.starts_with("--") { format!("{command} {way}") } else { way.clone() };
-        let ways = texts(&block["remedies"]).iter().map(pasteable).collect();
+        let ways = texts(&block["remedies"]).iter().map(|way| help_of(way)).collect();
         let at = block["at"]["file"].as_str().map(|file| format!("{file}:{}", block["at"]["line"]));
         facts.blocked.push((code.to_owned(), placed(block["message"].as_str().unwrap(), at.as_deref()), ways));
         if !matches!(code, "E_BREAKS" | "E_DELETES") {
@@ -222,7 +227,7 @@ fn of_text(text: &str) -> (Facts, Values) {
                 _ => facts.sessions.push(format!("{left} | {right}")),
             }
         } else if let (Some(way), "blocked") = (line.strip_prefix("    help: "), section) {
-            facts.blocked.last_mut().unwrap().2.push(way.to_owned());
+            facts.blocked.last_mut().unwrap().2.push(help_of(way));
         } else if let (Some(note), "blocked") = (line.strip_prefix("    at "), section) {
             let message = &mut facts.blocked.last_mut().unwrap().1;
             *message = placed(message, note.split(", ").next());
@@ -347,7 +352,7 @@ fn of_markdown(markdown: &str) -> Facts {
             section = "";
         }
         if let Some(way) = line.strip_prefix("  - ").filter(|_| section == "Blocked") {
-            facts.blocked.last_mut().unwrap().2.push(way.to_owned());
+            facts.blocked.last_mut().unwrap().2.push(help_of(way));
         } else if let Some(item) = line.strip_prefix("- ") {
             match section {
                 "Blocked" => {

@@ -134,7 +134,7 @@ fn the_details_of_a_delete_are_what_goes_with_it() {
     let project = Project::applied();
     let mut dialog = Dialog::start(&project, &["unset", "agent/triage", "--allow-break", "triage"]);
     dialog.question();
-    assert!(dialog.said.ends_with("Delete agent/triage with the 1 that go with it? [y/N, d for details] "));
+    assert!(dialog.said.ends_with("Delete agent/triage with the one that goes with it? [y/N, d for details] "));
     dialog.answer("d\n");
     dialog.question();
     assert!(dialog.said.contains("  - agent/triage\n  - settings/triage\n"), "{}", dialog.said);

@@ -15,5 +15,5 @@ pub mod profile;
 pub(crate) mod references;
 pub mod resolver;
 pub mod session;
-mod shapes;
+pub(crate) mod shapes;
 pub(crate) mod users;

@@ -115,7 +115,8 @@ impl Members {
     }
 }
 
-fn with_article(value: &Value) -> &'static str {
+/// What a value is, with its article.
+pub(crate) fn with_article(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(_) => "a boolean",

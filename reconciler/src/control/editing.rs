@@ -187,6 +187,9 @@ fn refused(error: &EditError) -> Problem {
             "E_SENSITIVE",
             "declare it in the manifest with a reference such as `$NAME`, and apply".to_owned(),
         ),
+        EditError::NoMembers { path, .. } => {
+            (ProblemKind::Invalid, "E_FIELD", format!("give the whole value of `{path}`, or take it out first"))
+        }
         EditError::Immutable { .. } => {
             (ProblemKind::Blocked, "E_IMMUTABLE", "delete the resource and make it anew".to_owned())
         }

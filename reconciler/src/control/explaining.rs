@@ -196,6 +196,11 @@ impl Life {
         runs
     }
 
+    /// Whether there ever was something at a path, as far as is kept.
+    fn ever(&self, path: &FieldPath) -> bool {
+        self.0.iter().any(|version| At::of(version.record.as_deref(), path) != At::Absent)
+    }
+
     fn origin(&self, path: FieldPath, live: &Record, declarations: &[Declares], limit: usize) -> Origin {
         let now = At::of(Some(live), &path);
         let mut runs = self.runs(&path).into_iter().peekable();
@@ -249,6 +254,12 @@ impl Life {
             None => fields::check(&kind.name, top, &Value::Null).is_ok(),
         });
         if tops.contains(top) || may_have {
+            let within = path.steps().len() > 1;
+            if within && !self.ever(&path) && !declarations.iter().any(|declares| declares.has(&path)) {
+                let message = format!("`{address}` has and had nothing at `{path}`");
+                let problem = Problem::new(ProblemKind::NotFound, "E_FIELD", message);
+                return Err(problem.help(format!("`reconcile explain {address} {top}` shows what is there")));
+            }
             return Ok(path);
         }
         let problem =
@@ -266,12 +277,21 @@ impl Declares {
         fields.contains_key(top) || tags.keys().any(|path| top_of(path) == top)
     }
 
-    fn agrees(&self, path: &FieldPath, now: &At) -> bool {
-        let declared = match (self.declaration.tags.get(&path.to_string()), path.get(&self.declaration.fields)) {
+    /// Whether it declares something at a path.
+    fn has(&self, path: &FieldPath) -> bool {
+        self.at(path) != At::Absent
+    }
+
+    fn at(&self, path: &FieldPath) -> At {
+        match (self.declaration.tags.get(&path.to_string()), path.get(&self.declaration.fields)) {
             (Some(tag), _) => At::Secret(tag.clone()),
             (None, Some(value)) => At::Value(value.clone()),
             (None, None) => At::Absent,
-        };
+        }
+    }
+
+    fn agrees(&self, path: &FieldPath, now: &At) -> bool {
+        let declared = self.at(path);
         match (&declared, now) {
             (At::Value(declared), At::Absent) => equal_field(Some(declared), None),
             (declared, now) => declared.same(now),

@@ -12,7 +12,8 @@ use super::reference::Environment;
 use super::tree::{FileTree, Item, ReadError};
 use super::value_edit::{Live, NO_PLACE, Pen};
 use super::{line_ends, value_edit};
-use crate::agents::kinds::{AGENT, SETTINGS};
+use crate::agents::kinds::{AGENT, PLATFORM, SETTINGS};
+use crate::agents::platform::stable_id;
 use crate::desired::{Declared, Desired};
 use crate::diagnostic::Position;
 use crate::kind::{FieldSpec, KindSpec};
@@ -164,6 +165,8 @@ impl Adoption<'_> {
         match kind {
             AGENT => set(pen, root, &["agents", name, field], value)?,
             SETTINGS => settings(pen, root, name, field, live)?,
+            PLATFORM => platform(pen, root, name, field, value)?,
+            _ if own.is_none() => return Err("it has no place of its own in the manifest"),
             _ => set(pen, root, &["resources", kind, name, field], value)?,
         }
         let after = line_ends::kept(&before, &normal, &document.to_string()).ok_or("its file cannot be edited")?;
@@ -204,6 +207,19 @@ fn settings(pen: Pen, root: &mut Table, agent: &str, field: &str, live: Option<&
         "providerModelPreferences" => preferences(pen, root, agent, live),
         _ => Err("it has no place of its own in the manifest"),
     }
+}
+
+/// A platform is found by what its id is made of.
+fn platform(pen: Pen, root: &mut Table, name: &str, field: &str, value: Live<'_>) -> Result<(), &'static str> {
+    let (agent, id) = name.split_once('/').ok_or(NO_PLACE)?;
+    let agents = root.get_mut("agents").and_then(TomlItem::as_table_like_mut).ok_or(NO_PLACE)?;
+    let of_agent = agents.get_mut(agent).and_then(TomlItem::as_table_like_mut).ok_or(NO_PLACE)?;
+    let platforms = of_agent.get_mut("platforms").and_then(TomlItem::as_array_of_tables_mut).ok_or(NO_PLACE)?;
+    let is_meant = |platform: &&mut Table| {
+        let text = |name: &str| platform.get(name).and_then(TomlItem::as_str);
+        text("type").is_some_and(|kind| stable_id(agent, kind, text("name")) == id)
+    };
+    value_edit::put(pen, platforms.iter_mut().find(is_meant).ok_or(NO_PLACE)?, field, value)
 }
 
 /// Each preference stands in the table of its provider.
@@ -292,6 +308,35 @@ rollout = 20 # percent
         let cleared = adopt("settings/triage", "guardrails", json!([])).unwrap().unwrap();
         assert_eq!(cleared.after, MANIFEST.replace("guardrails = [\"pii\"]\n", ""));
         assert_eq!(adopt("agent/triage", "name", json!("Triage")), Ok(None));
+    }
+
+    #[test]
+    fn p7_a_platform_is_edited_where_it_is_declared() {
+        let manifest = "\
+[agents.a]
+name = \"A\"
+dir = \"a\"
+
+# the first
+[[agents.a.platforms]]
+type = \"slack\"
+config = { botToken = \"$BOT\", mode = \"poll\" } # kept
+channels = [\"T1/C1\"]
+
+[[agents.a.platforms]]
+type = \"slack\"
+name = \"ops\"
+config = { botToken = \"$OPS\" }
+channels = [\"T2/C2\"] # of ops
+";
+        for (address, field, live, from, to) in [
+            ("platform/a/a-slack-ops", "channels", json!(["T3/C3"]), "[\"T2/C2\"] #", "[\"T3/C3\"] #"),
+            ("platform/a/a-slack", "channels", json!(["T1/C1", "T4/C4"]), "[\"T1/C1\"]", "[\"T1/C1\", \"T4/C4\"]"),
+            ("platform/a/a-slack", "config", json!({"mode": "push"}), "\"poll\"", "\"push\""),
+        ] {
+            let edit = adopt_in(manifest, address, field, live).unwrap().unwrap();
+            assert_eq!(edit.after, manifest.replace(from, to), "{address} {field}");
+        }
     }
 
     #[test]

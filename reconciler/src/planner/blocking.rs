@@ -4,7 +4,7 @@
 
 use holdfast_engine::Revision;
 
-use crate::agents::kinds;
+use crate::agents::{fields, kinds};
 use crate::desired::Declared;
 use crate::diff::{self, Conflict, Obstacle};
 use crate::plan::Blocked;
@@ -14,9 +14,21 @@ use crate::value::Value;
 /// So many characters of a value are shown.
 const SHOWN_MAX: usize = 120;
 
+/// What the words about a row depend on beside the row.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'p> {
+    /// The revision that a rollback goes back to.
+    pub(super) rollback: Option<Revision>,
+    /// Where the resource lives, if it moves.
+    pub(super) origin: Option<&'p Address>,
+}
+
 /// A field that cannot be set; by what a manifest declares, or by what was declared at the revision of a rollback.
-pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Option<Revision>) -> Blocked {
+pub(super) fn conflict(declared: &Declared, conflict: &Conflict, plan: Plan<'_>) -> Blocked {
+    let Plan { rollback, origin } = plan;
     let address = &declared.address;
+    // What is live is so under the address that it leaves.
+    let live_at = origin.unwrap_or(address);
     // The places of a rollback are those of then.
     let at = diff::position(declared, &conflict.path).filter(|_| rollback.is_none());
     let Conflict { path, owner, revision, declared: wanted, live, obstacle } = conflict;
@@ -27,15 +39,23 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Optio
         Some(value) => shortened(&value.to_string()),
     };
     let (code, message, remedies) = match obstacle {
-        Obstacle::Immutable => (
-            "E_IMMUTABLE",
-            format!("`{path}` of `{address}` cannot be changed"),
-            vec![format!("remove `{address}`, apply, and declare it anew")],
-        ),
+        Obstacle::Immutable => {
+            let remedy = match origin {
+                None => format!("remove `{address}`, apply, and declare it anew"),
+                Some(from) => format!(
+                    "declare `{path}` as it is live, or take the `[[moved]]` entry out: `{from}` is deleted then, and `{address}` is made"
+                ),
+            };
+            ("E_IMMUTABLE", format!("`{path}` of `{live_at}` cannot be changed"), vec![remedy])
+        }
         Obstacle::OtherSource => {
-            let what = if field.is_empty() { format!("`{address}`") } else { format!("`{field}` of `{address}`") };
+            let what = if field.is_empty() { format!("`{live_at}`") } else { format!("`{field}` of `{live_at}`") };
             let message = format!("{what} is declared by source `{owner}`");
-            ("E_OTHER_SOURCE", message, other_source(address, Some(owner)))
+            let mut remedies = other_source(live_at, Some(owner));
+            if origin.is_some() {
+                remedies.insert(0, format!("take the `[[moved]]` entry out: `{live_at}` is not of this project"));
+            }
+            ("E_OTHER_SOURCE", message, remedies)
         }
         Obstacle::OtherValue => {
             let message = format!("`{address}` is declared with another value by source `{owner}`");
@@ -53,11 +73,14 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Optio
             let remedies = match rollback {
                 // No manifest has a say in it.
                 Some(back) => vec![format!("reconcile rollback {back} {take}")],
-                None => vec![
-                    keep,
-                    format!("reconcile {take}"),
-                    format!("delete what declares `{field}`, and `{owner}` keeps it"),
-                ],
+                // What must be declared cannot be left out.
+                None => [keep, format!("reconcile {take}")]
+                    .into_iter()
+                    .chain(
+                        may_go(address, field)
+                            .then(|| format!("delete what declares `{field}`, and `{owner}` keeps it")),
+                    )
+                    .collect(),
             };
             ("E_CONFLICT", message, remedies)
         }
@@ -72,6 +95,11 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict, rollback: Optio
         message,
         remedies,
     }
+}
+
+/// Whether a manifest may leave a field out.
+fn may_go(address: &Address, field: &str) -> bool {
+    fields::check_removal(address.kind.as_str(), field).is_ok()
 }
 
 /// The ways out where two sources declare one resource. A secret that both hold changes for both by hand: whoever then gives

@@ -23,6 +23,7 @@ use crate::kept_places::KeptPlaces;
 use crate::kind::Effect;
 use crate::naming;
 use crate::plan::{Action, Change, FieldChange, Reason};
+use crate::record_changes;
 use crate::resource::{Address, Declaration, Record, SourceName, keys};
 use crate::secret::SecretValues;
 use crate::vault::{self, record};
@@ -89,6 +90,11 @@ impl<'p> Planner<'p> {
             self.blocked_row(declared, &tags, &outcome);
             return Ok(());
         }
+        if !outcome.seals.is_empty() && outcome.record.expires_ms.is_some() {
+            // When the old value was to expire says nothing about a new one.
+            outcome.fields.extend(record_changes::expiry(outcome.record.expires_ms, None));
+            outcome.record.to_mut().expires_ms = None;
+        }
         if let Some(from) = &origin {
             self.under_new_address(declared, &mut outcome);
             if before.is_some() {
@@ -102,6 +108,9 @@ impl<'p> Planner<'p> {
             let reason = if deleted_live { self.made_again(declared) } else { reason };
             let row = self.change(address, kind.effect, action, reason);
             self.changes.push(Change { fields, at: declared.at.clone(), from: origin.clone(), ..row });
+            if outcome.adopts && action == Action::Move {
+                self.adopts.push(address.clone());
+            }
         } else {
             self.unchanged.push(address.to_string());
             if outcome.adopts || declares_anew {
@@ -166,7 +175,8 @@ impl<'p> Planner<'p> {
     /// A resource of which others set what is declared.
     fn blocked_row(&mut self, declared: &Declared, tags: &BTreeMap<String, NewTag>, outcome: &diff::Outcome<'_>) {
         let rollback = self.input.options.rollback;
-        let blocked = |conflict| blocking::conflict(declared, conflict, rollback);
+        let origin = self.moves.origin(&declared.address);
+        let blocked = |conflict| blocking::conflict(declared, conflict, blocking::Plan { rollback, origin });
         self.blocked.extend(outcome.conflicts.iter().map(blocked));
         self.behind(declared, tags);
         self.note_waiting(declared, outcome);

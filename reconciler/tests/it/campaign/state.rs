@@ -27,8 +27,30 @@ pub(super) fn takes(plan: &Plan) -> BTreeSet<Take> {
     conflicts.filter_map(|blocked| blocked.remedies.iter().find_map(|remedy| take(remedy))).collect()
 }
 
+/// Takes the rows about when secrets stop counting out of a plan: the addresses where that goes.
+fn expiries(plan: &mut Plan) -> BTreeSet<String> {
+    let mut gone = BTreeSet::new();
+    for change in plan.changes.iter_mut().filter(|change| change.kind.as_str() == "secret") {
+        let before = change.fields.len();
+        change.fields.retain(|field| field.path.top() != "expires");
+        if change.fields.len() < before {
+            gone.insert(change.address.to_string());
+        }
+    }
+    gone
+}
+
 pub(super) fn check(plan: &Plan, before: &State, after: &State, at: &str) {
     let told = |what: &str| format!("{at}: {what}\n{plan:#?}\nbefore {before:#?}\nafter {after:#?}");
+    let mut without = plan.clone();
+    let unexpiring = expiries(&mut without);
+    for (address, old) in before {
+        let Some(new) = after.get(address) else { continue };
+        let (goes, kept) = (unexpiring.contains(address), new.expires_ms == old.expires_ms);
+        let right = if goes { old.expires_ms.is_some() && new.expires_ms.is_none() } else { kept };
+        assert!(right, "{}", told(&format!("when {address} stops counting")));
+    }
+    let plan = &without;
     let source = plan.source.name.as_str();
     let mut expected: BTreeMap<String, (Fields, BTreeMap<String, Option<String>>)> = before
         .iter()
