@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use holdfast_reconciler::pasted::quoted;
 use holdfast_reconciler::plan::Plan;
 
 use crate::args::{Global, Words};
@@ -116,7 +117,9 @@ impl Given {
         // What was allowed or taken before and did not help was wrong.
         let wrong = |part: &Part| match (part.flag.as_deref() == Some(flag), flag) {
             (true, "--allow-delete") => true,
-            (true, "--take") => part.words.last().and_then(|word| taken(&word.to_string_lossy())) == taken(value),
+            (true, "--take") => {
+                part.words.last().and_then(|word| taken(&quoted(&word.to_string_lossy()))) == taken(value)
+            }
             _ => false,
         };
         let kept = self.parts.iter().filter(|part| !wrong(part)).flat_map(|part| &part.words);
@@ -153,15 +156,6 @@ pub(crate) fn again(arguments: &[OsString], flags: &str) -> String {
     let (flagged, named) = words.split_at(names);
     let parts = ["reconcile"].into_iter().chain(flagged.iter().map(String::as_str)).chain([flags]);
     parts.chain(named.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
-    let plain = |char: char| char.is_ascii_alphanumeric() || "-_./:=,@+%".contains(char);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use holdfast_reconciler::error::{Problem, ProblemKind};
+use holdfast_reconciler::resource::{OrgId, SourceName};
 
 /// Exit codes; scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(crate) struct Failure {
     pub(crate) problem: Box<Problem>,
     /// Whether standard output has its JSON document already.
     pub(crate) documented: bool,
+    /// What a plan would have been about, where that is known.
+    pub(crate) about: Option<Box<(OrgId, SourceName)>>,
 }
 
 impl Failure {
@@ -53,7 +56,7 @@ impl Failure {
     /// A command line that makes no sense.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         let problem = Problem::new(ProblemKind::Invalid, "E_USAGE", message);
-        Self { exit: Exit::Usage, problem: Box::new(problem), documented: false }
+        Self { exit: Exit::Usage, problem: Box::new(problem), documented: false, about: None }
     }
 
     /// The operating system refused.
@@ -66,13 +69,20 @@ impl Failure {
     /// Somebody pressed Ctrl-C before anything was changed.
     pub(crate) fn interrupted() -> Self {
         let problem = Problem::new(ProblemKind::Failed, "E_INTERRUPTED", "interrupted; nothing was changed");
-        Self { exit: Exit::Interrupted, problem: Box::new(problem), documented: false }
+        Self { exit: Exit::Interrupted, problem: Box::new(problem), documented: false, about: None }
     }
 
     /// Says what to do.
     #[must_use]
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.problem.help = Some(help.into());
+        self
+    }
+
+    /// Says what a plan would have been about.
+    #[must_use]
+    pub(crate) fn about(mut self, about: Option<(OrgId, SourceName)>) -> Self {
+        self.about = about.map(Box::new);
         self
     }
 
@@ -99,6 +109,6 @@ impl From<Problem> for Failure {
             | ProblemKind::Unavailable
             | ProblemKind::Internal => Exit::Failed,
         };
-        Self { exit, problem: Box::new(problem), documented: false }
+        Self { exit, problem: Box::new(problem), documented: false, about: None }
     }
 }

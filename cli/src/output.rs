@@ -146,7 +146,7 @@ impl Output {
             // Whoever mistyped a flag is at a terminal, not in a pull request.
             _ if failure.exit == Exit::Usage => String::new(),
             Format::Text => String::new(),
-            Format::Markdown => markdown::failure(problem),
+            Format::Markdown => markdown::failure(problem, failure.about.as_deref()),
             Format::Github => github::failure(problem),
         };
         if !failure.documented {

@@ -7,7 +7,9 @@ use std::path::Path;
 use holdfast_reconciler::desired::Desired;
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::error::{Problem, ProblemKind};
-use holdfast_reconciler::manifest::{Folder, InHeader, declared_name, environment, load, org as declared_org};
+use holdfast_reconciler::manifest::{
+    Folder, InHeader, declared_name, environment, load, org as declared_org, source_name,
+};
 use holdfast_reconciler::resource::{OrgId, SourceName};
 use holdfast_reconciler::source::work_tree_state;
 
@@ -44,7 +46,7 @@ impl Project {
             Failure::io("E_PROJECT", format!("cannot open the project `{}`", directory.display()), error)
         };
         let folder = Folder::open(directory).map_err(|error| failed(&error))?;
-        let name = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = folder_name(&folder);
         let (variables, mut diagnostics) = environment(&folder, setting.environment.clone());
         let loaded = load(&folder, &name, &variables);
         diagnostics.extend(loaded.diagnostics);
@@ -68,6 +70,10 @@ impl Project {
     }
 }
 
+fn folder_name(folder: &Folder) -> String {
+    folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The organisation of a command that plans nothing: what the caller says, else the project's, else the environment's; the
 /// plane decides if there is none.
 pub(crate) fn org(setting: &Setting, directory: &Path, output: &Output) -> Result<Option<OrgId>, Failure> {
@@ -85,6 +91,16 @@ pub(crate) fn org(setting: &Setting, directory: &Path, output: &Output) -> Resul
             setting.fallback_org()
         }
     }
+}
+
+/// What a plan of a project would be about, though its manifests may have errors; none if the main one cannot be read so far.
+pub(crate) fn about(setting: &Setting, directory: &Path) -> Option<(OrgId, SourceName)> {
+    let folder = Folder::open(directory).ok()?;
+    let InHeader::Known(name) = declared_name(&folder) else { return None };
+    let InHeader::Known(declared) = declared_org(&folder) else { return None };
+    let source = name.unwrap_or_else(|| source_name(&folder_name(&folder)));
+    let org = setting.global.org.clone().or(declared).or_else(|| setting.fallback_org().ok().flatten());
+    Some((org.unwrap_or_default(), source))
 }
 
 /// The name that a project gives itself, whose manifests have errors; none without a manifest.

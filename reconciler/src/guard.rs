@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use holdfast_engine::Revision;
 
 use crate::kind::Kinds;
+use crate::pasted::quoted;
 use crate::plan::{Action, Blocked, Change, SessionChange};
 use crate::resource::Address;
 
@@ -34,7 +35,7 @@ pub fn breaks(sessions: &[SessionChange], allowed: &BTreeSet<String>, revision: 
                 session.who(),
                 session.error.as_deref().unwrap_or("unknown")
             ),
-            remedies: vec![format!("--allow-break {}", session.agent)],
+            remedies: vec![format!("--allow-break {}", quoted(&session.agent))],
         })
         .collect()
 }

@@ -40,6 +40,7 @@ mod moves;
 mod naming;
 mod open_sessions;
 pub mod own_kind;
+pub mod pasted;
 pub mod places;
 pub mod placing;
 pub mod plan;

@@ -14,7 +14,7 @@ use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::keyfile::{KeySource, Keys};
 use holdfast_reconciler::own_kind::OwnKind;
 use holdfast_reconciler::plan::{Plan, PlanOptions, PlanRequest};
-use holdfast_reconciler::resource::OrgId;
+use holdfast_reconciler::resource::{OrgId, SourceName};
 use holdfast_reconciler::seal::{Seal, Sealed};
 use holdfast_reconciler::secret::KeyRing;
 
@@ -24,7 +24,7 @@ use crate::clock;
 use crate::connect::{self, Reached};
 use crate::error::{Exit, Failure};
 use crate::leave::leave;
-use crate::project::Project;
+use crate::project::{self, Project};
 use crate::render::row::Listed;
 use crate::render::text::{PlanView, Values};
 use crate::render::value::Length;
@@ -42,7 +42,16 @@ pub(super) fn run(run: &Run, args: &PlanArgs) -> Result<Exit, Failure> {
     if args.wait {
         return Err(Failure::usage("a plan applies nothing, so there is nothing to `--wait` for"));
     }
-    present(run, args, draft(run, args)?)
+    let drafted = draft(run, args).map_err(|failure| match run.output.format {
+        // A comment is found again by what it is about.
+        Format::Markdown => failure.about(about(run, args)),
+        Format::Text | Format::Json | Format::Github => failure,
+    });
+    present(run, args, drafted?)
+}
+
+fn about(run: &Run, args: &PlanArgs) -> Option<(OrgId, SourceName)> {
+    project::about(&run.setting, &run.setting.project(args.directory.as_deref()))
 }
 
 /// Shows a plan, seals it if that is asked, and says with the exit code what it is.

@@ -60,9 +60,9 @@ pub(super) fn unset(run: &Run, args: &UnsetArgs) -> Result<Exit, Failure> {
 }
 
 fn agreed(run: &Run, address: &str, more: &[String]) -> Result<bool, Failure> {
-    let question = format!("Delete {address}{}?", with(more.len()));
+    let with = with(more.len()).map(|with| format!(" {with}")).unwrap_or_default();
     loop {
-        match confirm::ask(&run.output, &question)? {
+        match confirm::ask(&run.output, &format!("Delete {address}{with}?"))? {
             Answer::Yes => return Ok(true),
             Answer::No => return Ok(false),
             Answer::Details => {
@@ -78,15 +78,16 @@ fn agreed(run: &Run, address: &str, more: &[String]) -> Result<bool, Failure> {
 
 fn nobody(run: &Run, more: usize) -> Failure {
     let command = run.setting.again(&format!("--allow-delete {}", more + 1));
+    let with = with(more).map(|with| format!(", {with}")).unwrap_or_default();
     Failure::new("E_NOT_CONFIRMED", "nobody is there to ask, so nothing was changed")
-        .help(format!("`{command}` deletes without asking{}", with(more)))
+        .help(format!("`{command}` deletes without asking{with}"))
 }
 
-fn with(more: usize) -> String {
+fn with(more: usize) -> Option<String> {
     match more {
-        0 => String::new(),
-        1 => " with the one that goes with it".to_owned(),
-        more => format!(" with the {more} that go with it"),
+        0 => None,
+        1 => Some("with the one that goes with it".to_owned()),
+        more => Some(format!("with the {more} that go with it")),
     }
 }
 

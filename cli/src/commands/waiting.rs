@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use holdfast_engine::Revision;
 use holdfast_reconciler::error::{Problem, ProblemKind};
+use holdfast_reconciler::pasted::quoted;
 use holdfast_reconciler::plane::{Status, not_yet};
 use holdfast_reconciler::resource::OrgId;
 
@@ -45,7 +46,7 @@ impl Lacks {
         let missing = status.followers.iter().filter(|follower| follower.is_missing());
         let gone = missing.filter_map(|follower| {
             let line = follower.lags(revision).filter(|line| lines.contains(line))?;
-            Some((line, format!("`reconcile follower remove {}`", follower.id)))
+            Some((line, format!("`reconcile follower remove {}`", quoted(&follower.id))))
         });
         let gone = gone.collect();
         Self { lines, gone }

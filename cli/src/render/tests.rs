@@ -83,6 +83,81 @@ fn every_form_of_any_plan_holds_the_same_facts() {
     assert!(met, "only {changes} changes, {blocked} blocks, {sessions} rows of sessions");
 }
 
+/// One value of any length hides nothing else, neither what blocks nor what fails.
+#[test]
+fn a_long_value_hides_no_block_and_no_failing_session() {
+    let mut plan = fixtures::rich();
+    let long = "m".repeat(60_000);
+    plan.blocked[0].message = format!("`{long}` is in the way");
+    plan.blocked[0].remedies = vec![format!("reconcile adopt settings/triage {long}")];
+    let fails = plan.sessions.iter_mut().find(|session| session.error.is_some()).unwrap();
+    fails.error = Some(long.clone());
+    plan.diagnostics = fixtures::diagnostics();
+    plan.diagnostics[0].message = long.clone();
+    let comment = markdown::plan(&plan, &kinds());
+    assert!(comment.chars().count() < 10_000, "{}", comment.chars().count());
+    for (heading, count) in [("Blocked", 4), ("Sessions that fail", 2)] {
+        assert_eq!(listed(&comment, heading), (count, 0), "{comment}");
+    }
+    for there in
+        ["| `settings/triage` | update |", "```diff", "m...`", "  - a way out of 60032 characters\n", "`E_TOML`"]
+    {
+        assert!(comment.contains(there), "{there}\n{comment}");
+    }
+    assert!(!comment.contains("left out"), "{comment}");
+    let found = Problem { message: long.clone(), diagnostics: plan.diagnostics, ..fixtures::session_problem() };
+    let failed = markdown::failure(&found, None);
+    assert!(failed.chars().count() < 3_000 && failed.contains("`E_TOML`") && failed.contains("- help: "), "{failed}");
+}
+
+/// Rows that do not fit are counted by kind and action, and those that fit are there.
+#[test]
+fn a_comment_on_thousands_of_creates_has_rows_and_counts() {
+    let mut plan = fixtures::rich();
+    let create = plan.changes.iter().find(|change| change.action == Action::Create).unwrap().clone();
+    plan.changes = (0..3_000).map(|_| create.clone()).collect();
+    let comment = markdown::plan(&plan, &kinds());
+    let rows = comment.lines().filter(|line| line.starts_with("| `agent/researcher` | create |")).count();
+    let rest: usize =
+        comment.lines().find_map(|line| line.strip_prefix("**Rows left out**: ")).unwrap().parse().unwrap();
+    // Beside the creates there are two rows of what is blocked and two of what is in no manifest.
+    let others = comment.lines().filter(|line| line.contains("| blocked |") || line.contains("| unmanaged |")).count();
+    assert_eq!(rows + others + rest, 3_004);
+    assert!(rows > 700 && (59_000..=60_000).contains(&comment.chars().count()), "{rows} rows");
+    assert!(comment.contains(&format!("- `agent`: {} create\n", 3_000 - rows)), "{comment}");
+    assert!(comment.contains("\nThe values of 3000 changes are left out\n"), "{comment}");
+}
+
+/// What one list leaves of its share the others get.
+#[test]
+fn a_comment_on_thousands_of_deletes_is_full() {
+    let mut plan = fixtures::rich();
+    let mut delete = plan.changes[0].clone();
+    delete.action = Action::Delete;
+    plan.changes = (0..5_000).map(|_| delete.clone()).collect();
+    plan.blocked[0].message = "b".repeat(60_000);
+    let comment = markdown::plan(&plan, &kinds());
+    assert!((59_000..=60_000).contains(&comment.chars().count()), "{}", comment.chars().count());
+    let (shown, more) = listed(&comment, "Deletes");
+    assert!(shown > 2_000 && shown + more == 5_000, "{shown} and {more}");
+    assert_eq!(listed(&comment, "Blocked"), (4, 0));
+    assert!(comment.contains("- `E_CONFLICT` `settings/contested` bbb"), "what is cut is named all the same");
+    assert!(comment.contains("  - `reconcile --allow-break triage`\n"), "a short list keeps its words");
+    assert!(comment.contains(&format!("- `{}`: 1 blocked, 5000 delete\n", delete.kind)), "{comment}");
+}
+
+/// A workflow finds its comment by either marker, whatever became of the plan.
+#[test]
+fn a_plan_and_its_failure_have_the_same_markers() {
+    let plan = fixtures::rich();
+    let about = (plan.org.clone(), plan.source.name.clone());
+    let first = |comment: String| comment.lines().next().unwrap().to_owned();
+    let marker = first(markdown::plan(&plan, &kinds()));
+    assert_eq!(marker, "<!-- reconcile:plan:default:platform-team --><!-- reconcile:plan -->");
+    assert_eq!(first(markdown::failure(&fixtures::session_problem(), Some(&about))), marker);
+    assert_eq!(first(markdown::failure(&fixtures::session_problem(), None)), "<!-- reconcile:plan -->");
+}
+
 /// A pull request's comment has a limit: values, the table and what goes on as it should go first. What blocks, fails or is deleted
 /// is all there as long as that fits, and then as much of each as there is room for, with the number of the rest.
 #[test]
@@ -90,7 +165,7 @@ fn a_comment_on_any_large_plan_is_bounded_and_folds_nothing_that_hurts() {
     let (mut whole, mut cut) = (0, 0);
     for seed in 0..24 {
         let most = [200, 1_000, 3_000][seed as usize % 3];
-        let size = Size { changes: most, blocked: most / 4, sessions: most / 2, rest: most };
+        let size = Size { changes: most, blocked: most / 2, sessions: most, rest: most };
         let plan = random::plan(&mut Random::new(1_000_000 + seed), size);
         let comment = markdown::plan(&plan, &kinds());
         assert!(comment.chars().count() <= 60_000, "plan {seed}");
@@ -109,7 +184,11 @@ fn a_comment_on_any_large_plan_is_bounded_and_folds_nothing_that_hurts() {
         if shown == [0; 3] {
             whole += 1;
             let there = |line: &String| comment.contains(line.as_str());
-            assert!(deletes.iter().chain(&failing).all(there), "plan {seed}");
+            assert!(deletes.iter().all(there), "plan {seed}");
+            let named = |line: &String| there(line) || there(&line.replace(": ", "\n"));
+            assert!(failing.iter().all(named), "plan {seed}");
+            // Words are left out only where there is no room for them.
+            assert!(failing.iter().all(there) || comment.chars().count() > 58_000, "plan {seed}");
             continue;
         }
         cut += 1;
@@ -158,7 +237,7 @@ fn every_form_shows_what_is_drawn_as_nothing() {
         github::plan(&plan),
         problem::draw(&found, Colour::Off),
         json::failure(&found),
-        markdown::failure(&found),
+        markdown::failure(&found, None),
         github::failure(&found),
     ] {
         assert!(
@@ -268,7 +347,7 @@ fn failures() {
     check("error-text@session", &problem::draw(&problem, Colour::Off));
     check("error-json@session", &json::failure(&problem));
     let found = Problem { diagnostics: fixtures::diagnostics(), ..problem };
-    check("error-markdown@session", &markdown::failure(&found));
+    check("error-markdown@session", &markdown::failure(&found, None));
     check("error-github@session", &github::failure(&found));
 }
 

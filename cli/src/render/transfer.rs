@@ -3,6 +3,7 @@
 //! Never here: what is imported.
 
 use holdfast_reconciler::agents::kinds;
+use holdfast_reconciler::pasted::quoted;
 use holdfast_reconciler::plane::{Imported, MissingSecret, WriteOutcome};
 use holdfast_reconciler::resource::Address;
 
@@ -44,7 +45,7 @@ fn rows(text: &mut Text, addresses: &[Address], mark: char, role: Role) {
 fn secret(missing: &MissingSecret) -> Vec<(Role, String)> {
     let MissingSecret { address, path } = missing;
     let way = match address.kind.as_str() == kinds::SECRET {
-        true => format!("reconcile secret set {}", address.name),
+        true => format!("reconcile secret set {}", quoted(address.name.as_str())),
         false => "apply its project with the variable set".to_owned(),
     };
     vec![(Role::Plain, format!("{address} {path}")), (Role::Help, way)]

@@ -1,6 +1,9 @@
 //! Shared secrets on the command line: where values come from, and that they go nowhere else.
 
-use crate::support::{CANARY, Project, check, check_run};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::support::{CANARY, Project, TRIAGE, absent, check, check_run};
 
 #[test]
 fn a_value_comes_from_standard_input_a_file_or_a_variable() {
@@ -53,4 +56,34 @@ fn values_that_are_none_are_refused() {
         shown.push('\n');
     }
     check("cli-secret@refused", &shown);
+}
+
+/// What a help says to run is run by a shell as it is, and does that and nothing else, whatever a name holds.
+#[test]
+fn a_help_with_a_strange_name_is_pasted_as_it_is() {
+    let strange = TRIAGE.replace("z-ai", "my 'p; touch x").replace("key = \"$Z_KEY\"\n", "");
+    let project = Project::with(&strange);
+    let ended = project.run(&["--yes"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let table = ended.stderr.split_once("add `[").and_then(|(_, rest)| rest.split_once("]`")).unwrap().0;
+    let declared = format!("{strange}\n[{table}]\nenv = \"MY_KEY\"\ndefault_model = \"m\"\n");
+    project.write("lobu.toml", &declared);
+    let ended = project.run(&["check"]);
+    assert!(ended.code == Some(0) && !ended.stderr.contains("W_UNKNOWN_PROVIDER"), "{}", ended.stderr);
+    project.write("lobu.toml", &strange);
+    let ended = project.run(&["session", "triage"]);
+    let help = ended.stderr.split_once("set the key with `").and_then(|(_, rest)| rest.split_once("`\n")).unwrap().0;
+    let as_given = project.command(&[]);
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(format!("reconcile() {{ \"{}\" \"$@\"; }}\n{help}", env!("CARGO_BIN_EXE_reconcile")));
+    shell.current_dir(project.path()).env_clear();
+    shell.envs(as_given.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(CANARY.as_bytes()).unwrap();
+    let ended = project.ended(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(0), "{help}: {}", ended.stderr);
+    assert!(absent(&project.path().join("x")));
+    assert!(project.run(&["secret", "list"]).stdout.contains("provider:my 'p; touch x:apiKey"));
+    let ended = project.run(&["session", "triage"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }

@@ -10,6 +10,7 @@ use super::evidence::{Outcome, Step};
 use super::kinds::{SECRET, SETTINGS};
 use crate::desired::Declared;
 use crate::diagnostic::Diagnostic;
+use crate::pasted::quoted;
 use crate::resource::{Record, keys};
 use crate::value::{Fields, Value};
 
@@ -34,7 +35,8 @@ pub(crate) fn unresolved(
     };
     let told = |(path, name): (String, &str)| {
         let help = format!(
-            "set it with `reconcile secret set {name}`, or in the environment of the program that opens sessions"
+            "set it with `reconcile secret set {}`, or in the environment of the program that opens sessions",
+            quoted(name)
         );
         let message = format!("`${name}` in `{path}` of `{}` is no org secret", declared.address);
         let found = match world.system {

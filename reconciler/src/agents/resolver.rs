@@ -16,6 +16,7 @@ use super::kinds;
 use super::profile::EphemeralProfile;
 use super::references;
 use crate::error::{Problem, ProblemKind};
+use crate::pasted::quoted;
 use crate::resource::{Address, Record, ResourceName, keys};
 use crate::suggest;
 use crate::value::Value;
@@ -105,7 +106,7 @@ impl Unresolved {
                 let locked = looked(Step::OrgSecret).any(|seen| seen.outcome == Outcome::Undecryptable);
                 let help = match named {
                     Some(_) if locked => "give the master key that the secret was sealed under".to_owned(),
-                    Some(seen) => format!("set the key with `reconcile secret set {}`", seen.looked_for),
+                    Some(seen) => format!("set the key with `reconcile secret set {}`", quoted(&seen.looked_for)),
                     None => "install a provider in the agent's settings".to_owned(),
                 };
                 let code = if matches!(self, Self::NoProvider(_)) { "E_NO_PROVIDER" } else { "E_NO_CREDENTIAL" };

@@ -15,6 +15,7 @@ use crate::apply::Authorship;
 use crate::edit::{self, EditError};
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
+use crate::pasted::quoted;
 use crate::plane::{Edit, EditRequest, WriteReceipt};
 use crate::planner::{self, Write};
 use crate::resource::{Address, OrgId, Record, keys};
@@ -111,7 +112,7 @@ impl Bench<'_> {
         let address = &self.request.address;
         if address.kind.as_str() == kinds::SECRET {
             let problem = Problem::new(ProblemKind::Invalid, "E_SENSITIVE", format!("`{address}` is a secret"));
-            return Err(problem.help(format!("use `reconcile secret remove {}`", address.name)));
+            return Err(problem.help(format!("use `reconcile secret remove {}`", quoted(address.name.as_str()))));
         }
         let mut gone = vec![(address.clone(), modified)];
         for (key, entry) in kinds::dependents(address).iter().flat_map(|prefix| self.below(prefix)) {
@@ -179,9 +180,11 @@ fn refused(error: &EditError) -> Problem {
             (ProblemKind::Invalid, "E_FIELD", "the kind is declared in the manifest: `[kinds.*]`".to_owned())
         }
         EditError::Field(error) => (ProblemKind::Invalid, "E_FIELD", error.help()),
-        EditError::Sensitive { address, .. } if address.kind.as_str() == kinds::SECRET => {
-            (ProblemKind::Invalid, "E_SENSITIVE", format!("use `reconcile secret set {}`", address.name))
-        }
+        EditError::Sensitive { address, .. } if address.kind.as_str() == kinds::SECRET => (
+            ProblemKind::Invalid,
+            "E_SENSITIVE",
+            format!("use `reconcile secret set {}`", quoted(address.name.as_str())),
+        ),
         EditError::Sensitive { .. } => (
             ProblemKind::Invalid,
             "E_SENSITIVE",

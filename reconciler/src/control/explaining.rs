@@ -15,6 +15,7 @@ use crate::embedded::{Plane, at_problem, rfc3339};
 use crate::error::{Problem, ProblemKind};
 use crate::kind::{Effect, KindSpec};
 use crate::leaves::{parse_path, top_of};
+use crate::pasted::quoted;
 use crate::plane::{DeclaredBy, Origin, OriginQuery, Origins, Previous, SeenBy, SetBy};
 use crate::planner;
 use crate::resource::{Address, Declaration, OrgId, Record, keys};
@@ -258,7 +259,11 @@ impl Life {
             if within && !self.ever(&path) && !declarations.iter().any(|declares| declares.has(&path)) {
                 let message = format!("`{address}` has and had nothing at `{path}`");
                 let problem = Problem::new(ProblemKind::NotFound, "E_FIELD", message);
-                return Err(problem.help(format!("`reconcile explain {address} {top}` shows what is there")));
+                return Err(problem.help(format!(
+                    "`reconcile explain {} {}` shows what is there",
+                    quoted(&address.to_string()),
+                    quoted(top)
+                )));
             }
             return Ok(path);
         }
@@ -266,7 +271,7 @@ impl Life {
             Problem::new(ProblemKind::NotFound, "E_FIELD", format!("`{address}` has and had no field `{top}`"));
         Err(match suggest::nearest(top, tops) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
-            None => problem.help(format!("`reconcile get {address}` shows what it has")),
+            None => problem.help(format!("`reconcile get {}` shows what it has", quoted(&address.to_string()))),
         })
     }
 }

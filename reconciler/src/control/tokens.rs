@@ -15,6 +15,7 @@ use crate::apply;
 use crate::desired::SecretText;
 use crate::embedded::{Plane, rfc3339};
 use crate::error::{Problem, ProblemKind};
+use crate::pasted::quoted;
 use crate::plane::{Access, NewToken, Reach, TokenInfo, TokenRequest, TokenRevocation, WriteReceipt};
 use crate::planner;
 use crate::resource::is_id;
@@ -66,7 +67,8 @@ fn try_create(plane: &Plane, request: &TokenRequest, life_ms: i64) -> Result<Opt
     // nothing is told.
     if known.iter().any(|known| known.record.name == request.name && reach.covers(&known.record.reach)) {
         let message = format!("there is an access token `{}` already", request.name);
-        let help = format!("choose another name, or revoke it first with `reconcile token revoke {}`", request.name);
+        let help =
+            format!("choose another name, or revoke it first with `reconcile token revoke {}`", quoted(&request.name));
         return Err(Problem::new(ProblemKind::Conflict, "E_EXISTS", message).help(help));
     }
     let drawn = access_token::draw().map_err(|error| {

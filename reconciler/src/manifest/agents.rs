@@ -21,6 +21,7 @@ use super::platforms;
 use super::reference::reference;
 use super::skills::{self, Skill};
 use super::source::{Spot, shown};
+use super::spelled;
 use super::tree::{Item, ItemKind, ReadError, join, parent, resolve};
 use crate::desired::SecretOrigin;
 use crate::suggest::nearest;
@@ -229,8 +230,11 @@ fn unknown_provider(context: &mut Context<'_>, name: &str, id: &Node<'_>) {
     let names = context.catalogue.rows().flat_map(|row| row.names().collect::<Vec<_>>());
     let near = nearest(name, names).map(|near| format!("did you mean `{near}`? or "));
     let message = format!("the provider `{}` is not in the catalogue", shown(name));
-    let help =
-        format!("{}add `[providers.{}]` with its `env` and `default_model`", near.unwrap_or_default(), shown(name));
+    let help = format!(
+        "{}add `[providers.{}]` with its `env` and `default_model`",
+        near.unwrap_or_default(),
+        spelled::key(name)
+    );
     context.findings.report(Finding::warning(W_UNKNOWN_PROVIDER, message).at(id.spot, "").help(help));
 }
 

@@ -38,6 +38,7 @@ mod schema;
 mod shape;
 mod skills;
 mod source;
+pub(crate) mod spelled;
 mod toml;
 mod tree;
 mod value_edit;

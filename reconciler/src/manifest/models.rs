@@ -13,6 +13,7 @@ use super::limits::{FOLDER_DEPTH_MAX, PROJECT_BYTES_MAX, SCRIPT_BYTES_MAX};
 use super::node::Node;
 use super::schedule;
 use super::source::{Spot, shown};
+use super::spelled;
 use super::tree::{ItemKind, ReadError, join, parent};
 use super::yaml;
 use crate::suggest::nearest;
@@ -154,7 +155,7 @@ fn known_agent(context: &mut Context<'_>, what: &str, agent: &Node<'_>) {
     let finding = Finding::error(E_UNKNOWN_REFERENCE, message).at(agent.spot, "");
     let finding = match nearest(name, context.agents.iter().map(String::as_str)) {
         Some(near) => finding.help(format!("did you mean `{near}`?")),
-        None => finding.help(format!("declare `[agents.{}]`, or name another agent", shown(name))),
+        None => finding.help(format!("declare `[agents.{}]`, or name another agent", spelled::key(name))),
     };
     context.findings.report(finding);
 }

@@ -17,6 +17,7 @@ use super::grammar::LIFECYCLE;
 use super::node::{Key, Node, Tree};
 use super::reference::reference;
 use super::source::{Spot, shown};
+use super::spelled;
 use crate::agents::kinds::kinds;
 use crate::own_kind::{OwnField, OwnKind, OwnType};
 use crate::resource::{KindName, is_id};
@@ -49,7 +50,7 @@ fn unknown_kind(context: &mut Context<'_>, key: &Key<'_>) {
         let names = context.own_kinds.keys().map(KindName::as_str);
         let help = match nearest(&key.text, names) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("declare it: `[kinds.{}]`", shown(&key.text)),
+            None => format!("declare it: `[kinds.{}]`", spelled::key(&key.text)),
         };
         Finding::error(E_UNKNOWN_REFERENCE, message).help(help)
     };

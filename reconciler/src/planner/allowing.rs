@@ -6,6 +6,7 @@
 use super::Planner;
 use crate::agents::kinds::AGENT;
 use crate::diagnostic::Diagnostic;
+use crate::pasted::quoted;
 use crate::resource::keys;
 use crate::suggest;
 
@@ -23,7 +24,7 @@ impl Planner<'_> {
         let agents: Vec<&str> = live.chain(declared).collect();
         let missing = input.options.allow_break.iter().filter(|agent| !agents.contains(&agent.as_str()));
         for agent in missing {
-            let message = format!("`--allow-break {agent}` allows nothing: there is no agent `{agent}`");
+            let message = format!("`--allow-break {}` allows nothing: there is no agent `{agent}`", quoted(agent));
             let name = agent.strip_prefix("agent/").unwrap_or(agent);
             let found = Diagnostic::warning("W_ALLOW_NOTHING", message);
             self.findings.list.push(match suggest::nearest(name, agents.iter().copied()) {

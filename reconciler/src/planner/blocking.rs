@@ -7,6 +7,7 @@ use holdfast_engine::Revision;
 use crate::agents::{fields, kinds};
 use crate::desired::Declared;
 use crate::diff::{self, Conflict, Obstacle};
+use crate::pasted::quoted;
 use crate::plan::Blocked;
 use crate::resource::{Address, KindName};
 use crate::value::Value;
@@ -65,10 +66,10 @@ pub(super) fn conflict(declared: &Declared, conflict: &Conflict, plan: Plan<'_>)
             let by = rollback.map_or("manifest".to_owned(), |back| back.to_string());
             let values = format!("{by}: {}, live: {}", shown(wanted), shown(live));
             let message = format!("`{field}` of `{address}` was set by `{owner}` ({values})");
-            let take = format!("--take '{address} {field}={revision}'");
+            let take = format!("--take {}", quoted(&format!("{address} {field}={revision}")));
             let keep = match declared.secrets.get(&path.to_string()) {
                 Some(secret) => format!("give `{}` the value that is live", secret.origin),
-                None => format!("reconcile adopt {address} {field}"),
+                None => format!("reconcile adopt {} {}", quoted(&address.to_string()), quoted(field)),
             };
             let remedies = match rollback {
                 // No manifest has a say in it.
@@ -112,7 +113,7 @@ fn other_source(address: &Address, owner: Option<&str>) -> Vec<String> {
         ));
     }
     if address.kind.as_str() == kinds::SECRET {
-        let set = format!("`reconcile secret set {}`", address.name);
+        let set = format!("`reconcile secret set {}`", quoted(address.name.as_str()));
         remedies.push(format!("to change it for both, {set} and give both projects that value"));
     }
     remedies

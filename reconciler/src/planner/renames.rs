@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::{PlanInput, Planner};
 use crate::agents::kinds;
 use crate::diagnostic::Diagnostic;
+use crate::manifest::spelled;
 use crate::plan::{Action, Change};
 use crate::resource::{Address, ResourceName, keys};
 use crate::value::{Fields, is_absent};
@@ -79,7 +80,9 @@ fn note(from: &Change, to: &Change) -> Diagnostic {
     let (from, to) = (&from.address, &to.address);
     let message = format!("`{from}` goes and `{to}` comes with the same content: it looks like a rename");
     let help = format!(
-        "to keep its owners, secrets and live values, add `[[moved]]` with `from = \"{from}\"` and `to = \"{to}\"`"
+        "to keep its owners, secrets and live values, add `[[moved]]` with `from = {}` and `to = {}`",
+        spelled::text(&from.to_string()),
+        spelled::text(&to.to_string())
     );
     Diagnostic::note("N_RENAME", message).help(help)
 }

@@ -10,6 +10,7 @@ use holdfast_engine::Revision;
 use super::Planner;
 use crate::diagnostic::Diagnostic;
 use crate::error::{Problem, ProblemKind};
+use crate::pasted::quoted;
 use crate::plan::Blocked;
 use crate::resource::Address;
 use crate::suggest;
@@ -69,13 +70,14 @@ impl<'p> Planner<'p> {
                 blocked.address == address.to_string() && blocked.path.as_ref().is_some_and(|path| path.top() == field)
             };
             let changed = self.blocked.iter().find(of_field).and_then(|blocked| blocked.revision);
+            let given = quoted(&take.to_string());
             let found = match changed {
                 Some(changed) if changed != take.revision => {
-                    let message = format!("`--take '{take}'` takes nothing: `{address}` was changed in {changed}");
+                    let message = format!("`--take {given}` takes nothing: `{address}` was changed in {changed}");
                     Diagnostic::warning("W_TAKE_STALE", message).help("look at what is live now and decide anew")
                 }
                 _ => {
-                    let message = format!("`--take '{take}'` takes nothing: nobody else's value stands in the way");
+                    let message = format!("`--take {given}` takes nothing: nobody else's value stands in the way");
                     Diagnostic::note("N_TAKE_NOTHING", message)
                 }
             };

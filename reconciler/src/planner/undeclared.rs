@@ -14,6 +14,7 @@ use crate::error::Problem;
 use crate::guard::{self, Protection};
 use crate::kind::Effect;
 use crate::naming;
+use crate::pasted::quoted;
 use crate::plan::{Action, Change, Reason};
 use crate::resource::{Address, Record, SourceName, keys};
 use crate::secret::SecretValues;
@@ -70,7 +71,7 @@ impl Planner<'_> {
             return;
         }
         let message = format!("`{address}` goes with what others set of it: {theirs}");
-        let help = format!("`reconcile explain {address}` shows these values");
+        let help = format!("`reconcile explain {}` shows these values", quoted(&address.to_string()));
         self.findings.list.push(Diagnostic::warning("W_DELETES_OTHERS", message).help(help));
     }
 

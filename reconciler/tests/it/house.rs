@@ -18,6 +18,7 @@ const DOORS: &[(&str, &[&str])] = &[
         &[
             "reconciler/src/manifest/adopt.rs",
             "reconciler/src/manifest/array_edit.rs",
+            "reconciler/src/manifest/spelled.rs",
             "reconciler/src/manifest/value_edit.rs",
         ],
     ),
