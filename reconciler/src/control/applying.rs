@@ -12,10 +12,12 @@ use super::request::{apply_id, replayed, request_id};
 use super::writing::{WRITE_ATTEMPTS, actor, answer, blocked_problem, contended, settled, unchanged};
 use crate::apply::{self, Authorship, annotation};
 use crate::attempts;
+use crate::desired::LoopApply;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::embedded::{Plane, at_problem};
 use crate::error::{Problem, ProblemKind};
 use crate::hold::{self, Hold};
+use crate::loops::Driver;
 use crate::naming;
 use crate::plan::{Plan, PlanOptions, PlanRequest};
 use crate::plane::{ApplyRequest, ApproveRequest, ResumeRequest, WriteOutcome, WriteReceipt};
@@ -109,7 +111,7 @@ fn carry_out(plane: &Plane, request: &ApplyRequest, by: By, id: Option<&RequestI
     Err(contended())
 }
 
-/// What a loop applies would be undone by its next turn, so an apply by hand must say that it holds the source.
+/// What is applied by hand would not be what a loop takes from its source, so an apply by hand must say that it holds the source.
 fn check_driver(
     plane: &Plane,
     request: &ApplyRequest,
@@ -118,11 +120,24 @@ fn check_driver(
     source: &SourceName,
 ) -> Result<(), Problem> {
     let PlanOptions { hold, rollback, .. } = request.plan.options;
-    if by == By::Loop || hold || rollback.is_some() || !plane.loops().drives(org, source) {
+    if by == By::Loop || hold || rollback.is_some() {
         return Ok(());
     }
-    let message = format!("a loop of the server applies `{source}`, and would undo what is applied by hand");
-    let help = "change what the loop reads, or add `--hold`: the loop then waits until that changes";
+    let Some(Driver { apply, waiting }) = plane.loops().driver(org, source) else { return Ok(()) };
+    let message = match apply {
+        LoopApply::Auto => format!("a loop of the server applies `{source}`, and would undo what is applied by hand"),
+        LoopApply::Manual => {
+            format!("a loop of the server plans `{source}`, and what it plans waits for somebody's approval")
+        }
+    };
+    let read = match (waiting, apply) {
+        (Some(plan), _) => {
+            format!("`reconcile approve {}` applies what the loop planned", plan.get(..8).unwrap_or(&plan))
+        }
+        (None, LoopApply::Auto) => "change what the loop reads".to_owned(),
+        (None, LoopApply::Manual) => "change what the loop reads and approve its plan".to_owned(),
+    };
+    let help = format!("{read}, or add `--hold`: yours is applied, and the loop waits until what it reads changes");
     Err(Problem::new(ProblemKind::Blocked, "E_DRIVEN", message).help(help))
 }
 
