@@ -16,6 +16,7 @@ use crate::desired::LoopApply;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::embedded::{Plane, at_problem};
 use crate::error::{Problem, ProblemKind};
+use crate::guard;
 use crate::hold::{self, Hold};
 use crate::loops::Driver;
 use crate::naming;
@@ -355,19 +356,18 @@ fn check_applicable(request: &ApplyRequest, plan: &Plan) -> Result<(), Problem> 
         let problem = Problem::new(ProblemKind::Failed, "E_MISSING_VALUE", message);
         return Err(Problem { diagnostics: missing, ..problem }.help("set the variables that are named and run again"));
     }
+    check_deletes(request, plan)
+}
+
+/// A number that was given has to be the plan's: with the apply itself, else with the plan, which was blocked if it was another.
+fn check_deletes(request: &ApplyRequest, plan: &Plan) -> Result<(), Problem> {
+    let deletes = plan.summary.delete;
     let needed = plan.deletes_to_confirm(&request.plan.options.allow_break);
-    let told = [Some(request.confirmed_deletes), request.plan.options.allow_delete];
-    let wrong = request.plan.options.allow_delete.is_some_and(|told| told != plan.summary.delete);
-    if wrong || (needed > 0 && !told.contains(&Some(plan.summary.delete))) {
-        let deletes = plan.summary.delete;
-        let resources = if deletes == 1 { "resource" } else { "resources" };
-        let told = request.plan.options.allow_delete.or(Some(request.confirmed_deletes).filter(|told| *told > 0));
-        let message = match told {
-            Some(told) => format!("the plan deletes {deletes} {resources}, and {told} were confirmed"),
-            None => format!("the plan deletes {deletes} {resources}, and nobody confirmed that number"),
-        };
-        let problem = Problem::new(ProblemKind::Blocked, "E_DELETES", message);
-        return Err(problem.help(format!("confirm at the prompt, or give `--allow-delete {deletes}`")));
+    let told = Some(request.confirmed_deletes).filter(|told| *told > 0).or(request.plan.options.allow_delete);
+    if told == Some(deletes) || (needed == 0 && request.confirmed_deletes == 0) {
+        return Ok(());
     }
-    Ok(())
+    let message = guard::confirmed(deletes, told);
+    let problem = Problem::new(ProblemKind::Blocked, "E_DELETES", message);
+    Err(problem.help(format!("confirm at the prompt, or give `--allow-delete {deletes}`")))
 }
