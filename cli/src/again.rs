@@ -7,10 +7,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, CommandFactory as _};
 use holdfast_reconciler::plan::Plan;
 
-use crate::args::{Cli, Global};
+use crate::args::{Global, Words};
 
 /// The flags that say how a plan is shown or that it is only shown: no way out needs them.
 const OF_SHOWING: [&str; 14] = [
@@ -73,28 +72,17 @@ struct Part {
 impl Given {
     /// None if the command makes no plan.
     fn read(arguments: &[OsString]) -> Option<Self> {
-        let command = Cli::command();
-        let flags: Vec<&Arg> =
-            command.get_arguments().chain(command.get_subcommands().flat_map(clap::Command::get_arguments)).collect();
-        let valued = |is: &dyn Fn(&Arg) -> bool| flags.iter().any(|flag| is(flag) && flag.get_action().takes_values());
-        // Of several letters the first that takes a value takes the rest of the word, if there is one.
-        let takes_value = |name: &str| match name.strip_prefix("--") {
-            Some(long) => valued(&|flag| flag.get_long() == Some(long)),
-            None => {
-                let mut letters = name.chars().skip(1);
-                letters.any(|letter| valued(&|flag| flag.get_short() == Some(letter))) && letters.next().is_none()
-            }
-        };
+        let known = Words::new();
         let (mut parts, mut directory, mut verb) = (Vec::new(), None, None);
         let mut rest = arguments.iter().skip(1);
         let mut names = false;
         while let Some(word) = rest.next() {
             let text = word.to_string_lossy();
             if names || !text.starts_with('-') || text == "-" {
-                match verb.is_none().then(|| command.find_subcommand(&*text)).flatten() {
-                    Some(found) if !PLANNING.contains(&found.get_name()) => return None,
+                match verb.is_none().then(|| known.verb(&text)).flatten() {
+                    Some(found) if !PLANNING.contains(&found) => return None,
                     Some(found) if !names => {
-                        verb = Some(found.get_name());
+                        verb = Some(found);
                         if verb == Some("plan") {
                             continue;
                         }
@@ -107,15 +95,14 @@ impl Given {
             }
             names |= text == "--";
             let name = text.split_once('=').map_or(&*text, |(name, _)| name).to_owned();
-            let value = if text.contains('=') || !takes_value(&name) { None } else { rest.next() };
+            let value = if text.contains('=') || !known.takes_value(&name) { None } else { rest.next() };
             if !OF_SHOWING.contains(&&*name) {
                 let words = [word].into_iter().chain(value).cloned().collect();
                 parts.push(Part { words, flag: Some(name) });
             }
         }
-        let verb = verb.filter(|verb| *verb != "plan").and_then(|verb| command.find_subcommand(verb));
-        let takes = verb.unwrap_or(&command).get_arguments().filter_map(|flag| flag.get_long().map(str::to_owned));
-        Some(Self { parts, takes: takes.collect(), directory })
+        let takes = known.flags(verb.filter(|verb| *verb != "plan"));
+        Some(Self { parts, takes, directory })
     }
 
     /// The command with more flags; none if its verb does not take them.
@@ -225,6 +212,7 @@ mod tests {
 
     #[test]
     fn another_verb_is_told_where_the_project_is() {
+        use crate::args::Cli;
         use clap::Parser as _;
         for (given, place) in [
             ("x --dry-run", ""),

@@ -15,6 +15,7 @@ mod serving;
 mod sessions;
 mod tokens;
 mod waiting;
+mod words;
 
 use std::path::PathBuf;
 
@@ -35,6 +36,7 @@ pub(crate) use self::serving::{LogFormat, ServeArgs};
 pub(crate) use self::sessions::{ExplainArgs, ExplainVerb, SessionArgs};
 pub(crate) use self::tokens::{TokenCreateArgs, TokenVerb};
 pub(crate) use self::waiting::WaitArgs;
+pub(crate) use self::words::Words;
 
 const AFTER_HELP: &str = "\
 Examples:

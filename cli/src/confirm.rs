@@ -56,10 +56,11 @@ pub(crate) fn ask(output: &Output, question: &str) -> Result<Answer, Failure> {
 }
 
 fn read_line() -> std::io::Result<String> {
-    let mut line = String::new();
-    match std::io::stdin().lock().read_line(&mut line)? {
+    let mut line = Vec::new();
+    match std::io::stdin().lock().read_until(b'\n', &mut line)? {
         0 => Ok("n".to_owned()),
-        _ => Ok(line),
+        // What is no text is no answer, and is asked about again.
+        _ => Ok(String::from_utf8_lossy(&line).into_owned()),
     }
 }
 

@@ -40,6 +40,10 @@ pub(crate) fn page(
 
 /// One commit, with what it touched of the organisation.
 pub(crate) fn one(engine: &Engine, org: &OrgId, revision: Revision) -> Result<CommitInfo, Problem> {
+    if revision == Revision::ZERO {
+        let problem = Problem::new(ProblemKind::Invalid, "E_REVISION", "`r0` is the state before the first commit");
+        return Err(problem.help("the first commit is `r1`"));
+    }
     let commit = engine.commit_at(revision).map_err(at_problem)?;
     if !touches(&commit, org) {
         let message = format!("{revision} touches nothing of organisation `{org}`");

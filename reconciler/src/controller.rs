@@ -42,11 +42,14 @@ pub enum LoopState {
     Away,
     /// Its apply failed; it is tried again.
     Failed,
+    /// It was not looked at yet.
+    Unknown,
 }
 
 impl LoopState {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::InForce, Self::Waiting, Self::Held, Self::Broken, Self::Away, Self::Failed];
+    pub const ALL: [Self; 7] =
+        [Self::InForce, Self::Waiting, Self::Held, Self::Broken, Self::Away, Self::Failed, Self::Unknown];
 
     /// The word that JSON uses.
     pub fn as_text(self) -> &'static str {
@@ -57,6 +60,7 @@ impl LoopState {
             Self::Broken => "broken",
             Self::Away => "away",
             Self::Failed => "failed",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -141,7 +145,7 @@ impl Loop {
         let status = LoopStatus {
             source: None,
             from: source.describe(),
-            state: LoopState::Away,
+            state: LoopState::Unknown,
             since: rfc3339(plane.now()),
             message: "not looked at yet".to_owned(),
             git: None,
@@ -282,11 +286,16 @@ impl Loop {
     fn tell(&mut self, state: LoopState, message: String, more: impl FnOnce(&mut LoopStatus)) {
         self.failure = None;
         let now = rfc3339(self.plane.now());
+        let state_is_bad = matches!(state, LoopState::Broken | LoopState::Away | LoopState::Failed);
         self.plane.loops().change(self.number, |entry| {
             let LoopStatus { source, from, since, state: was, message: said, .. } = &entry.status;
             let changed = *was != state || *said != message;
             if changed {
-                tracing::info!(from, state = state.as_text(), message, "the loop's source stands differently");
+                let state = state.as_text();
+                match state_is_bad {
+                    true => tracing::warn!(from, state, message, "the loop's source stands differently"),
+                    false => tracing::info!(from, state, message, "the loop's source stands differently"),
+                }
             }
             let mut status = LoopStatus {
                 source: source.clone(),

@@ -55,6 +55,7 @@ pub mod session;
 pub mod source;
 pub mod suggest;
 pub mod take;
+pub mod unseen;
 pub mod value;
 pub mod vault;
 mod veil;

@@ -5,15 +5,18 @@
 
 mod folder;
 mod git;
+mod program;
+mod submodules;
 mod wake;
 
 pub use folder::FolderSource;
 pub use git::{GitOptions, GitSource, work_tree_state};
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::submodules::Fetched;
 use crate::desired::{Desired, GitState};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Folder, environment, load};
@@ -63,12 +66,13 @@ pub trait ManifestSource: Send {
     fn describe(&self) -> String;
 }
 
-/// Reads the manifests of a folder.
+/// Reads the manifests of a folder, in which some submodules are empty because nobody fetched them.
 pub(crate) fn read(
     path: &Path,
     name: Option<&str>,
     variables: &BTreeMap<String, String>,
     git: Option<GitState>,
+    submodules: &[PathBuf],
 ) -> Seen {
     let folder = match Folder::open(path) {
         Ok(folder) => folder,
@@ -76,7 +80,8 @@ pub(crate) fn read(
     };
     let directory = folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (environment, mut diagnostics) = environment(&folder, variables.clone());
-    let loaded = load(&folder, name.unwrap_or(&directory), &environment);
+    let fetched = Fetched { tree: &folder, submodules };
+    let loaded = load(&fetched, name.unwrap_or(&directory), &environment);
     diagnostics.extend(loaded.diagnostics);
     match loaded.desired {
         Some(desired) if !diagnostics.iter().any(Diagnostic::is_error) => Seen::Declared(Box::new(Declared {

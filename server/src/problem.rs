@@ -8,6 +8,7 @@ use holdfast_reconciler::agents::evidence::Evidence;
 use holdfast_reconciler::diagnostic::Diagnostic;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::plan::Blocked;
+use holdfast_reconciler::unseen::is_unseen;
 use serde::{Deserialize, Serialize};
 
 /// The media type of a problem.
@@ -123,11 +124,11 @@ fn title(kind: ProblemKind) -> &'static str {
     }
 }
 
-/// Text from outside, made safe to stand in a message: control characters escaped, cut at 80 characters.
+/// Text from outside, made safe to stand in a message: characters that are not seen escaped, cut at 80 characters.
 pub(crate) fn shown(text: &str) -> String {
     text.chars()
         .take(80)
-        .flat_map(|char| if char.is_control() { char.escape_default().collect() } else { vec![char] })
+        .flat_map(|char| if is_unseen(char) { char.escape_default().collect() } else { vec![char] })
         .collect()
 }
 

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
 use super::Span;
@@ -29,10 +30,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, conflicts_with = "git")]
     pub(crate) watch: bool,
     /// Applies the manifests of this Git repository by itself whenever its branch moves, as far as the project's `loop` allows
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) git: Option<String>,
     /// The branch of --git [default: the one that the repository's HEAD names]
-    #[arg(long, value_name = "BRANCH", requires = "git")]
+    #[arg(long, value_name = "BRANCH", requires = "git", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) branch: Option<String>,
     /// The project's folder inside of the repository of --git
     #[arg(long, value_name = "PATH", requires = "git")]

@@ -14,7 +14,7 @@ use crate::confirm::{self, Answer};
 use crate::connect::{self, Reached};
 use crate::error::{Exit, Failure};
 use crate::project;
-use crate::render::ink::Text;
+use crate::render::ink::{Role, Text};
 
 /// Sets fields.
 pub(super) fn set(run: &Run, args: &SetArgs) -> Result<Exit, Failure> {
@@ -45,36 +45,54 @@ pub(super) fn unset(run: &Run, args: &UnsetArgs) -> Result<Exit, Failure> {
     if args.allow_delete.is_none() {
         // What is not there is told without a question.
         target.plane.resource(target.org.as_ref(), &target.address, None)?;
+        let more = going_along(&target)?;
         if !confirm::somebody_is_there() {
-            return Err(nobody(run, &target)?);
+            return Err(nobody(run, more.len()));
         }
-        let question = format!("Delete {} with what goes with it?", args.address);
-        match confirm::ask(&run.output, &question)? {
-            Answer::Yes => {}
-            Answer::No | Answer::Details => {
-                run.output.say("nothing was changed");
-                return Ok(Exit::Failed);
-            }
+        if !agreed(run, target.text, &more)? {
+            run.output.say("nothing was changed");
+            return Ok(Exit::Failed);
         }
+        // The yes is to what was counted; more of it by now is asked about again.
+        return send(run, target, Edit::Delete, Some(more.len() as u64 + 1), &args.edit);
     }
     send(run, target, Edit::Delete, args.allow_delete, &args.edit)
 }
 
-fn nobody(run: &Run, target: &Target<'_>) -> Result<Failure, Failure> {
-    let more = going_along(target)?;
-    let command = run.setting.again(&format!("--allow-delete {}", more + 1));
-    let with = match more {
-        0 => String::new(),
-        1 => ", with the one that goes with it".to_owned(),
-        more => format!(", with the {more} that go with it"),
-    };
-    Ok(Failure::new("E_NOT_CONFIRMED", "nobody is there to ask, so nothing was changed")
-        .help(format!("`{command}` deletes without asking{with}")))
+fn agreed(run: &Run, address: &str, more: &[String]) -> Result<bool, Failure> {
+    let question = format!("Delete {address}{}?", with(more.len()));
+    loop {
+        match confirm::ask(&run.output, &question)? {
+            Answer::Yes => return Ok(true),
+            Answer::No => return Ok(false),
+            Answer::Details => {
+                let mut text = Text::new();
+                for address in std::iter::once(address).chain(more.iter().map(String::as_str)) {
+                    text.plain("  ").add(Role::Delete, format!("- {address}")).end();
+                }
+                run.output.show(&text);
+            }
+        }
+    }
 }
 
-/// How many live resources go with one.
-fn going_along(target: &Target<'_>) -> Result<usize, Failure> {
-    let mut count = 0;
+fn nobody(run: &Run, more: usize) -> Failure {
+    let command = run.setting.again(&format!("--allow-delete {}", more + 1));
+    Failure::new("E_NOT_CONFIRMED", "nobody is there to ask, so nothing was changed")
+        .help(format!("`{command}` deletes without asking{}", with(more)))
+}
+
+fn with(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => " with the one that goes with it".to_owned(),
+        more => format!(" with the {more} that go with it"),
+    }
+}
+
+/// The live resources that go with one.
+fn going_along(target: &Target<'_>) -> Result<Vec<String>, Failure> {
+    let mut found = Vec::new();
     for pattern in kinds::dependents(&target.address) {
         let Some((kind, name)) = pattern.split_once('/') else { continue };
         let mut query = ResourcesQuery {
@@ -85,14 +103,15 @@ fn going_along(target: &Target<'_>) -> Result<usize, Failure> {
         };
         loop {
             let page = target.plane.resources(&query)?;
-            count += page.resources.iter().filter(|one| name.ends_with('/') || one.name == name).count();
+            let along = page.resources.iter().filter(|one| name.ends_with('/') || one.name == name);
+            found.extend(along.map(|one| format!("{kind}/{}", one.name)));
             match page.next {
                 Some(next) => query.after = Some(next),
                 None => break,
             }
         }
     }
-    Ok(count)
+    Ok(found)
 }
 
 /// What an edit is about.

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::conditions::conditions;
 use super::ink::{Role, Text, table};
+use super::row::place;
 use super::text::{counted, counts, git, short};
 use super::value::{Length, inline, secret};
 use super::{compare, keeping};
@@ -292,20 +293,26 @@ fn looping(text: &mut Text, loops: &[LoopStatus]) {
         return;
     }
     text.end().add(Role::Strong, "Loops:").end();
-    for LoopStatus { source, from, state, since, message, git: at, plan, summary, diagnostics: _ } in loops {
+    for LoopStatus { source, from, state, since, message, git: at, plan, summary, diagnostics } in loops {
+        let known = source.is_some();
         let (role, words) = match state {
             LoopState::InForce => (Role::Create, "in force"),
             LoopState::Waiting => (Role::Warning, "waits"),
             LoopState::Held => (Role::Warning, "held"),
-            LoopState::Broken => (Role::Error, "broken; the last good revision stays in force"),
-            LoopState::Away => (Role::Error, "cannot be read; the last good revision stays in force"),
+            LoopState::Broken if known => (Role::Error, "broken; the last good revision stays in force"),
+            LoopState::Broken => (Role::Error, "broken"),
+            LoopState::Away if known => (Role::Error, "cannot be read; the last good revision stays in force"),
+            LoopState::Away => (Role::Error, "cannot be read"),
+            LoopState::Unknown => (Role::Quiet, "unknown"),
             LoopState::Failed => (Role::Error, "failed, is tried again"),
         };
         let name = source.as_ref().map_or("unknown", |source| source.as_str());
         text.plain(format!("  {name}  ")).add(role, words).plain(format!("  since {since}  from {from}"));
         text.plain(at.as_ref().map(|at| format!("  at {}", git(at))).unwrap_or_default()).end();
         if !message.is_empty() {
-            text.plain("      ").plain(message).end();
+            let at = diagnostics.iter().flat_map(|found| &found.labels).find(|label| label.primary);
+            let at = at.map(|label| format!("   {}", place(&label.at))).unwrap_or_default();
+            text.plain("      ").plain(message).plain(at).end();
         }
         if let (Some(plan), Some(summary)) = (plan, summary) {
             text.plain(format!("      plan {}: {}", short(plan), counts(summary))).end();

@@ -4,6 +4,7 @@
 use holdfast_reconciler::agents::kinds::kinds;
 use holdfast_reconciler::error::Problem;
 use holdfast_reconciler::plan::{Action, Plan, SessionChange};
+use holdfast_reconciler::unseen::is_unseen;
 
 use super::ink::{Colour, Text};
 use super::random::{Random, Size};
@@ -135,6 +136,38 @@ fn listed(comment: &str, heading: &str) -> (usize, usize) {
 fn plan_annotations() {
     check("plan-github@rich", &github::plan(&fixtures::rich()));
     check("diagnostics-github@all", &github::annotations(&fixtures::diagnostics()));
+}
+
+/// A value with a character that is drawn as nothing would look unchanged, and a tag could talk to a model behind a reader's back.
+#[test]
+fn every_form_shows_what_is_drawn_as_nothing() {
+    let unseen = |text: String| {
+        assert!(text.contains("triage"));
+        text.replace("triage", "tri\u{200b}a\u{ad}g\u{e0041}e\u{feff}")
+    };
+    let plan: Plan = serde_json::from_str(&unseen(json::document(&fixtures::rich()))).unwrap();
+    let triage = serde_json::from_str::<Vec<_>>(&unseen(
+        serde_json::to_string(&fixtures::diagnostics()).unwrap().replace("agent", "triage"),
+    ));
+    let found = Problem { diagnostics: triage.unwrap(), ..fixtures::session_problem() };
+    for shown in [
+        draw(&plan, ALL),
+        json::document(&plan),
+        json::line(&plan),
+        markdown::plan(&plan, &kinds()),
+        github::plan(&plan),
+        problem::draw(&found, Colour::Off),
+        json::failure(&found),
+        markdown::failure(&found),
+        github::failure(&found),
+    ] {
+        assert!(
+            shown.contains("tri\\u200ba\\u00adg\\udb40\\udc41e\\ufeff") || shown.contains("tri\\\\u200ba"),
+            "{shown}"
+        );
+        let hidden = shown.chars().find(|character| *character != '\n' && is_unseen(*character));
+        assert_eq!(hidden, None, "{shown}");
+    }
 }
 
 /// DESIGN section 7, byte for byte below the first line.

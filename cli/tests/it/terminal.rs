@@ -48,8 +48,8 @@ impl Dialog {
         }
     }
 
-    fn answer(&mut self, line: &str) {
-        self.terminal.write_all(line.as_bytes()).unwrap();
+    fn answer(&mut self, line: impl AsRef<[u8]>) {
+        self.terminal.write_all(line.as_ref()).unwrap();
     }
 
     fn end(mut self, project: &Project) -> Ended {
@@ -113,6 +113,40 @@ fn details_show_everything_and_ask_again() {
     let ended = dialog.end(&project);
     assert_eq!(ended.code, Some(1));
     assert!(!ended.stdout.contains(&long), "values are cut unless asked for");
+}
+
+#[test]
+fn an_answer_that_is_no_text_is_asked_about_again() {
+    let project = Project::with(TRIAGE);
+    let mut dialog = Dialog::start(&project, &[]);
+    dialog.question();
+    dialog.answer(b"y\xff\n");
+    dialog.question();
+    assert!(dialog.said.contains("please answer"), "{}", dialog.said);
+    dialog.answer("n\n");
+    let ended = dialog.end(&project);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(absent(&project.store()));
+}
+
+#[test]
+fn the_details_of_a_delete_are_what_goes_with_it() {
+    let project = Project::applied();
+    let mut dialog = Dialog::start(&project, &["unset", "agent/triage", "--allow-break", "triage"]);
+    dialog.question();
+    assert!(dialog.said.ends_with("Delete agent/triage with the one that goes with it? [y/N, d for details] "));
+    dialog.answer("d\n");
+    dialog.question();
+    assert!(dialog.said.contains("  - agent/triage\n  - settings/triage\n"), "{}", dialog.said);
+    dialog.answer("n\n");
+    assert_eq!(dialog.end(&project).code, Some(1));
+    assert_eq!(project.run(&["history"]).stdout.lines().count(), 1, "a look deletes nothing");
+    let mut dialog = Dialog::start(&project, &["unset", "agent/triage", "--allow-break", "triage"]);
+    dialog.question();
+    dialog.answer("y\n");
+    let ended = dialog.end(&project);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(project.run(&["get", "settings/triage"]).code, Some(1));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::limits::{SHOWN_CHARS_MAX, SOURCE_LINE_CHARS_MAX};
 use crate::diagnostic::{Label, Position};
+use crate::unseen::is_unseen;
 
 /// A place in one of the files: a range of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -212,10 +213,9 @@ fn boundary(text: &str, offset: u32) -> usize {
     text.floor_char_boundary((offset as usize).min(text.len()))
 }
 
-/// A character that cannot move a terminal's cursor or turn its text around.
+/// A character that is seen as it is; a tab stays.
 fn harmless(char: char) -> char {
-    let turns = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if (char.is_control() && char != '\t') || turns { '\u{fffd}' } else { char }
+    if is_unseen(char) && char != '\t' { '\u{fffd}' } else { char }
 }
 
 /// A name or value from a manifest as a message may show it: escaped and cut.

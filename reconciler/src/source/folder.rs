@@ -34,7 +34,7 @@ impl FolderSource {
 
 impl ManifestSource for FolderSource {
     fn look(&mut self) -> Seen {
-        read(&self.path, None, &self.variables, work_tree_state(&self.path))
+        read(&self.path, None, &self.variables, work_tree_state(&self.path), &[])
     }
 
     fn wake_by(&mut self, wake: Arc<dyn Fn() + Send + Sync>) {

@@ -5,20 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
+use super::program::{Ended, call};
 use super::{Declared, ManifestSource, Seen, read};
 use crate::desired::GitState;
 
 /// How long one call of `git` may take.
 const GIT_TIME_MAX: Duration = Duration::from_secs(120);
-/// How long to rest at most before it is looked again whether a call is done.
-const GIT_REST_MAX: Duration = Duration::from_millis(20);
-/// How much of what `git` prints is read.
-const GIT_BYTES_MAX: u64 = 1 << 20;
+/// What the full name of a branch begins with.
+const HEADS: &str = "refs/heads/";
+/// What it is told each time: nothing of it stays behind in the background, and no program of a hook has a say.
+const SETTINGS: [&str; 6] =
+    ["-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false", "-c", "core.hooksPath=/dev/null"];
 /// The name that the fetched commit has in our repository.
 const FETCHED: &str = "refs/holdfast/fetched";
 
@@ -67,7 +68,11 @@ impl GitSource {
                 .map_err(|error| format!("cannot make `{}`: {error}", repository.display()))?;
             git(&repository, &["init", "--quiet", "--bare", "."])?;
         }
-        let from = self.options.branch.as_ref().map_or("HEAD".to_owned(), |branch| format!("refs/heads/{branch}"));
+        let branch = self.options.branch.as_deref();
+        let from = branch.map_or("HEAD".to_owned(), |branch| match branch.starts_with(HEADS) {
+            true => branch.to_owned(),
+            false => format!("{HEADS}{branch}"),
+        });
         let refspec = format!("+{from}:{FETCHED}");
         let url = &self.options.url;
         git(&repository, &["fetch", "--quiet", "--no-tags", "--depth=1", "--force", "--", url, &refspec])?;
@@ -106,6 +111,30 @@ impl GitSource {
         Ok(())
     }
 
+    /// The folders of a tree that are submodules, relative to the project. They are not fetched, so they are empty there.
+    fn submodules(&self, tree: &Path) -> Result<Vec<PathBuf>, String> {
+        let file = tree.join(".gitmodules");
+        if !file.is_file() {
+            return Ok(Vec::new());
+        }
+        let file = file.to_string_lossy();
+        let arguments =
+            ["config", "--null", "--no-includes", "--file", &file, "--get-regexp", r"^submodule\..*\.path$"];
+        // It fails too where none is named.
+        let told = git(&self.repository(), &arguments).unwrap_or_default();
+        let paths = told.split('\0').filter_map(|entry| Some(PathBuf::from(entry.split_once('\n')?.1)));
+        let Some(project) = &self.options.subdirectory else { return Ok(paths.collect()) };
+        let project: PathBuf = project.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+        let mut inside = Vec::new();
+        for path in paths {
+            if project.starts_with(&path) {
+                return Err(format!("`{}` is a submodule, and submodules are not fetched", path.display()));
+            }
+            inside.extend(path.strip_prefix(&project).ok().map(Path::to_owned));
+        }
+        Ok(inside)
+    }
+
     fn try_look(&mut self) -> Result<Seen, String> {
         let commit = self.fetch()?;
         self.write_out(&commit)?;
@@ -117,7 +146,8 @@ impl GitSource {
             None => url.rsplit(['/', ':']).next().map(|name| name.trim_end_matches(".git").to_owned()),
         };
         let state = GitState { commit: commit.clone(), dirty: false };
-        let mut seen = read(&project, name.as_deref(), &self.options.variables, Some(state));
+        let submodules = self.submodules(&tree)?;
+        let mut seen = read(&project, name.as_deref(), &self.options.variables, Some(state), &submodules);
         if let Seen::Declared(declared) = &mut seen {
             let told = git(&self.repository(), &["log", "-1", "--format=%an%n%s", &commit])?;
             let mut lines = told.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned);
@@ -174,63 +204,15 @@ fn parse_status(text: &str) -> Option<GitState> {
 
 /// Calls `git` in a folder and gives what it printed, or the line that says why it failed.
 fn git(folder: &Path, arguments: &[&str]) -> Result<String, String> {
-    let mut child = Command::new("git")
-        .args(arguments)
-        .current_dir(folder)
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot run `git`: {error}"))?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    std::thread::scope(|scope| {
-        let out = scope.spawn(|| text(out));
-        let err = scope.spawn(|| text(err));
-        let success = wait(&mut child);
-        let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
-        match success {
-            Ok(true) => Ok(out),
-            Ok(false) => {
-                let line = err.lines().find(|line| !line.trim().is_empty()).unwrap_or("it failed and did not say why");
-                Err(format!("git: {}", line.chars().filter(|c| !c.is_control()).take(300).collect::<String>()))
-            }
-            Err(why) => Err(why),
-        }
-    })
-}
-
-fn text(pipe: Option<impl std::io::Read>) -> String {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        // What cannot be read is not there; how `git` ended says the rest.
-        let _ = pipe.by_ref().take(GIT_BYTES_MAX).read_to_end(&mut bytes);
-        let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+    let mut command = Command::new("git");
+    command.args(SETTINGS).args(arguments).current_dir(folder);
+    command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
+    let Ended { success, out, err } = call(command, GIT_TIME_MAX)?;
+    if success {
+        return Ok(out);
     }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn wait(child: &mut Child) -> Result<bool, String> {
-    let begin = Instant::now();
-    let mut rest = Duration::from_micros(200);
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status.success()),
-            Ok(None) if begin.elapsed() < GIT_TIME_MAX => {
-                std::thread::sleep(rest);
-                rest = (rest * 2).min(GIT_REST_MAX);
-            }
-            Ok(None) => {
-                // It is given up; what its end says does not matter.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("git took longer than {} s", GIT_TIME_MAX.as_secs()));
-            }
-            Err(error) => return Err(format!("cannot wait for `git`: {error}")),
-        }
-    }
+    let line = err.lines().find(|line| !line.trim().is_empty()).unwrap_or("it failed and did not say why");
+    Err(format!("git: {}", line.chars().filter(|c| !c.is_control()).take(300).collect::<String>()))
 }
 
 #[cfg(test)]

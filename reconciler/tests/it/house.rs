@@ -24,7 +24,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("similar", &["reconciler/src/manifest/line_ends.rs", "cli/src/render/value.rs"]),
     ("saphyr_parser", &["reconciler/src/manifest/yaml.rs"]),
     ("croner", &["reconciler/src/manifest/schedule.rs"]),
-    ("rustix", &["reconciler/src/manifest/folder.rs", "cli/src/descriptors.rs"]),
+    ("rustix", &["reconciler/src/manifest/folder.rs", "reconciler/src/source/program.rs", "cli/src/descriptors.rs"]),
     ("strsim", &["reconciler/src/suggest.rs"]),
     ("notify", &["reconciler/src/source/wake.rs"]),
     ("axum", &["server/src/", "server/examples/gateway.rs"]),

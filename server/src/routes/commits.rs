@@ -24,13 +24,6 @@ pub(crate) async fn one(State(app): State<App>, At(revision): At<String>, ask: A
     let revision: Revision = revision.parse().map_err(|error: holdfast_engine::RevisionError| {
         Refusal::invalid("E_REVISION", error.to_string(), "write `41` or `r41`")
     })?;
-    if revision == Revision::ZERO {
-        return Err(Refusal::invalid(
-            "E_REVISION",
-            "`r0` is the state before the first commit",
-            "the first commit is `r1`",
-        ));
-    }
     let commit = app.gate.call(Lane::Read, move |plane| plane.commit(ask.org.as_ref(), revision)).await?;
     Ok(tagged(json(&commit)?, revision))
 }

@@ -439,3 +439,38 @@ fn p4_p6_what_is_pushed_reaches_sessions_and_nothing_that_goes_wrong_with_git_hu
     println!("100 pushes were {} applies", applied.len());
     assert!(server.stop().success());
 }
+
+#[test]
+fn p6_what_lies_in_a_submodule_is_not_taken_for_empty() {
+    let project = Project::hotreload();
+    let remote = Remote::new(&project);
+    let url = remote.bare().to_str().unwrap().to_owned();
+    let server = project.serve_with(&["--git", &url, "--branch", "refs/heads/main"]);
+    project.await_model("glm-4.6");
+
+    // The agent's folder becomes a submodule: in the tree that is written out it is empty.
+    let work = remote.work();
+    let manifest = std::fs::read_to_string(work.join("lobu.toml")).unwrap();
+    let head = git(&work, &["rev-parse", "HEAD"]);
+    let moved = manifest.replace("\ndir = \"./agents/hotreload-test\"", "\ndir = \"./shared/texts\"");
+    assert_ne!(moved, manifest);
+    std::fs::write(work.join("lobu.toml"), &moved).unwrap();
+    let named = "[submodule \"texts\"]\n\tpath = shared/texts\n\turl = https://example.com/texts.git\n";
+    std::fs::write(work.join(".gitmodules"), named).unwrap();
+    git(&work, &["add", "lobu.toml", ".gitmodules"]);
+    git(&work, &["update-index", "--add", "--cacheinfo", &format!("160000,{},shared/texts", head.trim())]);
+    git(&work, &["commit", "--quiet", "-m", "texts elsewhere"]);
+    git(&work, &["push", "--quiet", "origin", "main"]);
+    let status = project.await_state("broken");
+    let message = status["loops"][0]["message"].as_str().unwrap();
+    assert!(message.contains("`shared/texts` is a submodule, and submodules are not fetched"), "{message}");
+    project.run(&["status"]).exits(0).says("submodules are not fetched").says("lobu.toml:");
+    assert_eq!(status["head"]["revision"], 1, "nothing was taken out of the store");
+
+    // A submodule that no manifest looks into is nobody's concern.
+    std::fs::write(work.join("lobu.toml"), manifest.replace("glm-4.6", "glm-4.5")).unwrap();
+    git(&work, &["commit", "--quiet", "-a", "-m", "texts here"]);
+    git(&work, &["push", "--quiet", "origin", "main"]);
+    project.await_model("glm-4.5");
+    assert!(server.stop().success());
+}
