@@ -12,6 +12,7 @@ mod profiles;
 mod request;
 mod resources;
 mod rotating;
+mod sealed;
 mod secrets;
 mod sessions;
 mod store;
@@ -65,7 +66,7 @@ impl ControlPlane for Plane {
     }
 
     fn seal(&self, request: &PlanRequest) -> Result<Sealed, Problem> {
-        applying::seal(self, request)
+        sealed::seal(self, request)
     }
 
     fn apply(&self, request: &ApplyRequest) -> Result<WriteReceipt, Problem> {

@@ -94,6 +94,8 @@ pub struct LoopStatus {
 pub(crate) struct Entry {
     pub(crate) org: Option<OrgId>,
     pub(crate) status: LoopStatus,
+    /// What the project said last about what the loop applies by itself.
+    pub(crate) apply: LoopApply,
     /// The plan that waits, with what it answered.
     pub(crate) waiting: Option<(PlanRequest, Plan)>,
     pub(crate) tally: Tally,
@@ -151,7 +153,8 @@ impl Loop {
             summary: None,
             diagnostics: Vec::new(),
         };
-        let entry = Entry { org: org.clone(), status, waiting: None, tally: Tally::default() };
+        let (apply, tally) = (LoopApply::default(), Tally::default());
+        let entry = Entry { org: org.clone(), status, apply, waiting: None, tally };
         let number = plane.loops().add(entry);
         Self { plane, source, org, fallback_org, author, last: None, failure: None, number, applied: 0 }
     }
@@ -221,6 +224,7 @@ impl Loop {
         self.plane.loops().change(self.number, |entry| {
             entry.org = Some(org.clone());
             entry.status.source = Some(source.clone());
+            entry.apply = policy.apply;
         });
         let hold = match hold::read(&snapshot, &org, &source) {
             Ok(hold) => hold,

@@ -17,7 +17,7 @@ use crate::kind_record::KindRecord;
 use crate::plan::{Plan, PlanRequest};
 use crate::planner::{self, PlanInput, Planned, RingState};
 use crate::resource::{OrgId, SourceName, keys};
-use crate::seal::{self, Seal, Sealed};
+use crate::seal::{self, Sealed};
 use crate::secret::KeyRing;
 use crate::vault::{PastVault, record};
 
@@ -112,11 +112,8 @@ impl Ground {
         ring: Option<Arc<KeyRing>>,
         clock: &Clock,
     ) -> Result<Sealed, Problem> {
-        let tags = seal::tags(ring.as_deref(), &self.org, request);
-        let (Planned { plan, reads, writes: _ }, source) = self.planned(request, kinds, ring, clock)?;
-        let reads = seal::reads_digest(&self.snapshot, &self.org, &source, &reads);
-        let foreseen = seal::foreseen(&plan);
-        Ok(Sealed { plan, seal: Seal { revision: self.revision, reads, tags, foreseen } })
+        let (planned, source) = self.planned(request, kinds, ring.clone(), clock)?;
+        Ok(seal::seal(planned, (&self.snapshot, None), (&self.org, &source), ring.as_deref(), request))
     }
 
     fn planned(

@@ -105,18 +105,41 @@ pub struct Deletes<'d, I> {
     pub empty: bool,
     /// The revision that the source is rolled back to.
     pub rollback: Option<Revision>,
-    /// Whether the caller gave exactly the number of deletes.
-    pub allowed: bool,
+    /// The number of deletes that the caller gave.
+    pub told: Option<u64>,
+    /// Whether rows are blocked, and so not counted yet.
+    pub rows_blocked: bool,
     /// The head.
     pub revision: Revision,
 }
 
-/// An emptied source, or one that loses a large share, blocks until the number of deletes is given.
+/// Says that a number of deletes is not the one that was confirmed.
+pub(crate) fn confirmed(deletes: u64, told: Option<u64>) -> String {
+    let what = match deletes {
+        0 => "nothing".to_owned(),
+        1 => "1 resource".to_owned(),
+        _ => format!("{deletes} resources"),
+    };
+    match told {
+        Some(1) => format!("the plan deletes {what}, and 1 was confirmed"),
+        Some(told) => format!("the plan deletes {what}, and {told} were confirmed"),
+        None => format!("the plan deletes {what}, and nobody confirmed that number"),
+    }
+}
+
+/// An emptied source, or one that loses a large share, blocks until the number of deletes is given; a number that is another than
+/// the plan's blocks any plan that does something. A plan of nothing does not: the same command may be run again. While rows are
+/// blocked the number is not known, and the plan is blocked anyway.
 pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Option<Blocked> {
-    let Deletes { changes, kinds, declared_before, empty, rollback, allowed, revision } = deletes;
+    let Deletes { changes, kinds, declared_before, empty, rollback, told, rows_blocked, revision } = deletes;
     let counts = |kind: &str| !kinds.get(kind).is_some_and(|kind| kind.dependent);
     let all = changes.iter().filter(|change| change.action == Action::Delete).count();
-    if allowed || all == 0 {
+    let (count, right) = (all as u64, format!("--allow-delete {all}"));
+    if let Some(told) = told.filter(|told| *told != count && !rows_blocked && !changes.is_empty()) {
+        let remedy = if all == 0 { "leave `--allow-delete` out".to_owned() } else { right };
+        return Some(too_many(confirmed(count, Some(told)), remedy, revision));
+    }
+    if told == Some(count) || all == 0 {
         return None;
     }
     let deleted =
@@ -139,7 +162,11 @@ pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Optio
     } else {
         return None;
     };
-    Some(Blocked {
+    Some(too_many(message, right, revision))
+}
+
+fn too_many(message: String, remedy: String, revision: Revision) -> Blocked {
+    Blocked {
         code: "E_DELETES".to_owned(),
         address: String::new(),
         path: None,
@@ -147,8 +174,8 @@ pub fn deletes<'d>(deletes: Deletes<'d, impl Iterator<Item = &'d str>>) -> Optio
         revision: Some(revision),
         at: None,
         message,
-        remedies: vec![format!("--allow-delete {all}")],
-    })
+        remedies: vec![remedy],
+    }
 }
 
 #[cfg(test)]
@@ -190,7 +217,8 @@ mod tests {
             declared_before,
             empty: false,
             rollback: None,
-            allowed: false,
+            told: None,
+            rows_blocked: false,
             revision,
         });
         (found.map(|blocked| blocked.message), counted)

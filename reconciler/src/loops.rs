@@ -7,9 +7,19 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::controller::{Entry, LoopState, LoopStatus};
+use crate::desired::LoopApply;
 use crate::plan::{Plan, PlanRequest};
 use crate::plane::{Reach, SourceMeasures};
 use crate::resource::{OrgId, SourceName};
+
+/// The loop that drives a source.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    /// Whether it applies what it plans.
+    pub(crate) apply: LoopApply,
+    /// The id of its plan that somebody may approve, if one waits.
+    pub(crate) waiting: Option<String>,
+}
 
 /// The loops of a plane.
 #[derive(Debug, Default)]
@@ -66,7 +76,7 @@ impl Loops {
     pub(crate) fn measures(&self, reach: &Reach) -> Vec<SourceMeasures> {
         let inner = self.inner();
         let measured = |entry: &Entry| {
-            let Entry { org, status, waiting: _, tally } = entry;
+            let Entry { org, status, apply: _, waiting: _, tally } = entry;
             Some(SourceMeasures {
                 org: org.clone().filter(|org| reach.allows(org))?,
                 source: status.source.clone()?,
@@ -80,13 +90,20 @@ impl Loops {
         inner.entries.values().filter_map(measured).collect()
     }
 
-    /// Whether a loop applies a source.
+    /// Whether a loop drives a source.
     pub(crate) fn drives(&self, org: &OrgId, source: &SourceName) -> bool {
+        self.driver(org, source).is_some()
+    }
+
+    /// The loop that drives a source.
+    pub(crate) fn driver(&self, org: &OrgId, source: &SourceName) -> Option<Driver> {
         let inner = self.inner();
-        inner
-            .entries
-            .values()
-            .any(|entry| entry.org.as_ref() == Some(org) && entry.status.source.as_ref() == Some(source))
+        let of = |entry: &&Entry| entry.org.as_ref() == Some(org) && entry.status.source.as_ref() == Some(source);
+        inner.entries.values().find(of).map(|entry| {
+            // Whatever keeps a plan from being applied keeps an approval from it too.
+            let waiting = entry.waiting.as_ref().filter(|(_, plan)| plan.applyable);
+            Driver { apply: entry.apply, waiting: waiting.map(|(_, plan)| plan.plan_id.clone()) }
+        })
     }
 
     /// The plans of an organisation that wait and whose id begins so.

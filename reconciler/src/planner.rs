@@ -297,7 +297,8 @@ impl<'p> Planner<'p> {
                 .filter_map(|(key, _)| key.as_str()[before.len()..].split('/').next()),
             empty: desired.resources.is_empty(),
             rollback: options.rollback,
-            allowed: options.allow_delete == Some(summary.delete),
+            told: options.allow_delete,
+            rows_blocked: summary.blocked > 0,
             revision: snapshot.revision(),
         }));
         let texts = |addresses: &[Address]| addresses.iter().map(ToString::to_string).collect();

@@ -11,7 +11,10 @@ use holdfast_engine::{Digest, Revision, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{Declared, SecretOrigin};
+use crate::diagnostic::Diagnostic;
+use crate::naming;
 use crate::plan::{Plan, PlanRequest, SessionChange, SessionModel};
+use crate::planner::Planned;
 use crate::resource::{Address, OrgId, SourceName, keys};
 use crate::secret::KeyRing;
 
@@ -19,20 +22,81 @@ use crate::secret::KeyRing;
 const FORMAT: &str = "holdfast/plan";
 /// Its version.
 const VERSION: u32 = 1;
+/// How many references a finding names.
+const ORIGINS_MAX: usize = 5;
 
 /// The state that a plan was made on, as far as the plan depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
     /// The revision.
     pub revision: Revision,
+    /// The id of its commit, in hex: a store that has another one there is another store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The id of the store; none if there was none yet, or in a plan of an earlier build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// The digest of the keys that the plan depends on, each with the revision that touched it last, in hex.
     pub reads: String,
+    /// The id of the master key that the tags were made with; none without tags, or in a plan of an earlier build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// The tag of every secret value that was known, by resource and path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub tags: BTreeMap<Address, BTreeMap<String, String>>,
-    /// What was foreseen for sessions, by whom it is about. Only told from: the plan's id decides.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub foreseen: BTreeMap<String, String>,
+    pub tags: Tags,
+    /// What was foreseen for sessions, by whom it is about; none in a plan of an earlier build. Only told from: the plan's id
+    /// decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreseen: Option<BTreeMap<String, String>>,
+}
+
+/// The tags of secret values, by resource and path. Without one there was a value and no master key to make its tag with.
+pub type Tags = BTreeMap<Address, BTreeMap<String, Option<String>>>;
+
+/// Puts a plan together with the state that it depends on. `store` is the id of the store, if there is one; the request's values are
+/// tagged with `ring`, and if there is none, a finding of the plan says that they are not covered.
+pub(crate) fn seal(
+    planned: Planned,
+    (snapshot, store): (&Snapshot, Option<String>),
+    (org, source): (&OrgId, &SourceName),
+    ring: Option<&KeyRing>,
+    request: &PlanRequest,
+) -> Sealed {
+    let Planned { mut plan, reads, writes: _ } = planned;
+    let tags = tags(ring, org, request);
+    plan.diagnostics.extend(uncovered(request, &tags));
+    let seal = Seal {
+        revision: plan.base.revision,
+        commit: store.is_some().then(|| plan.base.commit.clone()),
+        store,
+        reads: reads_digest(snapshot, org, source, &reads),
+        key: ring.filter(|_| !tags.is_empty()).map(|ring| ring.newest().to_string()),
+        tags,
+        foreseen: Some(foreseen(&plan)),
+    };
+    Sealed { plan, seal }
+}
+
+/// Says that values which are not tagged may be others when the plan is applied, and how they would not be.
+fn uncovered(request: &PlanRequest, tags: &Tags) -> Option<Diagnostic> {
+    let untagged = |declared: &Declared, path: &String| {
+        tags.get(&declared.address).and_then(|tags| tags.get(path)).is_some_and(Option::is_none)
+    };
+    let origins = request.desired.resources.iter().flat_map(|declared| {
+        let secrets = declared.secrets.iter().filter(|(path, _)| untagged(declared, path));
+        secrets.map(|(_, secret)| format!("`{}`", secret.origin))
+    });
+    let origins: BTreeSet<String> = origins.collect();
+    if origins.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "the sealed plan does not cover the values of {}: without a master key there is nothing to compare them \
+         by, so an apply takes what they are by then",
+        naming::some(&origins, ORIGINS_MAX)
+    );
+    let help = "give a master key (HOLDFAST_KEY or HOLDFAST_KEY_FILE) here, and the same one where the plan is applied";
+    Some(Diagnostic::warning("W_UNCOVERED_VALUE", message).help(help))
 }
 
 /// What a plan foresees for sessions, in words: the model that one gets, or that it fails.
@@ -153,8 +217,15 @@ impl SealedPlan {
         if format != FORMAT || version != VERSION {
             return Err(SealedPlanError::Version { format, version });
         }
-        let read: Self = serde_json::from_slice(bytes).map_err(SealedPlanError::Form)?;
-        if read.digest == read.digest() { Ok(read) } else { Err(SealedPlanError::Changed) }
+        let mut read: Self = serde_json::from_slice(bytes).map_err(SealedPlanError::Form)?;
+        // The digest is of what was understood. What was not, such as a member that nobody knows, shows in the bytes only.
+        if read.digest != read.digest() || read.to_json() != bytes {
+            return Err(SealedPlanError::Changed);
+        }
+        // A plan of an earlier build says it there only.
+        let begun = read.plan.base.revision > Revision::ZERO;
+        read.seal.commit = read.seal.commit.take().or_else(|| begun.then(|| read.plan.base.commit.clone()));
+        Ok(read)
     }
 
     /// The file's content.
@@ -182,17 +253,13 @@ pub(crate) fn reads_digest(snapshot: &Snapshot, org: &OrgId, source: &SourceName
     Digest::of_parts("holdfast plan reads", &[&bytes]).to_string()
 }
 
-/// The tag of every secret value that the request has, as far as there is a key.
-pub(crate) fn tags(
-    ring: Option<&KeyRing>,
-    org: &OrgId,
-    request: &PlanRequest,
-) -> BTreeMap<Address, BTreeMap<String, String>> {
-    let Some(ring) = ring else { return BTreeMap::new() };
+/// The tag of every secret value that the request has; without a key each has none.
+pub(crate) fn tags(ring: Option<&KeyRing>, org: &OrgId, request: &PlanRequest) -> Tags {
     let of = |declared: &Arc<Declared>| {
         let known = declared.secrets.iter().filter_map(|(path, secret)| Some((path, secret.value.as_ref()?)));
-        let tags: BTreeMap<String, String> =
-            known.map(|(path, value)| (path.clone(), ring.tag(org, &declared.address, path, value))).collect();
+        let tag = |path: &str, value| ring.map(|ring| ring.tag(org, &declared.address, path, value));
+        let tags: BTreeMap<String, Option<String>> =
+            known.map(|(path, value)| (path.clone(), tag(path, value))).collect();
         (!tags.is_empty()).then(|| (declared.address.clone(), tags))
     };
     request.desired.resources.iter().filter_map(of).collect()
@@ -250,9 +317,12 @@ mod tests {
         let request = PlanRequest { org: None, fallback_org: None, desired, options: PlanOptions::default() };
         let seal = Seal {
             revision: Revision::new(41),
+            commit: Some("c0ffee".to_owned()),
+            store: None,
             reads: "ab".to_owned(),
+            key: None,
             tags: BTreeMap::new(),
-            foreseen: BTreeMap::new(),
+            foreseen: Some(BTreeMap::new()),
         };
         SealedPlan::new(Sealed { plan, seal }, request)
     }
@@ -274,8 +344,28 @@ mod tests {
             let error = SealedPlan::parse(file.replace(from, to).as_bytes()).unwrap_err();
             assert!(matches!(error, SealedPlanError::Changed), "{error}");
         }
+        // What this program does not know is a change too, wherever it stands.
+        let unknown = "\"unknown\": 1, ";
+        for place in ["\"format_version\"", "\"reads\"", "\"desired\"", "\"origin\"", "\"create\""] {
+            let more = file.replacen(place, &format!("{unknown}{place}"), 1);
+            assert_ne!(more, file, "{place}");
+            let error = SealedPlan::parse(more.as_bytes()).unwrap_err();
+            assert!(matches!(error, SealedPlanError::Changed), "{place}: {error}");
+        }
+        assert!(matches!(SealedPlan::parse(file.trim_end().as_bytes()), Err(SealedPlanError::Changed)));
         let later = file.replace("\"version\": 1", "\"version\": 2");
         assert!(matches!(SealedPlan::parse(later.as_bytes()), Err(SealedPlanError::Version { version: 2, .. })));
         assert!(matches!(SealedPlan::parse(b"{}"), Err(SealedPlanError::Form(_))));
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_build_is_read_and_says_what_it_knows() {
+        let file = include_bytes!("../../testdata/plans/earlier-build.json");
+        let SealedPlan { plan, seal, .. } = SealedPlan::parse(file).unwrap();
+        let Seal { revision, commit, store, reads: _, key, tags, foreseen } = seal;
+        assert_eq!((revision, commit), (Revision::new(1), Some(plan.base.commit)));
+        assert_eq!((store, key), (None, None));
+        assert_eq!(tags.values().next().unwrap()["value"].as_deref(), Some("ba3a2ad9a988"));
+        assert_eq!(foreseen.unwrap()["triage"], "z-ai/glm-4.5");
     }
 }

@@ -146,12 +146,11 @@ fn carry_out(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Result<Ended, Fa
     if !refused && !plan.has_changes() {
         return Ok(Ended::NothingToDo);
     }
-    if !refused && !yes {
-        if let (Some(plane), Some(seal)) = (&plane, &seal)
-            && let Some(receipt) = applied_already(&**plane, &plan, seal)?
-        {
-            return Ok(Ended::Before(receipt));
-        }
+    let applied = match (&plane, &seal) {
+        (Some(plane), Some(seal)) if !refused && !yes => applied_already(&**plane, &plan, seal)?,
+        (_, _) => false,
+    };
+    if !refused && !yes && !applied {
         if !agreed(run, asked, &plan)? {
             return Ok(Ended::Declined);
         }
@@ -188,21 +187,20 @@ fn carry_out(run: &Run, asked: &Asked<'_>, drafted: Drafted) -> Result<Ended, Fa
     })
 }
 
-/// The commit that applied a sealed plan, if there is one: then there is nothing to be asked. The plane has the last word.
-fn applied_already(plane: &dyn ControlPlane, plan: &Plan, seal: &Seal) -> Result<Option<WriteReceipt>, Failure> {
+/// Whether a sealed plan was applied: then there is nothing to be asked, and the plane says how it stands. What was applied is
+/// never applied again, because the records that it was made on are not as they were.
+fn applied_already(plane: &dyn ControlPlane, plan: &Plan, seal: &Seal) -> Result<bool, Failure> {
     let mut before = None;
     loop {
         let query = CommitsQuery { org: Some(plan.org.clone()), scope: Scope::All, before, limit: None };
         let page = plane.commits(&query)?;
-        let since = page.commits.iter().take_while(|commit| commit.revision > seal.revision);
-        let found = since.clone().find(|commit| commit.plan.as_ref() == Some(&plan.plan_id));
-        if let Some(commit) = found {
-            let (revision, commit) = (commit.revision, commit.commit.clone());
-            return Ok(Some(WriteReceipt { revision, commit, outcome: WriteOutcome::Replayed }));
+        let mut since = page.commits.iter().take_while(|commit| commit.revision > seal.revision);
+        if since.any(|commit| commit.plan.as_ref() == Some(&plan.plan_id)) {
+            return Ok(true);
         }
         match page.commits.last() {
             Some(oldest) if oldest.revision > seal.revision => before = Some(oldest.revision),
-            Some(_) | None => return Ok(None),
+            Some(_) | None => return Ok(false),
         }
     }
 }

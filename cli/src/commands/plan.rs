@@ -118,8 +118,11 @@ pub(super) fn draft(run: &Run, args: &PlanArgs) -> Result<Drafted, Failure> {
         Some(plane) if args.out.is_none() => (plane.plan(&request)?, None),
         Some(plane) => parts(plane.seal(&request)?),
         None => {
-            let ring = ring(Some(setting.keys()))?;
-            parts(Ground::new(nothing(), &request)?.seal(&request, &kinds(), ring, &clock::system())?)
+            let (ring, ground) = (ring(Some(setting.keys()))?, Ground::new(nothing(), &request)?);
+            match args.out {
+                None => (ground.plan(&request, &kinds(), ring, &clock::system())?, None),
+                Some(_) => parts(ground.seal(&request, &kinds(), ring, &clock::system())?),
+            }
         }
     };
     Ok(Drafted { request, plan, store, plane, seal: seal.filter(|_| args.out.is_some()) })

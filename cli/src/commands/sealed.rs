@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
+use holdfast_engine::Revision;
 use holdfast_reconciler::desired::Declared;
 use holdfast_reconciler::error::{Problem, ProblemKind};
 use holdfast_reconciler::manifest::{Folder, environment, reread};
@@ -79,6 +80,13 @@ pub(super) fn apply(run: &Run, args: &ApplyArgs) -> Result<Exit, Failure> {
     check_values(&seal, &request)?;
     let store = run.setting.store(&directory);
     let plane = connect::existing(&run.setting, &store, &run.output)?;
+    if plane.is_none() && (seal.revision > Revision::ZERO || seal.store.is_some()) {
+        return Err(connect::no_store(&store));
+    }
+    if seal.revision == Revision::ZERO && run.setting.global.server.is_none() {
+        // Such a plan fits any store that is empty, so where it goes depends on where this is called.
+        run.output.say(format!("the plan begins a store, here `{}`", store.display()));
+    }
     let drafted = Drafted { request, plan, store, plane, seal: Some(seal) };
     let consent = Consent {
         yes: args.yes,

@@ -86,3 +86,21 @@ fn yes_never_deletes_more_than_it_was_told() {
     assert_eq!(allowed.code, Some(0), "{}", allowed.stderr);
     assert!(allowed.stdout.contains("Applied as r2 (2 create, 3 delete)"), "{}", allowed.stdout);
 }
+
+#[test]
+fn a_plan_that_is_sealed_before_there_is_a_key_says_that_values_are_not_covered() {
+    let project = Project::with(TRIAGE);
+    let seal = ["--dry-run", "--out", "plan.json", "--compact"];
+    let sealed = project.run_with(&seal, &[("Z_KEY", CANARY)], "");
+    check("cli-apply@sealed-without-key", &sealed.shown(&seal));
+    assert_eq!(sealed.code, Some(0));
+    let apply = ["apply", "plan.json", "--yes"];
+    let ended = project.run(&apply);
+    assert!(ended.stderr.contains("`$Z_KEY` had a value when the plan was made"), "{}", ended.stderr);
+    let key = "0123456789abcdef".repeat(4);
+    let ended = project.run_with(&apply, &[("Z_KEY", CANARY), ("HOLDFAST_KEY", &key)], "");
+    assert!(ended.stderr.contains("where there was no master key, and here is one"), "{}", ended.stderr);
+    let ended = project.run_with(&apply, &[("Z_KEY", CANARY)], "");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("W_UNCOVERED_VALUE"), "it is told who applies it too: {}", ended.stderr);
+}

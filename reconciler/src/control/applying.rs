@@ -1,35 +1,27 @@
 //! Applying a plan: worked out anew, compared with what was shown, committed on condition.
 //!
-//! Never here: planning itself (`planner.rs`).
+//! Never here: planning itself (`planner.rs`), and whether a sealed plan still holds (`sealed.rs`).
 
-use std::collections::BTreeSet;
-use std::ops::Bound;
-use std::sync::Arc;
-
-use holdfast_engine::{AtError, Commit, Precondition, RequestId, Revision, Snapshot, Txn};
+use holdfast_engine::{Precondition, RequestId, Txn};
 
 use super::request::{apply_id, replayed, request_id};
+use super::sealed::{Past, applied_since, check_store};
 use super::writing::{WRITE_ATTEMPTS, actor, answer, blocked_problem, contended, settled, unchanged};
 use crate::apply::{self, Authorship, annotation};
 use crate::attempts;
+use crate::desired::LoopApply;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::embedded::{Plane, at_problem};
+use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
+use crate::guard;
 use crate::hold::{self, Hold};
-use crate::naming;
-use crate::plan::{Plan, PlanOptions, PlanRequest};
-use crate::plane::{ApplyRequest, ApproveRequest, ResumeRequest, WriteOutcome, WriteReceipt};
+use crate::loops::Driver;
+use crate::plan::{Plan, PlanOptions};
+use crate::plane::{ApplyRequest, ApproveRequest, ResumeRequest, WriteReceipt};
 use crate::planner::{self, Planned};
 use crate::resource::{OrgId, SourceName, keys};
 use crate::rollback;
-use crate::seal::{Seal, Sealed, foreseen, foreseen_otherwise, reads_digest, tags};
 
-/// How many commits are looked at to say what came after a sealed plan was made.
-const LOG_COMMITS_MAX: usize = 10_000;
-/// How many of them are named.
-const LINES_MAX: usize = 20;
-/// How many of the things that a commit touched are named.
-const NAMES_MAX: usize = 5;
 /// How much of a plan id must be given.
 const PLAN_ID_CHARS_MIN: usize = 4;
 
@@ -60,6 +52,9 @@ fn recorded(plane: &Plane, request: &ApplyRequest, by: By, id: Option<&RequestId
 fn carry_out(plane: &Plane, request: &ApplyRequest, by: By, id: Option<&RequestId>) -> Result<WriteReceipt, Problem> {
     if let Some(receipt) = replayed(plane, id)? {
         return Ok(receipt);
+    }
+    if let Some(seal) = &request.sealed {
+        check_store(plane, seal)?;
     }
     let _one_at_a_time = plane.applying();
     for _ in 0..WRITE_ATTEMPTS {
@@ -109,7 +104,7 @@ fn carry_out(plane: &Plane, request: &ApplyRequest, by: By, id: Option<&RequestI
     Err(contended())
 }
 
-/// What a loop applies would be undone by its next turn, so an apply by hand must say that it holds the source.
+/// What is applied by hand would not be what a loop takes from its source, so an apply by hand must say that it holds the source.
 fn check_driver(
     plane: &Plane,
     request: &ApplyRequest,
@@ -118,11 +113,24 @@ fn check_driver(
     source: &SourceName,
 ) -> Result<(), Problem> {
     let PlanOptions { hold, rollback, .. } = request.plan.options;
-    if by == By::Loop || hold || rollback.is_some() || !plane.loops().drives(org, source) {
+    if by == By::Loop || hold || rollback.is_some() {
         return Ok(());
     }
-    let message = format!("a loop of the server applies `{source}`, and would undo what is applied by hand");
-    let help = "change what the loop reads, or add `--hold`: the loop then waits until that changes";
+    let Some(Driver { apply, waiting }) = plane.loops().driver(org, source) else { return Ok(()) };
+    let message = match apply {
+        LoopApply::Auto => format!("a loop of the server applies `{source}`, and would undo what is applied by hand"),
+        LoopApply::Manual => {
+            format!("a loop of the server plans `{source}`, and what it plans waits for somebody's approval")
+        }
+    };
+    let read = match (waiting, apply) {
+        (Some(plan), _) => {
+            format!("`reconcile approve {}` applies what the loop planned", plan.get(..8).unwrap_or(&plan))
+        }
+        (None, LoopApply::Auto) => "change what the loop reads".to_owned(),
+        (None, LoopApply::Manual) => "change what the loop reads and approve its plan".to_owned(),
+    };
+    let help = format!("{read}, or add `--hold`: yours is applied, and the loop waits until what it reads changes");
     Err(Problem::new(ProblemKind::Blocked, "E_DRIVEN", message).help(help))
 }
 
@@ -189,125 +197,6 @@ pub(super) fn resume(plane: &Plane, request: &ResumeRequest) -> Result<WriteRece
     Err(contended())
 }
 
-/// A plan with the state that it depends on.
-pub(super) fn seal(plane: &Plane, request: &PlanRequest) -> Result<Sealed, Problem> {
-    let snapshot = plane.engine().snapshot();
-    let (Planned { plan, reads, writes: _ }, org, source) = plane.planned(&snapshot, request)?;
-    let reads = reads_digest(&snapshot, &org, &source, &reads);
-    let tags = tags(plane.ring()?.as_deref(), &org, request);
-    let foreseen = foreseen(&plan);
-    Ok(Sealed { plan, seal: Seal { revision: snapshot.revision(), reads, tags, foreseen } })
-}
-
-/// All revisions after one that a client names, which may be one that no store ever reaches.
-fn after(revision: Revision) -> (Bound<Revision>, Bound<Revision>) {
-    (Bound::Excluded(revision), Bound::Unbounded)
-}
-
-/// The receipt of the commit that applied a sealed plan, if there is one since it was made.
-fn applied_since(plane: &Plane, request: &ApplyRequest) -> Result<Option<WriteReceipt>, Problem> {
-    let Some(seal) = &request.sealed else { return Ok(None) };
-    let commits = match plane.engine().commits(after(seal.revision), LOG_COMMITS_MAX) {
-        Ok(commits) => commits,
-        // It cannot be known any more; the comparison of the state decides.
-        Err(AtError::Compacted { .. }) => return Ok(None),
-        Err(error) => return Err(at_problem(error)),
-    };
-    let ours = |commit: &&Arc<Commit>| commit.annotations.get(annotation::PLAN) == Some(&request.plan_id);
-    Ok(commits.iter().find(ours).map(|commit| WriteReceipt {
-        revision: commit.revision,
-        commit: commit.id.to_string(),
-        outcome: WriteOutcome::Replayed,
-    }))
-}
-
-/// A sealed plan beside the state of now.
-struct Past<'p> {
-    plane: &'p Plane,
-    snapshot: &'p Snapshot,
-    org: &'p OrgId,
-    source: &'p SourceName,
-    seal: &'p Seal,
-}
-
-impl Past<'_> {
-    fn check(&self, request: &ApplyRequest, planned: &Planned) -> Result<(), Problem> {
-        self.check_tags(&request.plan)?;
-        let reads = reads_digest(self.snapshot, self.org, self.source, &planned.reads);
-        if reads == self.seal.reads && planned.plan.plan_id == request.plan_id {
-            return Ok(());
-        }
-        let otherwise = if reads == self.seal.reads { self.otherwise(&planned.plan) } else { Vec::new() };
-        let (why, causes) = match otherwise.is_empty() {
-            true => ("what it depends on is not as it was", self.between(&planned.reads)),
-            false => ("an apply would do something else", otherwise),
-        };
-        let (then, head) = (self.seal.revision, self.snapshot.revision());
-        let message = format!("the sealed plan is stale: it was made on {then}, and on {head} {why}");
-        let problem = Problem::new(ProblemKind::Stale, "E_STALE", message).help("make a new plan and look at it");
-        Err(Problem { causes, ..problem })
-    }
-
-    /// What is foreseen otherwise though the store is as it was. A plan of an earlier build does not say what it foresaw.
-    fn otherwise(&self, plan: &Plan) -> Vec<String> {
-        let mut causes = match self.seal.foreseen.is_empty() {
-            true => Vec::new(),
-            false => foreseen_otherwise(&self.seal.foreseen, &foreseen(plan)),
-        };
-        if causes.is_empty() {
-            return causes;
-        }
-        causes.truncate(LINES_MAX);
-        causes
-            .push("the store is as it was; the environment of sessions, the time or the program is another".to_owned());
-        causes
-    }
-
-    /// A value that is not the one that was planned must not be applied under the plan's name.
-    fn check_tags(&self, request: &PlanRequest) -> Result<(), Problem> {
-        let now = tags(self.plane.ring()?.as_deref(), self.org, request);
-        for (address, tags) in &self.seal.tags {
-            for (path, tag) in tags {
-                match now.get(address).and_then(|tags| tags.get(path)) {
-                    Some(now) if now == tag => {}
-                    Some(_) => {
-                        let message = format!("`{path}` of `{address}` has another value than when it was planned");
-                        return Err(Problem::new(ProblemKind::Stale, "E_STALE", message)
-                            .help("give the value that was planned, or make a new plan"));
-                    }
-                    None => {
-                        let message = format!("`{path}` of `{address}` has no value here, nothing was applied");
-                        return Err(Problem::new(ProblemKind::Failed, "E_MISSING_VALUE", message)
-                            .help("the value that was planned is read again when the plan is applied"));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The commits since the plan was made that touched something it depends on, one line each; if none did, those that
-    /// touched any resource of the organisation, because what the plan looked over has changed.
-    fn between(&self, reads: &BTreeSet<String>) -> Vec<String> {
-        let Ok(commits) = self.plane.engine().commits(after(self.seal.revision), LOG_COMMITS_MAX) else {
-            return vec![format!("the commits since {} are compacted", self.seal.revision)];
-        };
-        let (live, declared) = (keys::live_prefix(self.org), keys::desired_prefix(self.org, self.source));
-        let address = |key: &str| key.strip_prefix(&live).or_else(|| key.strip_prefix(&declared)).map(str::to_owned);
-        let lines = |counts: &dyn Fn(&str) -> bool| -> Vec<String> {
-            let told = |commit: &Arc<Commit>| {
-                let keys = commit.changes.iter().map(|change| change.key().as_str()).filter(|key| counts(key));
-                let names: BTreeSet<String> = keys.filter_map(address).collect();
-                (!names.is_empty())
-                    .then(|| format!("{} by {}: {}", commit.revision, commit.author, naming::some(&names, NAMES_MAX)))
-            };
-            commits.iter().rev().filter_map(told).take(LINES_MAX).collect()
-        };
-        let near = lines(&|key| reads.contains(key) || key.starts_with(&declared));
-        if near.is_empty() { lines(&|key| key.starts_with(&live)) } else { near }
-    }
-}
-
 /// Whether it is a rollback whose plan nobody looked at: it does what it would do now.
 fn is_unseen(request: &ApplyRequest) -> bool {
     request.plan.options.rollback.is_some() && request.plan_id.is_empty()
@@ -340,19 +229,18 @@ fn check_applicable(request: &ApplyRequest, plan: &Plan) -> Result<(), Problem> 
         let problem = Problem::new(ProblemKind::Failed, "E_MISSING_VALUE", message);
         return Err(Problem { diagnostics: missing, ..problem }.help("set the variables that are named and run again"));
     }
+    check_deletes(request, plan)
+}
+
+/// A number that was given has to be the plan's: with the apply itself, else with the plan, which was blocked if it was another.
+fn check_deletes(request: &ApplyRequest, plan: &Plan) -> Result<(), Problem> {
+    let deletes = plan.summary.delete;
     let needed = plan.deletes_to_confirm(&request.plan.options.allow_break);
-    let told = [Some(request.confirmed_deletes), request.plan.options.allow_delete];
-    let wrong = request.plan.options.allow_delete.is_some_and(|told| told != plan.summary.delete);
-    if wrong || (needed > 0 && !told.contains(&Some(plan.summary.delete))) {
-        let deletes = plan.summary.delete;
-        let resources = if deletes == 1 { "resource" } else { "resources" };
-        let told = request.plan.options.allow_delete.or(Some(request.confirmed_deletes).filter(|told| *told > 0));
-        let message = match told {
-            Some(told) => format!("the plan deletes {deletes} {resources}, and {told} were confirmed"),
-            None => format!("the plan deletes {deletes} {resources}, and nobody confirmed that number"),
-        };
-        let problem = Problem::new(ProblemKind::Blocked, "E_DELETES", message);
-        return Err(problem.help(format!("confirm at the prompt, or give `--allow-delete {deletes}`")));
+    let told = Some(request.confirmed_deletes).filter(|told| *told > 0).or(request.plan.options.allow_delete);
+    if told == Some(deletes) || (needed == 0 && request.confirmed_deletes == 0) {
+        return Ok(());
     }
-    Ok(())
+    let message = guard::confirmed(deletes, told);
+    let problem = Problem::new(ProblemKind::Blocked, "E_DELETES", message);
+    Err(problem.help(format!("confirm at the prompt, or give `--allow-delete {deletes}`")))
 }

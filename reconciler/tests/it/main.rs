@@ -24,6 +24,7 @@ mod own_kinds;
 mod planes;
 mod profiles;
 mod rotation;
+mod sealed;
 mod session_cases;
 mod story;
 mod support;

@@ -42,7 +42,15 @@ pub(crate) struct World {
 impl World {
     /// A plane over the same store that was given another master key.
     pub(crate) fn with_another_key(&self) -> Plane {
-        let keys = KeySource::Text(SecretText::new("ab".repeat(32)));
+        self.with(KeySource::Text(SecretText::new("ab".repeat(32))))
+    }
+
+    /// A plane over the same store that has no master key and nowhere to make one.
+    pub(crate) fn without_key(&self) -> Plane {
+        self.with(KeySource::None("a test took it away".to_owned()))
+    }
+
+    fn with(&self, keys: KeySource) -> Plane {
         let (system, clock) = (SystemEnvironment::NotKnown, self.clock.clock());
         Plane::new(
             self.plane.engine().clone(),

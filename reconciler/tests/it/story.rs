@@ -258,7 +258,7 @@ fn the_name_of_an_agent_whose_session_does_not_break_confirms_no_delete() {
     let plan = world.plane.plan(&moved).unwrap();
     assert_eq!((plan.summary.delete, plan.deletes_to_confirm(&moved.options.allow_break)), (1, 1));
     moved.options.allow_delete = Some(5);
-    assert_eq!(apply(&world.plane, &moved).unwrap_err().code, "E_DELETES");
+    assert_eq!(apply(&world.plane, &moved).unwrap_err().blocked[0].code, "E_DELETES");
     moved.options.allow_delete = Some(1);
     apply(&world.plane, &moved).unwrap();
 }

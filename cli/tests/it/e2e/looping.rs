@@ -231,7 +231,7 @@ fn a_rollback_holds_the_loop_until_other_manifests_come_or_somebody_resumes() {
         let flags = [&["-C", &folder, "--store", store.to_str().unwrap(), "--yes"], more].concat();
         project.run(&flags)
     };
-    by_hand(&[]).exits(3).complains("E_DRIVEN").complains("--hold");
+    by_hand(&[]).exits(3).complains("E_DRIVEN").complains("would undo").complains("--hold");
     by_hand(&["--hold"]).exits(0);
     project.await_state("held");
     assert_eq!(project.model(), "glm-4.7");
@@ -267,6 +267,11 @@ fn a_plan_that_the_policy_leaves_to_somebody_waits_and_is_approved() {
     assert_eq!(status["head"]["revision"], 0);
     project.run(&["status"]).exits(0).says(&format!("reconcile approve {}", &plan[..8]));
     project.run(&["approve", "00000000"]).exits(1).complains("E_NOT_FOUND");
+    let by_hand = project.run(&["--yes"]).exits(3);
+    by_hand
+        .complains("E_DRIVEN")
+        .complains("waits for somebody's approval")
+        .complains(&format!("`reconcile approve {}` applies what the loop planned, or add `--hold`", &plan[..8]));
     project.run(&["approve", &plan[..8], "-m", "looked at"]).exits(0).says("Applied as r1");
     project.await_state("in_force");
     assert_eq!(project.model(), "glm-4.6");
