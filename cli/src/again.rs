@@ -34,8 +34,8 @@ const PLANNING: [&str; 4] = ["plan", "apply", "rollback", "approve"];
 
 /// A plan whose ways out are whole commands: what was given, without what only shows, and with the flag that helps. A flag alone
 /// would be about another project, organisation or store than what was given. What shows a plan that was made elsewhere cannot
-/// know more than the plan says.
-pub(crate) fn with_ways_out<'p>(arguments: &[OsString], global: &Global, plan: &'p Plan) -> Cow<'p, Plan> {
+/// know more than the plan says. `base` is where relative paths begin.
+pub(crate) fn with_ways_out<'p>(arguments: &[OsString], global: &Global, base: &Path, plan: &'p Plan) -> Cow<'p, Plan> {
     if plan.blocked.is_empty() {
         return Cow::Borrowed(plan);
     }
@@ -48,7 +48,7 @@ pub(crate) fn with_ways_out<'p>(arguments: &[OsString], global: &Global, plan: &
         if flags.starts_with("--") {
             *remedy = given.with(flags).unwrap_or_else(|| std::mem::take(remedy));
         } else if words.starts_with("adopt ") {
-            remedy.push_str(&given.place(global));
+            remedy.push_str(&given.place(global, base));
         }
     }
     Cow::Owned(plan)
@@ -127,12 +127,12 @@ impl Given {
     }
 
     /// Where the project, its store and its organisation are, for another verb.
-    fn place(&self, global: &Global) -> String {
+    fn place(&self, global: &Global, base: &Path) -> String {
         let inside = |path: &Path| global.directory.as_ref().map_or(path.to_owned(), |base| base.join(path));
         let directory = self.directory.as_deref().map(inside).or_else(|| global.directory.clone());
-        // Relative to where the command starts, and that is another directory if the project's was named without a flag.
+        // With `-C` relative paths begin elsewhere.
         let store = global.store.as_ref().map(|store| match self.directory {
-            Some(_) => std::path::absolute(inside(store)).unwrap_or_else(|_| inside(store)),
+            Some(_) => base.join(store),
             None => store.clone(),
         });
         let path = |path: PathBuf| path.to_string_lossy().into_owned();
@@ -214,11 +214,12 @@ mod tests {
             ("x -C base prj --org acme", " -C base/prj --org acme"),
             ("x -C base --store s", " -C base --store s"),
             ("x --dry-run --store /s prj", " -C prj --store /s"),
+            ("x --dry-run --store s prj", " -C prj --store /here/s"),
             ("x --server https://h:1 --token-file t", " --server https://h:1 --token-file t"),
         ] {
             let words = words(given);
             let global = Cli::try_parse_from(&words).unwrap().global;
-            assert_eq!(Given::read(&words).unwrap().place(&global), place, "{given}");
+            assert_eq!(Given::read(&words).unwrap().place(&global, Path::new("/here")), place, "{given}");
         }
     }
 

@@ -60,7 +60,7 @@ impl Setting {
 
     /// The plan with ways out that can be pasted.
     pub(crate) fn with_ways_out<'p>(&self, plan: &'p Plan) -> Cow<'p, Plan> {
-        again::with_ways_out(&self.arguments, &self.global, plan)
+        again::with_ways_out(&self.arguments, &self.global, &self.base, plan)
     }
 
     /// A variable; an empty one counts as unset.

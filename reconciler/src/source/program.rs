@@ -135,11 +135,10 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_what_outlives_it_and_keeps_its_output_open() {
-        let begin = Instant::now();
         let ended = call(shell("echo done; sleep 600 & echo $!"), Duration::from_secs(60)).unwrap();
         let mut lines = ended.out.lines();
         assert_eq!((ended.success, lines.next()), (true, Some("done")));
-        assert!(begin.elapsed() < Duration::from_secs(600), "it did not wait for the end of the other one");
+        // It is still there.
         let left: i32 = lines.next().unwrap().parse().unwrap();
         rustix::process::kill_process(Pid::from_raw(left).unwrap(), Signal::KILL).unwrap();
     }
