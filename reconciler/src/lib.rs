@@ -28,6 +28,7 @@ mod followers;
 mod freshness;
 mod ground;
 pub mod guard;
+mod held;
 pub mod hold;
 pub mod kept_places;
 pub mod keyfile;

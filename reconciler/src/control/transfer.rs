@@ -9,10 +9,11 @@ use holdfast_engine::{Entry, Precondition, RequestId, Revision, Snapshot, Txn};
 use super::request::request_id;
 use super::writing::{WRITE_ATTEMPTS, actor, answer, contended, guard_sessions, settled, unchanged};
 use crate::against::{StateRow, declaration_of, record_of};
-use crate::agents::{fields, kinds};
+use crate::agents::kinds;
 use crate::apply::{self, Authorship};
 use crate::embedded::Plane;
 use crate::error::{Problem, ProblemKind};
+use crate::held;
 use crate::kind::Kinds;
 use crate::kind_record::{self, KindRecord};
 use crate::naming;
@@ -142,15 +143,8 @@ fn check(known: &Kinds, row: &StateRow, address: &Address) -> Result<(), Problem
         let help = "take it out of the file, import, and set it with `reconcile secret set` or by a manifest";
         return Err(Problem::new(ProblemKind::Invalid, "E_SENSITIVE", message).help(help));
     }
-    for (field, value) in row.fields.iter().filter(|(_, value)| !is_absent(value)) {
-        let right = match &kind.definition {
-            Some(own) => own.check(field, value).map_err(|wrong| invalid("E_FIELD", format!("`{address}`: {wrong}"))),
-            None => fields::check_foreign(&kind.name, field, value)
-                .map_err(|wrong| invalid("E_FIELD", format!("`{address}`: {wrong}")).help(wrong.help())),
-        };
-        right?;
-    }
-    Ok(())
+    let mut values = row.fields.iter().filter(|(_, value)| !is_absent(value));
+    values.try_for_each(|(field, value)| held::value(kind, address, field, value))
 }
 
 fn invalid(code: &str, message: String) -> Problem {
