@@ -100,6 +100,9 @@ impl Plane {
         let (kinds, loops) = (kinds::kinds(), Loops::default());
         let (standings, actuation) = (Standings::default(), RwLock::new(None));
         let followers = Followers::new(engine.clone(), Now { time: clock(), elapsed: elapsed() });
+        if holder.is_some() {
+            followers.recall();
+        }
         Self(Arc::new(Inner {
             engine,
             keys,

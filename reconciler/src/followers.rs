@@ -94,6 +94,12 @@ impl Followers {
         Self { engine, began, known: Mutex::new(None) }
     }
 
+    /// Reads who is remembered, while the store can be read: once it failed, it may give no more than what is in memory.
+    pub(crate) fn recall(&self) {
+        // What cannot be read now is tried again when somebody asks, and told to them.
+        let _ = self.with(self.began, |_| Ok(()));
+    }
+
     /// Takes what a follower tells. One that is new is remembered by the store before this returns.
     pub(crate) fn told(&self, report: &FollowerReport, now: Now) -> Result<(), Problem> {
         let FollowerReport { owner, reach, id, name, place, run } = report;
